@@ -1,0 +1,52 @@
+# Every target sets up .venv by itself. PYTHON=python3.12 chooses another interpreter (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint format bench clean help
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    generate data with the embedded model, from nothing"
+	@echo "make test    run the tests"
+	@echo "make lint    ruff and strict mypy"
+	@echo "make format  let ruff format and fix"
+	@echo "make bench   run the benchmarks"
+	@echo "make clean   remove .venv and caches (runs/ stays)"
+
+demo: $(VENV)/local.stamp
+	$(BIN)/fastinstruct run --out runs/demo --target 24
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/slot_use.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/pip.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "FastInstruct needs Python 3.11 or newer; $(PYTHON) is older. Try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/local.stamp: $(VENV)/pip.stamp pyproject.toml
+	$(PIP) -e '.[local]'
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/pip.stamp pyproject.toml
+	$(PIP) -e '.[dev,local]'
+	touch $@

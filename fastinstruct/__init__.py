@@ -1,0 +1,68 @@
+"""FastInstruct: a few seed tasks and any language model in; large, diverse, de-duplicated instruction-tuning data out.
+
+    import fastinstruct
+
+    config = fastinstruct.RunConfig(target=100)
+    async for example in fastinstruct.stream(config):
+        print(example.instruction, example.input, example.output)
+
+Importing the package does nothing: no logging is set up, no environment read, nothing compiled; heavy parts load when
+they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastinstruct.config import RunConfig, load_config
+    from fastinstruct.errors import FastInstructError
+    from fastinstruct.pipeline import Progress, Run, stream
+    from fastinstruct.records import Example, Instance, SeedTask
+    from fastinstruct.similarity import RougeIndex, Verdict, Verdicts
+    from fastinstruct.store import RunReader
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Example",
+    "FastInstructError",
+    "Instance",
+    "Progress",
+    "RougeIndex",
+    "Run",
+    "RunConfig",
+    "RunReader",
+    "SeedTask",
+    "Verdict",
+    "Verdicts",
+    "load_config",
+    "stream",
+]
+
+_HOMES = {
+    "Example": "records",
+    "FastInstructError": "errors",
+    "Instance": "records",
+    "Progress": "pipeline",
+    "RougeIndex": "similarity",
+    "Run": "pipeline",
+    "RunConfig": "config",
+    "RunReader": "store",
+    "SeedTask": "records",
+    "Verdict": "similarity",
+    "Verdicts": "similarity",
+    "load_config": "config",
+    "stream": "pipeline",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fastinstruct' has no attribute {name!r}")
+    return getattr(import_module(f"fastinstruct.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

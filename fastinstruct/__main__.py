@@ -1,0 +1,5 @@
+"""`python -m fastinstruct`."""
+
+from fastinstruct.cli import main
+
+main()

@@ -1,0 +1,38 @@
+"""A run's configuration: frozen, validated values, and where they come from.
+
+`schema` says what can be set, `profiles` what each profile sets, `files` reads a file, `loading` merges file,
+environment and flags, `problems` words what is wrong. Only this package reads the environment. Secrets are never part
+of a configuration: it names the variable that holds them.
+"""
+
+from __future__ import annotations
+
+from fastinstruct.config.loading import NULL, load_config, parse_assignment
+from fastinstruct.config.problems import nearest
+from fastinstruct.config.schema import (
+    ClassificationConfig,
+    FilterConfig,
+    InstancesConfig,
+    InstructionsConfig,
+    ModelConfig,
+    RunConfig,
+    RuntimeConfig,
+    SamplingConfig,
+    SimilarityConfig,
+)
+
+__all__ = [
+    "NULL",
+    "ClassificationConfig",
+    "FilterConfig",
+    "InstancesConfig",
+    "InstructionsConfig",
+    "ModelConfig",
+    "RunConfig",
+    "RuntimeConfig",
+    "SamplingConfig",
+    "SimilarityConfig",
+    "load_config",
+    "nearest",
+    "parse_assignment",
+]

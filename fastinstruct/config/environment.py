@@ -1,0 +1,62 @@
+"""What the process environment holds for a run: the key, and where caches go. Nothing else reads it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from fastinstruct.config.schema import ModelConfig
+from fastinstruct.errors import ConfigError
+
+__all__ = ["api_key", "cache_folder", "process_environment"]
+
+# What a variable is called; a key that somebody put in a name's place has dashes or small letters.
+_VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+
+
+def process_environment() -> Mapping[str, str]:
+    """Return the environment of this process."""
+    return os.environ
+
+
+def api_key(model: ModelConfig, env: Mapping[str, str]) -> tuple[str | None, str]:
+    """Return the key for a model's endpoint and the name of the variable it came from, or should come from.
+
+    The variable that `model.api_key_env` names, else FASTINSTRUCT_API_KEY, else OPENAI_API_KEY.
+
+    Raises:
+        ConfigError: `model.api_key_env` names a variable that is not set.
+    """
+    if model.api_key_env is not None:
+        if not env.get(model.api_key_env):
+            raise ConfigError(f"model.api_key_env: {_unset(model.api_key_env)}")
+        return env[model.api_key_env], model.api_key_env
+    for name in ("FASTINSTRUCT_API_KEY", "OPENAI_API_KEY"):
+        if env.get(name):
+            return env[name], name
+    return None, "OPENAI_API_KEY"
+
+
+def cache_folder(env: Mapping[str, str]) -> Path:
+    """Return where models and calibrations are cached: $XDG_CACHE_HOME/fastinstruct, by default under ~/.cache.
+
+    A relative $XDG_CACHE_HOME is ignored, as its specification asks.
+
+    Raises:
+        ConfigError: nothing says where the user's home is.
+    """
+    base = Path(env.get("XDG_CACHE_HOME") or ".")
+    if base.is_absolute():
+        return base / "fastinstruct"
+    try:
+        return Path.home() / ".cache" / "fastinstruct"
+    except RuntimeError as error:
+        raise ConfigError("XDG_CACHE_HOME: there is no home folder to cache under; set it to a full path") from error
+
+
+def _unset(name: str) -> str:
+    if _VARIABLE_NAME.fullmatch(name):
+        return f"the variable {name} is not set; export it"
+    return "must be the name of an environment variable that holds the key, and the variable it names is not set"

@@ -1,0 +1,82 @@
+"""What is wrong with a configuration, in one line: the key's path, the bound, what it got, and what to do.
+
+Knows nothing of where a value came from. Guarantees that no line repeats a value that may be a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from fastinstruct.config.schema import RunConfig
+
+__all__ = ["complaint", "dotted", "nearest"]
+
+_MAX_SHOWN = 80
+# Their values may hold a key or a password, whatever they were meant to hold.
+_SECRET = ("model.base_url", "model.headers", "model.extra_body", "model.api_key_env")
+_SECRET_WORDS = ("key", "token", "secret", "password", "auth")
+_USE_A_VARIABLE = (
+    "a key is never part of a configuration: export it as an environment variable "
+    "(OPENAI_API_KEY, or one that model.api_key_env names)"
+)
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Return ` (did you mean X?)` for the nearest known word, or nothing."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def dotted(location: Sequence[int | str]) -> str:
+    """Return a location as a path like `model.name`, on one printable line."""
+    path = ".".join(str(part) for part in location)
+    return path if path.isprintable() and len(path) <= _MAX_SHOWN else ascii(path)[:_MAX_SHOWN]
+
+
+def complaint(item: Mapping[str, Any]) -> str:
+    """Say one of pydantic's problems in our words."""
+    path = dotted(item["loc"])
+    if item["type"] == "extra_forbidden":
+        return _unknown(path, item)
+    message = str(item["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if not path:
+        return message
+    return f"{path}: {message}{_got(path, item)}"
+
+
+def _unknown(path: str, item: Mapping[str, Any]) -> str:
+    known = _known_keys(RunConfig)
+    leaf = str(item["loc"][-1])
+    if path in known:  # the file says `model.name: x` on one line
+        return f"unknown key {path}: write it nested, {path.replace('.', ': {')}: …{'}' * path.count('.')}"
+    if any(word in leaf.lower() for word in _SECRET_WORDS):
+        return f"unknown key {path}; {_USE_A_VARIABLE}"
+    same_leaf = [key for key in known if key.rpartition(".")[2] == leaf]
+    return f"unknown key {path}{f' (did you mean {same_leaf[0]}?)' if same_leaf else nearest(path, known)}"
+
+
+def _got(path: str, item: Mapping[str, Any]) -> str:
+    """Return `, got VALUE` where that helps and cannot tell a secret."""
+    value = item.get("input")
+    if path.startswith(_SECRET) or not isinstance(value, str | int | float | bool):
+        return ""
+    try:
+        shown = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return ""
+    return f", got {shown}" if len(shown) <= _MAX_SHOWN else ""
+
+
+def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Return every dotted key of a model, groups included."""
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys.extend(_known_keys(field.annotation, f"{prefix}{name}."))
+    return keys

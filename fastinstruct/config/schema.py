@@ -1,0 +1,225 @@
+"""What a run can be told: `RunConfig` and its parts.
+
+Knows nothing of files, flags or the environment. Every part is frozen, refuses unknown keys, and names units in its
+field names. Fields marked "identity" in `RunConfig.identity_fields` decide what data a run produces: a run folder
+holds one identity only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator, model_validator
+
+from fastinstruct.records import Api
+
+__all__ = [
+    "ClassificationConfig",
+    "FilterConfig",
+    "InstancesConfig",
+    "InstructionsConfig",
+    "ModelConfig",
+    "RunConfig",
+    "RuntimeConfig",
+    "SamplingConfig",
+    "SimilarityConfig",
+]
+
+# What a text model cannot do (paper, section 3.1), with the words Stanford Alpaca added.
+KEYWORDS = (
+    "image", "images", "graph", "graphs", "picture", "pictures", "file", "files", "map", "maps", "draw", "plot",
+    "go to", "video", "audio", "music", "flowchart", "diagram",
+)  # fmt: skip
+
+
+class _Part(BaseModel):
+    """A frozen part of the configuration that refuses keys it does not know."""
+
+    # Inputs are hidden because they may be keys; `loading` shows those that cannot be.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, hide_input_in_errors=True
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_stray_boolean(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse `target: true`, which Python takes for 1."""
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            msg = "must not be true or false"
+            raise ValueError(msg)
+        return value
+
+
+class SamplingConfig(_Part):
+    """Decoding parameters of one stage; null leaves one to the server."""
+
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, ge=0, le=1)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    max_tokens: int = Field(1024, ge=1, le=1_000_000)
+
+
+class ModelConfig(_Part):
+    """Which model answers, and how it is reached. Without `base_url` and `gguf` the embedded model serves.
+
+    `headers` may hold keys and never reach a run folder; `extra_body` decides what a model answers, so it does.
+    """
+
+    base_url: str | None = None
+    name: str | None = None
+    api: Api | None = None
+    gguf: Path | None = None
+    api_key_env: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    extra_body: dict[str, JsonValue] = Field(default_factory=dict, repr=False)
+    send_seed: bool = True
+    total_timeout_s: float = Field(600, gt=0)
+    connect_timeout_s: float = Field(10, gt=0)
+    idle_timeout_s: float = Field(120, gt=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_http_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value.strip())
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not _has_usable_port(parts):
+            msg = "must be an http(s) URL that includes the version, such as http://127.0.0.1:8000/v1"
+            raise ValueError(msg)
+        if parts.username or parts.password:
+            msg = "must not hold a user name or password; put the key into an environment variable"
+            raise ValueError(msg)
+        if parts.path.rstrip("/").endswith("/completions"):
+            msg = "must end before /chat/completions or /completions: give the part up to the version, such as .../v1"
+            raise ValueError(msg)
+        return value.strip().rstrip("/")
+
+    @model_validator(mode="after")
+    def _is_one_model(self) -> ModelConfig:
+        if self.base_url and self.gguf:
+            msg = "base_url and gguf name two different models: give one of them"
+            raise ValueError(msg)
+        if self.base_url and not self.name:
+            msg = "name is missing: a base_url needs the model's name as the server knows it (--model)"
+            raise ValueError(msg)
+        if self.name and not self.base_url:
+            msg = "name is set but base_url is not: say where the model is served (--base-url URL)"
+            raise ValueError(msg)
+        return self
+
+
+def _has_usable_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:  # its text would repeat what stands there, which may be a password
+        return False
+
+
+class InstructionsConfig(_Part):
+    """Stage 1: how many tasks a prompt shows and how many it asks for."""
+
+    num_in_context: int = Field(8, ge=1, le=64)
+    num_machine_in_context: int = Field(2, ge=0, le=64)
+    num_items: int = Field(8, ge=1, le=64)
+    sampling: SamplingConfig = SamplingConfig(temperature=0.9, top_p=0.95, max_tokens=1024)
+
+    @model_validator(mode="after")
+    def _machine_tasks_fit(self) -> InstructionsConfig:
+        if self.num_machine_in_context > self.num_in_context:
+            msg = f"num_machine_in_context must be at most num_in_context ({self.num_in_context})"
+            raise ValueError(msg)
+        return self
+
+
+class ClassificationConfig(_Part):
+    """Stage 2: is the instruction a classification task?
+
+    `method` is `text` (read the reply), `logprobs` (compare the answers' log-probabilities with a threshold calibrated
+    on held-out seeds) or `auto` (log-probabilities for the completions API where the endpoint gives them).
+    """
+
+    num_demonstrations: int = Field(31, ge=2, le=100)
+    method: Literal["auto", "text", "logprobs"] = "auto"
+    num_calibration_seeds: int = Field(40, ge=4, le=200)
+    sampling: SamplingConfig = SamplingConfig(temperature=0.0, max_tokens=3)
+
+
+class InstancesConfig(_Part):
+    """Stage 3: instances of an instruction, output-first for classification tasks, input-first for others."""
+
+    num_output_first_demonstrations: int = Field(16, ge=1, le=64)
+    num_input_first_demonstrations: int = Field(11, ge=1, le=64)
+    max_instances: int = Field(5, ge=1, le=100)
+    sampling: SamplingConfig = SamplingConfig(temperature=0.7, top_p=0.95, max_tokens=512)
+
+
+class FilterConfig(_Part):
+    """The heuristic filters of stage 1. Words are counted as `text.filters` documents."""
+
+    min_words: int = Field(4, ge=0)
+    max_words: int = Field(150, ge=1)
+    keywords: tuple[str, ...] = KEYWORDS
+
+    @model_validator(mode="after")
+    def _bounds_are_ordered(self) -> FilterConfig:
+        if self.min_words > self.max_words:
+            msg = f"min_words must be at most max_words ({self.max_words})"
+            raise ValueError(msg)
+        return self
+
+
+PAPER_FILTERS = FilterConfig(keywords=KEYWORDS[: KEYWORDS.index("go to") + 1])
+
+
+class SimilarityConfig(_Part):
+    """The near-duplicate filter: an instruction is rejected iff its ROUGE-L F-measure with another is above this."""
+
+    threshold: float = Field(0.7, ge=0, le=1)
+    tokenizer: Literal["unicode", "rouge"] = "unicode"
+
+
+class RuntimeConfig(_Part):
+    """How hard the endpoint is driven; nothing here changes what a run is."""
+
+    max_in_flight: int | None = Field(None, ge=1, le=100_000)
+    max_attempts: int = Field(6, ge=1, le=100)
+    max_outage_s: float = Field(120, ge=0)
+    drain_timeout_s: float = Field(30, ge=0)
+
+
+class RunConfig(_Part):
+    """One run: seeds in, a target, a model, and how each stage works."""
+
+    profile: Literal["default", "paper"] = "default"
+    target: int = Field(100, ge=1, le=100_000_000)
+    seeds: Path | None = None
+    prompts: Path | None = None
+    out: Path | None = None
+    rng_seed: int = Field(0, ge=0, lt=2**63)
+    model: ModelConfig = ModelConfig()
+    instructions: InstructionsConfig = InstructionsConfig()
+    classification: ClassificationConfig = ClassificationConfig()
+    instances: InstancesConfig = InstancesConfig()
+    filters: FilterConfig = FilterConfig()
+    similarity: SimilarityConfig = SimilarityConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+    @model_validator(mode="after")
+    def _paper_filters_are_the_papers(self) -> RunConfig:
+        if self.profile == "paper" and self.filters not in (FilterConfig(), PAPER_FILTERS):
+            msg = "filters: profile paper has the reference's own; set them in profile default"
+            raise ValueError(msg)
+        return self
+
+    def identity_fields(self) -> dict[str, Any]:
+        """Return what decides the data of a run, but for the contents of seeds, prompts and model.
+
+        URL, key, headers, time-outs, concurrency and target may change between two sittings of one run.
+        """
+        kept = {"profile", "rng_seed", "instructions", "classification", "instances", "filters", "similarity"}
+        fields = self.model_dump(mode="json", include=kept)
+        fields["model"] = self.model.model_dump(mode="json", include={"name", "api", "extra_body", "send_seed"})
+        return fields

@@ -1,0 +1,114 @@
+"""Every exception FastInstruct raises; nothing outside this module defines one.
+
+    FastInstructError               any failure of ours; `exit_code` is what the command line exits with
+    ├── InputError                  a value, file or folder that the caller has to change (also a ValueError)
+    │   ├── ConfigError             a configuration key: names its path, the bound and what it got
+    │   ├── SeedError               a seed file: names file and line
+    │   └── RunFolderError          a run folder: not writable, another identity, damaged, or in use
+    ├── EndpointError               the model's server cannot be used for this run
+    │   ├── EndpointUnreachable     no connection, or none of several attempts was answered
+    │   ├── AuthenticationFailed    401 or 403: the key is missing, wrong or lacks the right
+    │   ├── ModelUnknown            the server does not know the model
+    │   ├── QuotaExhausted          the account has no credit left; the run can be resumed
+    │   └── ProtocolMismatch        it answers, but not as an OpenAI-compatible endpoint
+    ├── EmbeddedModelError          the embedded model or a local .gguf cannot be loaded
+    ├── StoreError                  the run's database cannot be written (disk full, I/O error) or read
+    └── Aborted                     the user interrupted twice; what was in flight is not in the store
+
+Messages are one line: they name the file, line or key and what to do, and never hold a prompt, a reply or a key.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "Aborted",
+    "AuthenticationFailed",
+    "ConfigError",
+    "EmbeddedModelError",
+    "EndpointError",
+    "EndpointUnreachable",
+    "FastInstructError",
+    "InputError",
+    "ModelUnknown",
+    "ProtocolMismatch",
+    "QuotaExhausted",
+    "RunFolderError",
+    "SeedError",
+    "StoreError",
+]
+
+
+class FastInstructError(Exception):
+    """Any failure that FastInstruct reports on purpose."""
+
+    exit_code: ClassVar[int] = 1
+    """What the command line exits with: 1 failure, 2 bad input, 3 stopped early and resumable, 130 interrupted."""
+
+    retryable: ClassVar[bool] = False
+    """Whether the same call may succeed later without anything being changed."""
+
+
+class InputError(FastInstructError, ValueError):
+    """A value, file or folder that the caller has to change."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """A configuration key that is unknown, has the wrong type or is out of range."""
+
+
+class SeedError(InputError):
+    """A seed file that is missing, malformed or empty."""
+
+
+class RunFolderError(InputError):
+    """A run folder that cannot be written, belongs to another run, is damaged or is in use."""
+
+
+class EndpointError(FastInstructError):
+    """The model's server cannot be used for this run."""
+
+
+class EndpointUnreachable(EndpointError):
+    """No connection could be made, or no attempt was answered."""
+
+    retryable = True
+
+
+class AuthenticationFailed(EndpointError):
+    """The server refused the key (401 or 403)."""
+
+
+class ModelUnknown(EndpointError):
+    """The server does not know the model that was asked for."""
+
+
+class QuotaExhausted(EndpointError):
+    """The account's quota or credit is used up; the run can be resumed when it is not."""
+
+    exit_code = 3
+    retryable = True
+
+
+class ProtocolMismatch(EndpointError):
+    """The server answers, but not as an OpenAI-compatible endpoint does."""
+
+
+class EmbeddedModelError(FastInstructError):
+    """The embedded model, or the local .gguf file named instead, cannot be loaded."""
+
+
+class StoreError(FastInstructError):
+    """The run's database cannot be read or written."""
+
+    retryable = True
+
+
+class Aborted(FastInstructError):
+    """The user interrupted a second time; requests in flight were dropped."""
+
+    exit_code = 130
+    retryable = True

@@ -1,0 +1,181 @@
+"""The nouns: frozen, slotted, keyword-only values that the layers hand to one another.
+
+Knows nothing of files, networks, databases or models; imports nothing of ours. Rejecting something is a value here
+(`Rejection`), never an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+__all__ = [
+    "Api",
+    "Candidate",
+    "Completion",
+    "Example",
+    "FinishReason",
+    "Instance",
+    "Message",
+    "Prompt",
+    "RejectReason",
+    "Rejection",
+    "Sampling",
+    "SeedTask",
+    "Stage",
+    "Usage",
+]
+
+
+class Stage(StrEnum):
+    """The three stages that call a model; stage 4, encoding, does not."""
+
+    INSTRUCTIONS = "instructions"
+    CLASSIFICATION = "classification"
+    INSTANCES = "instances"
+
+
+class Api(StrEnum):
+    """Which OpenAI-compatible route a prompt is written for."""
+
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+
+
+class FinishReason(StrEnum):
+    """Why a model stopped; servers' other words are mapped to `OTHER`."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
+    OTHER = "other"
+
+
+class RejectReason(StrEnum):
+    """Why a candidate instruction or instance was not kept. The values are stored: add to them, never rename."""
+
+    # instructions
+    EMPTY = "empty"
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
+    KEYWORD = "keyword"
+    WRITE_A_PROGRAM = "write_a_program"
+    PUNCTUATION = "punctuation"
+    NON_ASCII = "non_ascii"
+    TRUNCATED = "truncated"
+    REFUSAL = "refusal"
+    ECHO = "echo"
+    TEMPLATE_LEAK = "template_leak"
+    NEAR_DUPLICATE = "near_duplicate"
+    # instances
+    INPUT_EQUALS_OUTPUT = "input_equals_output"
+    EMPTY_OUTPUT = "empty_output"
+    TRAILING_COLON = "trailing_colon"
+    CONFLICTING_OUTPUTS = "conflicting_outputs"
+    DUPLICATE = "duplicate"
+    SURPLUS = "surplus"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One worked case of a task: `input` is empty where the instruction needs none."""
+
+    input: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedTask:
+    """A task written by a person."""
+
+    id: str
+    name: str
+    instruction: str
+    instances: tuple[Instance, ...]
+    is_classification: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One kept instance of one instruction: a row of the finetuning data.
+
+    `id` is stable: a machine-generated example is `m<instruction>-<instance>`, a seed one `<seed id>-<instance>`.
+    `is_classification` is None where stage 2 could not tell.
+    """
+
+    id: str
+    instruction: str
+    input: str
+    output: str
+    is_classification: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """Why something was not kept; for a near-duplicate, its neighbour's pool position and their ROUGE-L F-measure."""
+
+    reason: RejectReason
+    nearest: int | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An instruction parsed from a completion, and what the heuristic filters said of it (None: it passed)."""
+
+    text: str
+    rejection: Rejection | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message of a chat prompt."""
+
+    role: str
+    content: str
+
+
+Prompt: TypeAlias = "str | tuple[Message, ...]"
+"""What a model is asked: text to continue (completions) or messages (chat)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Decoding parameters of one request; None leaves one to the server's default.
+
+    `num_logprobs` asks for the log-probabilities of that many alternatives for the first token.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    num_logprobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens a request cost, as the server reports them; 0 where it does not."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """A whole reply of a model; never a part of one that broke off.
+
+    `text` has `<think>` blocks removed. `top_logprobs` maps alternatives for the first token to natural
+    log-probabilities, where they were asked for and given.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    usage: Usage
+    model: str
+    top_logprobs: Mapping[str, float] | None = None

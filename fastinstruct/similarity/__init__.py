@@ -1,0 +1,11 @@
+"""Near-duplicates by ROUGE-L, exactly: an ever-growing pool of texts that finds those too similar to yours.
+
+Knows nothing of prompts, models or runs; this package alone uses the compiled kernels. Importing it compiles nothing:
+the first text does, or `warm_up`.
+"""
+
+from fastinstruct.similarity.index import RougeIndex, warm_up
+from fastinstruct.similarity.tokenizers import tokenize
+from fastinstruct.similarity.verdicts import Verdict, Verdicts
+
+__all__ = ["RougeIndex", "Verdict", "Verdicts", "tokenize", "warm_up"]

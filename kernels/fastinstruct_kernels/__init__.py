@@ -1,0 +1,12 @@
+"""The compiled kernels of FastInstruct: arrays and scalars in, arrays and scalars out.
+
+Knows nothing of text, of files or of the rest of FastInstruct; imports Numba and NumPy only. Importing a module of
+this package compiles nothing: a kernel is compiled (or read from Numba's cache on disk) by its first call.
+
+    _jit      the one place that names compiler options
+    lcs       bit-parallel longest common subsequence, for texts of any length
+    rouge     ROUGE-L F-measure in the reference's double arithmetic, and the integer bounds that follow from it
+    pool      the arrays that hold a pool of texts
+    postings  which pool texts could match: lists of the rarest tokens, kept with what is needed to refuse a text unseen
+    probe     the entry points: settle a batch in order, score the whole pool, rebuild the lists
+"""

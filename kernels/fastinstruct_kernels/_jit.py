@@ -1,0 +1,56 @@
+"""How every kernel is compiled: the only file that names Numba's options.
+
+Knows nothing of what the kernels compute. Guarantees that a kernel keeps its annotations for the type checker, that
+it runs without the interpreter lock, and that its floating point is plain IEEE double arithmetic in the order
+written: `fastmath` must stay off, because decisions are compared bit for bit with a reference written in Python.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# error_model="numpy": a division compiles to a division, without a test that would raise ZeroDivisionError.
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
+
+
+def kernel(function: Function) -> Function:
+    """Compile `function` at its first call, and keep the machine code on disk where that is possible.
+
+    Returns:
+        The compiled function under the type of the plain one.
+    """
+    return _compiled(function, _OPTIONS)
+
+
+def inlined_kernel(function: Function) -> Function:
+    """The same for a small function of inner loops: its code becomes part of each kernel that calls it."""
+    return _compiled(function, {**_OPTIONS, "forceinline": True})
+
+
+def _compiled(function: Function, options: dict[str, Any]) -> Function:
+    try:
+        return cast(Function, numba.njit(**options, cache=True)(function))
+    except RuntimeError:  # Numba found no folder that it may write to: compile in every process instead.
+        return cast(Function, numba.njit(**options)(function))
+
+
+def _forget_outdated_machine_code() -> None:
+    """Remove cache indexes older than any source here.
+
+    Numba checks only the file a kernel is defined in, but a kernel also holds inlined code from its neighbours: after
+    an edit of lcs.py alone, the cached kernels of probe.py would go on computing the old thing.
+    """
+    folder = Path(__file__).parent
+    with suppress(OSError):  # A folder that can't be read or written, or another process that was faster.
+        newest_source = max(source.stat().st_mtime_ns for source in folder.glob("*.py"))
+        for index in (folder / "__pycache__").glob("*.nbi"):
+            if index.stat().st_mtime_ns < newest_source:
+                index.unlink()
+
+
+_forget_outdated_machine_code()

@@ -1,0 +1,106 @@
+"""What the kernels compute, said as plainly as possible: the twins that tests compare them with.
+
+Knows nothing of the kernels or of NumPy and imports neither. Slow on purpose: where there is a clever way, it isn't
+taken.
+"""
+
+import math
+import unicodedata
+from collections.abc import Sequence
+
+INVISIBLE = {0x00AD, 0x180B, 0x180C, 0x180D, 0x180F, 0x200C, 0x200D, 0x2060, 0xFEFF} | {
+    *range(0xFE00, 0xFE10),
+    *range(0xE0100, 0xE01F0),
+}
+
+
+def is_ideograph(character: str) -> bool:
+    code = ord(character)
+    return (
+        code in (0x3006, 0x3007)
+        or 0x3400 <= code <= 0x4DBF
+        or 0x4E00 <= code <= 0x9FFF
+        or 0xF900 <= code <= 0xFAFF
+        or 0x20000 <= code <= 0x3FFFF
+    )
+
+
+def unicode_tokens(text: str) -> list[str]:
+    """Tokenizer `unicode`, one character after another."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    tokens: list[str] = []
+    word = ""
+    for character in folded:
+        if ord(character) in INVISIBLE:
+            continue
+        if unicodedata.category(character)[0] in "LMN" and not is_ideograph(character):
+            word += character
+            continue
+        if word:
+            tokens.append(word)
+        word = ""
+        if unicodedata.category(character)[0] in "LMN":
+            tokens.append(character)
+    return [*tokens, word] if word else tokens
+
+
+def lcs_length(left: Sequence[object], right: Sequence[object]) -> int:
+    """The textbook table, one row at a time."""
+    above = [0] * (len(right) + 1)
+    for token in left:
+        row = [0]
+        for column, other in enumerate(right):
+            row.append(above[column] + 1 if token == other else max(above[column + 1], row[column]))
+        above = row
+    return above[-1]
+
+
+def f_measure(lcs: int, left_length: int, right_length: int) -> float:
+    """The reference's arithmetic, in its order."""
+    if lcs == 0:
+        return 0.0
+    precision = lcs / left_length
+    recall = lcs / right_length
+    return 2 * precision * recall / (precision + recall)
+
+
+def rouge_l(left: Sequence[object], right: Sequence[object]) -> float:
+    """ROUGE-L F-measure of two token lists."""
+    return f_measure(lcs_length(left, right), len(left), len(right))
+
+
+def min_rejecting_lcs(left_length: int, right_length: int, threshold: float) -> int:
+    """The smallest LCS whose F exceeds the threshold, or one more than there can be."""
+    shorter = min(left_length, right_length)
+    return next(
+        (lcs for lcs in range(1, shorter + 1) if f_measure(lcs, left_length, right_length) > threshold), shorter + 1
+    )
+
+
+class Pool:
+    """Every text, compared with every text."""
+
+    def __init__(self, threshold: float) -> None:
+        self.threshold = threshold
+        self.texts: list[Sequence[object]] = []
+
+    def scores(self, tokens: Sequence[object]) -> list[float]:
+        return [rouge_l(tokens, text) for text in self.texts]
+
+    def judge(self, tokens: Sequence[object]) -> tuple[bool, int | None, float]:
+        """(admitted, nearest, score), with NaN as the score of the admitted."""
+        scores = self.scores(tokens)
+        best = max(scores, default=0.0)
+        if best > self.threshold:
+            return False, scores.index(best), best
+        return True, None, math.nan
+
+    def admit(self, tokens: Sequence[object]) -> tuple[bool, int | None, float]:
+        verdict = self.judge(tokens)
+        if verdict[0]:
+            self.texts.append(tokens)
+        return verdict
+
+    def most_similar(self, tokens: Sequence[object], k: int) -> list[tuple[int, float]]:
+        ranked = sorted(enumerate(self.scores(tokens)), key=lambda pair: (-pair[1], pair[0]))
+        return ranked[:k]

@@ -1,0 +1,130 @@
+"""Which seed tasks a prompt shows, and how one is written in it.
+
+Pure functions of the seeds: the same seeds always give the same demonstrations, in the same order. A user's own seeds
+come first; where they do not suffice, the packaged ones fill up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from fastinstruct.records import Instance, SeedTask
+
+__all__ = [
+    "classification_demonstrations",
+    "held_out",
+    "input_first_demonstrations",
+    "output_first_demonstrations",
+    "render_classification",
+    "render_input_first",
+    "render_output_first",
+]
+
+_MAX_CHARS = 700  # longer seed tasks are left out of the prompts of stage 3: they would crowd out the others
+_YES_SHARE = 12 / 31  # the paper shows 12 classification tasks among 31
+
+
+def classification_demonstrations(seeds: Sequence[SeedTask], packaged: Sequence[SeedTask], num: int) -> list[SeedTask]:
+    """Return `num` tasks for stage 2, classification ones spread evenly among the others.
+
+    Source: Self-Instruct (arXiv:2212.10560), appendix A.2: 12 classification tasks and 19 others.
+    """
+    num_yes = max(1, round(num * _YES_SHARE))
+    chosen_yes = _fill(seeds, packaged, num_yes, is_classification=True)
+    chosen_no = _fill(seeds, packaged, num - num_yes, is_classification=False)
+    return _spread(chosen_yes, chosen_no)
+
+
+def held_out(seeds: Sequence[SeedTask], shown: Iterable[SeedTask], num: int) -> list[SeedTask]:
+    """Return up to `num` seed tasks that a stage-2 prompt does not show, as many of one kind as of the other."""
+    hidden = {task.instruction for task in shown}
+    rest = [task for task in seeds if task.instruction not in hidden]
+    yes = [task for task in rest if task.is_classification]
+    no = [task for task in rest if not task.is_classification]
+    half = min(len(yes), len(no), num // 2)
+    return [task for pair in zip(yes[:half], no[:half], strict=True) for task in pair]
+
+
+def input_first_demonstrations(seeds: Sequence[SeedTask], packaged: Sequence[SeedTask], num: int) -> list[SeedTask]:
+    """Return `num` tasks that are no classification: with several instances, with one, and without input, in turn."""
+    pools = [_fitting(group) for group in (seeds, packaged)]
+    chosen: list[SeedTask] = []
+    for pool in pools:
+        chosen.extend(_in_turn([task for task in pool if not task.is_classification], num - len(chosen), chosen))
+    return chosen
+
+
+def output_first_demonstrations(seeds: Sequence[SeedTask], packaged: Sequence[SeedTask], num: int) -> list[SeedTask]:
+    """Return `num` classification tasks that show at least two labels."""
+    chosen: list[SeedTask] = []
+    for pool in (_fitting(seeds), _fitting(packaged)):
+        suitable = [task for task in pool if task.is_classification and len({i.output for i in task.instances}) > 1]
+        chosen.extend(_without(suitable, chosen)[: num - len(chosen)])
+    return chosen
+
+
+def render_classification(task: SeedTask) -> str:
+    """Write one stage-2 demonstration, followed by an empty line."""
+    return f"Task: {_one_line(task.instruction)}\nLabel task: {'Yes' if task.is_classification else 'No'}\n\n"
+
+
+def render_input_first(task: SeedTask) -> str:
+    """Write one demonstration for tasks that are no classification, followed by an empty line."""
+    if len(task.instances) == 1:
+        body = _render_instance(task.instances[0])
+    else:
+        body = "".join(f"Example {i}\n{_render_instance(case)}" for i, case in enumerate(task.instances, 1))
+    return f"Task: {_one_line(task.instruction)}\n{body}\n"
+
+
+def render_output_first(task: SeedTask) -> str:
+    """Write one demonstration for classification tasks, followed by an empty line."""
+    body = "".join(f"Class label: {case.output.strip()}\n{case.input.strip()}\n" for case in task.instances)
+    return f"Task: {_one_line(task.instruction)}\n{body}\n"
+
+
+def _render_instance(case: Instance) -> str:
+    given = f"Input: {case.input.strip()}\n" if case.input.strip() else ""
+    return f"{given}Output: {case.output.strip()}\n"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _fill(
+    seeds: Sequence[SeedTask], packaged: Sequence[SeedTask], num: int, *, is_classification: bool
+) -> list[SeedTask]:
+    own = [task for task in seeds if task.is_classification == is_classification][:num]
+    spare = [task for task in packaged if task.is_classification == is_classification]
+    return own + _without(spare, own)[: num - len(own)]
+
+
+def _without(tasks: Iterable[SeedTask], taken: Iterable[SeedTask]) -> list[SeedTask]:
+    known = {task.instruction for task in taken}
+    return [task for task in tasks if task.instruction not in known]
+
+
+def _fitting(tasks: Iterable[SeedTask]) -> list[SeedTask]:
+    return [task for task in tasks if sum(len(i.input) + len(i.output) for i in task.instances) <= _MAX_CHARS]
+
+
+def _spread(few: Sequence[SeedTask], many: Sequence[SeedTask]) -> list[SeedTask]:
+    """Merge two lists evenly, so that no run of one answer teaches the model to repeat it."""
+    marked = [((i + 0.5) / len(few), task) for i, task in enumerate(few)]
+    marked += [((i + 0.5) / len(many), task) for i, task in enumerate(many)]
+    return [task for _, task in sorted(marked, key=lambda pair: pair[0])]
+
+
+def _in_turn(tasks: Iterable[SeedTask], num: int, taken: Iterable[SeedTask]) -> list[SeedTask]:
+    """Draw from three shapes of task in turn: several instances, one with input, one without."""
+    shapes: tuple[list[SeedTask], list[SeedTask], list[SeedTask]] = ([], [], [])
+    for task in _without(tasks, taken):
+        shape = 0 if len(task.instances) > 1 else 1 if task.instances[0].input.strip() else 2
+        shapes[shape].append(task)
+    chosen: list[SeedTask] = []
+    while len(chosen) < num and any(shapes):
+        for shape_tasks in shapes:
+            if shape_tasks and len(chosen) < num:
+                chosen.append(shape_tasks.pop(0))
+    return chosen

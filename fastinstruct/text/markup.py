@@ -1,0 +1,99 @@
+"""Characters and markup that models put around what they say, and how to take them off.
+
+Knows nothing of instructions or instances. Every function takes any `str`, never raises, and takes time linear in
+its length.
+"""
+
+import re
+
+__all__ = ["cleaned", "closed", "collapsed", "unwrapped", "without_rules"]
+
+_UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
+# What a server's template forgot to stop at: a model's reply ends there. `</s>` is also HTML, so it counts only at
+# the end.
+_END_OF_REPLY = re.compile(
+    r"<\|(?:endoftext|im_end|im_start|eot_id|end_of_text|end|return)\|>|<(?:end|start)_of_turn>|<｜end▁of▁sentence｜>|</s>\s*\Z"
+)
+_RULE = re.compile(r"[-*_=]{3,}")
+_LEADING_BOLD = re.compile(r"\A(\*\*|__)(?P<bold>[^*_]+)\1")
+_WRAPPERS = (
+    ("**", "**"),
+    ("__", "__"),
+    ("*", "*"),
+    ("_", "_"),
+    ("`", "`"),
+    ('"', '"'),
+    ("'", "'"),
+    ("“", "”"),
+    ("‘", "’"),
+    ("«", "»"),
+    ("「", "」"),
+    ("『", "』"),
+)
+
+
+def cleaned(text: str) -> str:
+    """A reply fit for line-wise reading and for storing.
+
+    Line ends become newlines; other control characters go (those that separate words become spaces); lone surrogates
+    become U+FFFD; the text ends before the first token that ends a reply.
+    """
+    text = _UNWANTED.sub(_replacement, text.replace("\r\n", "\n").replace("\r", "\n"))
+    end = _END_OF_REPLY.search(text)
+    return text[: end.start()] if end else text
+
+
+def _replacement(match: re.Match[str]) -> str:
+    character = match[0]
+    if "\ud800" <= character <= "\udfff":
+        return "\ufffd"
+    if character in "\x85\u2028\u2029":
+        return "\n"
+    return " " if character.isspace() else ""
+
+
+def collapsed(text: str) -> str:
+    """The text with every run of white space as one space, none at its ends."""
+    return " ".join(text.split())
+
+
+def unwrapped(text: str) -> str:
+    """The text without bold, italics, code marks or quotes around all of it, nor bold around its first words."""
+    text = text.strip()
+    for _ in range(3):  # such as **"text"**; more is content
+        inner = _inner(text)
+        if inner is None:
+            break
+        text = inner
+    return _LEADING_BOLD.sub(r"\g<bold>", text, count=1) if text.startswith(("**", "__")) else text
+
+
+def _inner(text: str) -> str | None:
+    for opening, closing in _WRAPPERS:
+        if len(text) > len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing):
+            inner = text[len(opening) : -len(closing)]
+            # '"Yes" or "no"' begins and ends with a quote, but nothing encloses it.
+            if opening not in inner and closing not in inner and inner.strip():
+                return inner.strip()
+    return None
+
+
+def closed(text: str, opened: str | None) -> str:
+    """What follows a marker inside bold or italics that `opened` before it, without the mark that closes them."""
+    return text.replace(opened, "", 1) if opened and text.count(opened) % 2 else text
+
+
+def without_rules(text: str) -> str:
+    """The text without white space and horizontal rules (`---`) at its ends."""
+    lines = text.split("\n")
+    first, last = 0, len(lines)
+    while first < last and _is_blank_or_rule(lines[first]):
+        first += 1
+    while last > first and _is_blank_or_rule(lines[last - 1]):
+        last -= 1
+    return "\n".join(lines[first:last]).strip()
+
+
+def _is_blank_or_rule(line: str) -> bool:
+    line = line.strip()
+    return not line or _RULE.fullmatch(line) is not None

@@ -1,0 +1,160 @@
+"""Prompts out: fill the templates of `prompts/` with tasks and demonstrations.
+
+Knows nothing of models or runs. A template is plain text with `{placeholders}`; the chat ones are divided by lines
+that say `[system]` and `[user]`. The fixed part of every prompt comes first, so that a server's prefix cache serves it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastinstruct.errors import ConfigError
+from fastinstruct.records import Api, Message, Prompt, SeedTask
+from fastinstruct.text.demonstrations import render_classification, render_input_first, render_output_first
+from fastinstruct.text.folder import prompt_folder
+
+__all__ = ["PLACEHOLDERS", "PromptSet", "Template", "load_templates", "render"]
+
+PLACEHOLDERS = {
+    "instructions": frozenset({"tasks", "next_number"}),
+    "classification": frozenset({"demonstrations", "instruction"}),
+    "input_first": frozenset({"demonstrations", "instruction"}),
+    "output_first": frozenset({"demonstrations", "instruction"}),
+}
+"""The placeholders that each template has to hold; `instructions` may also use `num_items` and `last_number`."""
+
+_OPTIONAL = {"instructions": frozenset({"num_items", "last_number"})}
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_SECTION = re.compile(r"^\[(system|user|assistant)\][ \t]*\n", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """One prompt with holes: `(role, text)` sections; a completions template has a single one without a role."""
+
+    name: str
+    source: str
+    sections: tuple[tuple[str, str], ...]
+
+    @property
+    def sha256(self) -> str:
+        """Return the hash that stands for this template in a run's identity."""
+        return hashlib.sha256(self.source.encode()).hexdigest()
+
+
+def load_templates(api: Api, folder: Path | None = None) -> dict[str, Template]:
+    """Read the four templates of `api` from `folder` or, where it lacks one, from the packaged prompts.
+
+    Raises:
+        ConfigError: the folder does not exist, or a template lacks a placeholder or holds an unknown one.
+    """
+    if folder is not None and not folder.is_dir():
+        raise ConfigError(f"prompts: {folder} is no folder")
+    return {name: _load(name, api, folder) for name in PLACEHOLDERS}
+
+
+def render(template: Template, values: Mapping[str, str]) -> Prompt:
+    """Fill a template's placeholders; braces inside the values stay as they are."""
+    filled = [
+        (role, _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)) for role, text in template.sections
+    ]
+    if filled[0][0] == "":
+        return filled[0][1]
+    return tuple(Message(role=role, content=text) for role, text in filled)
+
+
+class PromptSet:
+    """The four prompts of one run: templates with their demonstrations already written out.
+
+    Args:
+        templates: what `load_templates` returned.
+        classification, input_first, output_first: the seed tasks that each stage shows.
+    """
+
+    def __init__(
+        self,
+        templates: Mapping[str, Template],
+        *,
+        classification: Sequence[SeedTask],
+        input_first: Sequence[SeedTask],
+        output_first: Sequence[SeedTask],
+    ) -> None:
+        self.templates = dict(templates)
+        self._demonstrations = {
+            "classification": "".join(map(render_classification, classification)).rstrip("\n") + "\n",
+            "input_first": "".join(map(render_input_first, input_first)).rstrip("\n") + "\n",
+            "output_first": "".join(map(render_output_first, output_first)).rstrip("\n") + "\n",
+        }
+
+    def instructions(self, in_context: Sequence[str], num_items: int) -> Prompt:
+        """Ask for `num_items` tasks after the given ones.
+
+        Source: Self-Instruct, appendix A.1: white space collapsed, a trailing colon removed, numbered from 1.
+        """
+        shown = [" ".join(text.split()).rstrip(":") for text in in_context]
+        values = {
+            "tasks": "\n".join(f"{number}. {text}" for number, text in enumerate(shown, 1)),
+            "next_number": str(len(shown) + 1),
+            "last_number": str(len(shown) + num_items),
+            "num_items": str(num_items),
+        }
+        return render(self.templates["instructions"], values)
+
+    def about(self, name: str, instruction: str) -> Prompt:
+        """Ask `classification`, `input_first` or `output_first` about one instruction."""
+        values = {"demonstrations": self._demonstrations[name], "instruction": " ".join(instruction.split())}
+        return render(self.templates[name], values)
+
+    def phrases(self) -> tuple[str, ...]:
+        """Return the lines of the stage-1 prompt that are the template's own, without markers."""
+        lines = (line for _, text in self.templates["instructions"].sections for line in text.splitlines())
+        own = (line.strip().lstrip("-*• ") for line in lines if not _PLACEHOLDER.search(line))
+        return tuple(line for line in own if line)
+
+    def fingerprints(self) -> dict[str, str]:
+        """Return, by prompt name, the sha256 of template and demonstrations: what a run's identity holds of them."""
+        return {
+            name: hashlib.sha256((template.source + self._demonstrations.get(name, "")).encode()).hexdigest()
+            for name, template in self.templates.items()
+        }
+
+
+def _load(name: str, api: Api, folder: Path | None) -> Template:
+    path = prompt_folder() / api / f"{name}.txt"
+    if folder is not None and (folder / f"{name}.txt").exists():
+        path = folder / f"{name}.txt"
+    try:
+        source = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    _check_placeholders(name, path, source)
+    return Template(name=name, source=source, sections=_sections(api, path, source))
+
+
+def _check_placeholders(name: str, path: Path, source: str) -> None:
+    found = set(_PLACEHOLDER.findall(source))
+    required = PLACEHOLDERS[name]
+    for missing in sorted(required - found):
+        raise ConfigError(f"{path}: the placeholder {{{missing}}} is missing")
+    for unknown in sorted(found - required - _OPTIONAL.get(name, frozenset())):
+        raise ConfigError(f"{path}: unknown placeholder {{{unknown}}}")
+
+
+def _sections(api: Api, path: Path, source: str) -> tuple[tuple[str, str], ...]:
+    if api is Api.COMPLETIONS:
+        # A base model continues the text: what it adds starts right after the last visible character.
+        return (
+            (("", source.rstrip()),)
+            if not source.rstrip().endswith("{instruction}")
+            else (("", source.rstrip() + "\n"),)
+        )
+    parts = _SECTION.split(source)
+    if parts[0].strip() or len(parts) < 3:
+        raise ConfigError(f"{path}: a chat prompt starts with a line [system] or [user]")
+    return tuple((role, text.strip()) for role, text in zip(parts[1::2], parts[2::2], strict=True))

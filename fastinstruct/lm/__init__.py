@@ -1,0 +1,61 @@
+"""One completion: endpoints, requests, outcomes, and the transport that turns a request into an outcome.
+
+The only importer of HTTP; knows nothing of stages, stores or prompts. Importing it is light: aiohttp (0.2 s) is loaded
+when `HttpTransport` or `has_c_parser` is first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastinstruct.lm.endpoints import Endpoint, Request
+from fastinstruct.lm.outcomes import (
+    Aborted,
+    BadRequest,
+    Deadline,
+    Fatal,
+    Ok,
+    Outcome,
+    Overloaded,
+    RateLimited,
+    Transient,
+    Truncated,
+    fatal_error,
+    unreachable_error,
+)
+from fastinstruct.lm.retry import GiveUp, Retry, RetryPolicy
+
+if TYPE_CHECKING:
+    from fastinstruct.lm.transport import HttpTransport, has_c_parser
+
+__all__ = [
+    "Aborted",
+    "BadRequest",
+    "Deadline",
+    "Endpoint",
+    "Fatal",
+    "GiveUp",
+    "HttpTransport",
+    "Ok",
+    "Outcome",
+    "Overloaded",
+    "RateLimited",
+    "Request",
+    "Retry",
+    "RetryPolicy",
+    "Transient",
+    "Truncated",
+    "fatal_error",
+    "has_c_parser",
+    "unreachable_error",
+]
+
+_LAZY = frozenset({"HttpTransport", "has_c_parser"})
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from fastinstruct.lm import transport
+
+    return getattr(transport, name)

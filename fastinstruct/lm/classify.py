@@ -1,0 +1,260 @@
+"""One reply or one exception in, one `Outcome` out: the failure matrix as tables and pure functions.
+
+Knows nothing of connections, retries or stages; clocks are passed in. Guarantees: every status, body and exception
+gives an outcome; messages are one line with at most 200 characters of the server's words, keys masked; partial text is
+never `Ok`.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+
+from fastinstruct.lm.endpoints import Endpoint
+from fastinstruct.lm.error_replies import ErrorInfo, error_info, parse_error, retry_after_s, shown
+from fastinstruct.lm.outcomes import (
+    BadRequest,
+    BadRequestKind,
+    Deadline,
+    Fatal,
+    FatalKind,
+    Ok,
+    Outcome,
+    Overloaded,
+    RateLimited,
+    Transient,
+    Truncated,
+)
+from fastinstruct.lm.refusals import UNSUPPORTED, unsupported_parameter, verdict
+from fastinstruct.lm.wire import ReplyProblem, decode_reply, parse_json
+from fastinstruct.records import FinishReason
+
+__all__ = ["classify_exception", "classify_reply"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reply:
+    """A refusal and what is needed to judge it."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    info: ErrorInfo
+    endpoint: Endpoint
+    now_s: float
+
+    @property
+    def words(self) -> str:
+        return shown(self.info.message, self.endpoint) or "no message"
+
+    @property
+    def origin(self) -> str:
+        return f"{self.status} from {self.endpoint.address}"
+
+    @property
+    def hint_s(self) -> float | None:
+        return retry_after_s(self.headers, self.info.message, self.now_s)
+
+
+# Codes found inside a 200; where a number stands there, it is read as a status.
+_TAG_STATUSES: Final[Mapping[str, int]] = {
+    "authentication_error": 401,
+    "content_filter": 400,
+    "context_length_exceeded": 400,
+    "insufficient_quota": 429,
+    "invalid_api_key": 401,
+    "invalid_request_error": 400,
+    "model_not_found": 404,
+    "overloaded_error": 529,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+}
+
+_BUSY: Final = re.compile(r"concurren|overloaded|at capacity|capacity exceeded|queue", re.IGNORECASE)
+
+
+def classify_reply(
+    status: int, headers: Mapping[str, str], body: bytes, endpoint: Endpoint, *, now_s: float
+) -> Outcome:
+    """What a whole reply came to; `now_s` is Unix time, for hints that are dates."""
+    if status == 200:
+        return _success(headers, body, endpoint, now_s)
+    lowered = {name.lower(): value for name, value in headers.items()}
+    return _refusal(_Reply(status=status, headers=lowered, info=parse_error(body), endpoint=endpoint, now_s=now_s))
+
+
+def _success(headers: Mapping[str, str], body: bytes, endpoint: Endpoint, now_s: float) -> Outcome:
+    try:
+        payload = parse_json(body)
+    except ValueError:
+        return _unparsable(body, endpoint)
+    if isinstance(payload, dict) and (error := _error_inside(payload)) is not None:
+        info = error_info(error)
+        lowered = {name.lower(): value for name, value in headers.items()}
+        status = _status_inside(error, info)
+        return _refusal(_Reply(status=status, headers=lowered, info=info, endpoint=endpoint, now_s=now_s))
+    completion = decode_reply(endpoint.api, payload, default_model=endpoint.model)
+    if isinstance(completion, ReplyProblem):
+        return _unusable(completion)
+    if completion.finish_reason is FinishReason.CONTENT_FILTER:
+        return BadRequest("content_filter", None, "a content filter cut the reply short (finish_reason)")
+    return Ok(completion)
+
+
+def _unparsable(body: bytes, endpoint: Endpoint) -> Outcome:
+    text = body.lstrip()
+    if not text:
+        return Transient("malformed", "200 with an empty body")
+    if text.startswith(b"{"):
+        return Truncated("the body ends inside its JSON")
+    if text.startswith((b"data:", b"event:")):
+        return Transient("malformed", "200 with an event stream, which was not asked for")
+    return Transient("malformed", f"200 with no JSON: {shown(parse_error(body).message, endpoint)}")
+
+
+def _unusable(problem: ReplyProblem) -> Outcome:
+    if problem.kind == "no_content":  # another attempt would be paid for and end the same way
+        advice = f"{problem.detail}; raise max_tokens, or turn thinking off in extra_body"
+        return BadRequest("other", None, advice)
+    return Transient(problem.kind, problem.detail)
+
+
+def _error_inside(payload: dict[str, object]) -> object | None:
+    """The object that holds an error in a 200 reply: the whole, or the first choice (OpenRouter)."""
+    if payload.get("error") or payload.get("object") == "error":
+        return payload
+    choices = payload.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) and first.get("error") else None
+
+
+def _status_inside(payload: object, info: ErrorInfo) -> int:
+    """The error's code as if it were an HTTP status; 500, which is tried again, where it says nothing."""
+    error = payload.get("error") or payload if isinstance(payload, dict) else None
+    for name in ("code", "status"):
+        value = error.get(name) if isinstance(error, dict) else None
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            value = int(value[:4])
+        if isinstance(value, int) and 400 <= value <= 599:
+            return value
+    return next((_TAG_STATUSES[tag] for tag in sorted(info.tags) if tag in _TAG_STATUSES), 500)
+
+
+def _refusal(reply: _Reply) -> Outcome:
+    return _VERDICTS[verdict(reply.status, reply.info)](reply)
+
+
+def _bad_request(kind: BadRequestKind) -> Callable[[_Reply], Outcome]:
+    def make(reply: _Reply) -> Outcome:
+        return BadRequest(kind, reply.info.parameter, f"{reply.status}: {reply.words}")
+
+    return make
+
+
+def _fatal(kind: FatalKind, advice: str) -> Callable[[_Reply], Outcome]:
+    def make(reply: _Reply) -> Outcome:
+        told = advice.format(model=reply.endpoint.model, key=reply.endpoint.api_key_env)
+        return Fatal(kind, f"{reply.origin}: {told} (server: {reply.words})", reply.status)
+
+    return make
+
+
+def _unsupported(reply: _Reply) -> Outcome:
+    return BadRequest("unsupported_parameter", unsupported_parameter(reply.status, reply.info), reply.words)
+
+
+def _auth(reply: _Reply) -> Outcome:
+    if reply.info.is_html:
+        return _fatal("protocol", "a proxy or firewall answered, not the model's server; check base_url")(reply)
+    if reply.endpoint.api_key is None:
+        return _fatal("auth", "it asks for a key and none is set; set {key}, or the endpoint's api_key_env")(reply)
+    return _fatal("auth", "the key in {key} was refused; set {key} to a key that may use {model}")(reply)
+
+
+def _quota(reply: _Reply) -> Outcome:
+    """Google words its rate limits as a spent quota, with a hint of seconds: that is a rate limit."""
+    hint_s = reply.hint_s
+    if reply.status == 429 and "insufficient_quota" not in reply.info.tags and hint_s is not None and hint_s <= 120:
+        return RateLimited(hint_s)
+    return _fatal("quota", "the account's quota or credit is used up; add credit, then resume the run")(reply)
+
+
+def _rate(reply: _Reply) -> Outcome:
+    busy = _BUSY.search(reply.info.message) is not None or "engine_overloaded" in reply.info.tags
+    return Overloaded(reply.hint_s) if busy else RateLimited(reply.hint_s)
+
+
+def _redirect(reply: _Reply) -> Outcome:
+    target = shown(reply.headers.get("location", "").partition("?")[0], reply.endpoint) or "nowhere"
+    told = f"it redirects to {target}, which is not followed; put the final address into base_url"
+    return Fatal("protocol", f"{reply.origin}: {told}", reply.status)
+
+
+_VERDICTS: Final[Mapping[str, Callable[[_Reply], Outcome]]] = {
+    "auth": _auth,
+    "content_filter": _bad_request("content_filter"),
+    "context_overflow": _bad_request("context_overflow"),
+    "model": _fatal("model", "it does not serve the model {model}; set model to one it lists"),
+    "no_route": _fatal("protocol", "no such route; a base URL usually ends in /v1"),
+    "not_ok": lambda reply: Transient("malformed", f"{reply.status} in place of 200"),
+    "other": _bad_request("other"),
+    "overloaded": lambda reply: Overloaded(reply.hint_s),
+    "proxy_auth": _fatal("protocol", "the proxy asks for a password; check HTTPS_PROXY"),
+    "quota": _quota,
+    "rate": _rate,
+    "redirect": _redirect,
+    UNSUPPORTED: _unsupported,
+    "server": lambda reply: Transient("server", f"{reply.status}: {reply.words}"),
+    "wrong_route": _fatal("protocol", "{model} is not served on this route; set api to the other of chat, completions"),
+}
+
+_ERRNO_KINDS: Final[Mapping[int, str]] = {
+    errno.EMFILE: "fd_limit",
+    errno.ENFILE: "fd_limit",
+    errno.EADDRNOTAVAIL: "ports",
+}
+# The first that fits; subclasses stand before their bases.
+_EXCEPTION_KINDS: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (aiohttp.ConnectionTimeoutError, "connect_timeout"),
+    (aiohttp.ServerTimeoutError, "idle"),
+    (aiohttp.ClientConnectorDNSError, "dns"),
+    (aiohttp.ClientProxyConnectionError, "proxy"),
+    (aiohttp.ClientHttpProxyError, "proxy"),
+    (aiohttp.ClientSSLError, "tls"),
+    (aiohttp.ServerFingerprintMismatch, "tls"),
+    (ssl.SSLError, "tls"),
+    (aiohttp.ClientConnectorError, "connect"),
+    (aiohttp.ClientResponseError, "malformed"),
+    (aiohttp.ClientConnectionError, "disconnected"),
+    (OSError, "disconnected"),
+)
+
+
+def classify_exception(error: BaseException, endpoint: Endpoint, *, reply_begun: bool = False) -> Outcome:
+    """What an exception of the HTTP client came to; `reply_begun` says that the reply's headers had arrived.
+
+    A bare `TimeoutError` is the total deadline: the transport reports its other time-outs itself.
+    """
+    if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
+        return Deadline()
+    if isinstance(error, aiohttp.InvalidURL):
+        return Fatal("protocol", f"{endpoint.address}: the HTTP client refuses this address; check base_url")
+    kind = next((kind for type_, kind in _EXCEPTION_KINDS if isinstance(error, type_)), "client")
+    detail = shown(f"{type(error).__name__}: {_cause(error)}", endpoint)
+    if isinstance(error, OSError) and error.errno is not None:
+        kind = _ERRNO_KINDS.get(error.errno, kind)
+    if isinstance(error, aiohttp.ClientPayloadError) or (reply_begun and kind == "disconnected"):
+        return Truncated(detail)
+    return Transient(kind, detail)
+
+
+def _cause(error: BaseException) -> str:
+    """The exception's words without the request's: a `ClientResponseError` prints its URL, query included."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{error.status} {error.message}"
+    return str(error)

@@ -1,0 +1,400 @@
+"""What the scripted server answers: plausible replies to the prompts of all stages, in both OpenAI-compatible APIs.
+
+Knows nothing of HTTP, sockets, faults, time or the order of arrival, and no prompt template but for a few cues in it.
+Guarantees that a reply is a pure function of (server seed, prompt text, request), so that a resumed run meets the
+replies of the run that was interrupted, and that no instruction of the grammar holds a word that the pipeline's keyword
+filter refuses.
+"""
+
+import hashlib
+import json
+import math
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar, cast
+
+import orjson
+
+from fastinstruct.records import FinishReason
+
+__all__ = [
+    "Ask",
+    "Kind",
+    "Reply",
+    "ReplyRates",
+    "grammar_instruction",
+    "read_ask",
+    "recognise",
+    "reply_body",
+    "reply_to",
+    "text_sha256",
+    "unit_draw",
+]
+
+_T = TypeVar("_T")
+
+
+class Kind(StrEnum):
+    """What a prompt asks for."""
+
+    INSTRUCTIONS = "instructions"
+    CLASSIFICATION = "classification"
+    INPUT_FIRST = "input-first"
+    OUTPUT_FIRST = "output-first"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyRates:
+    """Shares, each in 0..1, of what makes replies imperfect.
+
+    `duplicate_rate`: of instructions that repeat one of a few nearly verbatim. `junk_rate`: of ones that the heuristic
+    filters reject. `length_rate`: of replies with `finish_reason` "length" and a cut last item (never classification).
+    """
+
+    duplicate_rate: float = 0.05
+    junk_rate: float = 0.03
+    length_rate: float = 0.03
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What one request asks for; `prompt` is the text, or the messages' contents joined with newlines."""
+
+    chat: bool
+    model: str
+    prompt: str
+    seed: int | None = None
+    num_logprobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A reply's text; `top_logprobs` (most likely first) only for classification, and only where it was asked for."""
+
+    text: str
+    finish_reason: FinishReason
+    top_logprobs: Mapping[str, float] | None = None
+
+
+def text_sha256(text: str) -> str:
+    """Hexadecimal SHA-256 of the text in UTF-8; lone surrogates are taken as they are."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _draw_64(*key: object) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "big")
+
+
+def unit_draw(*key: object) -> float:
+    """A number in [0, 1) that depends on nothing but the key, a sequence of strings, ints and None."""
+    return (_draw_64(*key) >> 11) / 2**53
+
+
+def read_ask(path: str, body: bytes) -> Ask | str:
+    """What a body posted to `/v1/completions` or `/v1/chat/completions` asks for, or what is wrong with it."""
+    try:
+        fields = _loaded(body)
+    except ValueError:
+        return "the body is not JSON"
+    if not isinstance(fields, dict):
+        return "the body is not a JSON object"
+    chat = path.endswith("/chat/completions")
+    prompt = _messages_text(fields.get("messages")) if chat else fields.get("prompt")
+    if not isinstance(prompt, str):
+        return "'messages' must be a list of objects with a text as content" if chat else "'prompt' must be one text"
+    if fields.get("stream") or fields.get("n", 1) != 1:
+        return "the scripted server answers with one whole reply: no 'stream', no 'n' but 1"
+    asked = fields.get("logprobs")
+    num_logprobs = asked if not chat else fields.get("top_logprobs", 0) if asked else None
+    seed = fields.get("seed")
+    if not isinstance(seed, int | None) or not isinstance(num_logprobs, int | None):
+        return "'seed' and the number of log-probabilities must be integers"
+    return Ask(chat=chat, model=str(fields.get("model")), prompt=prompt, seed=seed, num_logprobs=num_logprobs)
+
+
+def _loaded(body: bytes) -> object:
+    try:
+        return cast(object, orjson.loads(body))
+    except orjson.JSONDecodeError:
+        return json.loads(body)  # takes escaped lone surrogates, which a client may send
+
+
+def _messages_text(messages: object) -> str | None:
+    try:
+        return "\n".join(message["content"] for message in cast(Any, messages))
+    except (TypeError, KeyError):
+        return None
+
+
+def recognise(prompt: str) -> Kind:
+    """What the prompt asks for, by the first cue that it holds."""
+    if "Label task" in prompt:
+        return Kind.CLASSIFICATION
+    if "Class label:" in prompt:
+        return Kind.OUTPUT_FIRST
+    return Kind.INPUT_FIRST if "Output:" in prompt else Kind.INSTRUCTIONS
+
+
+def reply_to(ask: Ask, *, seed: int, rates: ReplyRates) -> Reply:
+    """The scripted reply: the same for the same arguments, whenever and however often it is asked for."""
+    kind = recognise(ask.prompt)
+    if kind is Kind.CLASSIFICATION:
+        return _classification(ask, seed)
+    rng = random.Random(_draw_64("reply", seed, ask.seed, text_sha256(ask.prompt)))
+    items = _ITEMS[kind](ask, rng, rates)
+    is_cut = rng.random() < rates.length_rate
+    if is_cut:
+        items[-1] = items[-1][: 1 + len(items[-1]) // 2].rstrip()
+    finish_reason = FinishReason.LENGTH if is_cut else FinishReason.STOP
+    return Reply(text="".join(items).lstrip("\n"), finish_reason=finish_reason)
+
+
+def _classification(ask: Ask, seed: int) -> Reply:
+    task = ask.prompt.rpartition("Task:")[2].strip().partition("\n")[0]
+    key = text_sha256(task)
+    answers = ["Yes", "No"] if unit_draw("is_classification", seed, key) < 0.25 else ["No", "Yes"]
+    first = 0.55 + 0.4 * unit_draw("confidence", seed, key)
+    shares = {answers[0]: first, answers[1]: (1 - first) * 0.8}
+    shares |= {word: (1 - first) * 0.1 * 0.5**rank for rank, word in enumerate(_OTHER_TOKENS)}
+    space = "" if ask.chat else " "
+    top_logprobs = None
+    if ask.num_logprobs is not None:
+        ranked = list(shares.items())[: ask.num_logprobs]
+        top_logprobs = {space + word: round(math.log(share), 6) for word, share in ranked}
+    return Reply(text=space + answers[0], finish_reason=FinishReason.STOP, top_logprobs=top_logprobs)
+
+
+_OTHER_TOKENS = ("Maybe", "It", "The", "This", "Probably", "Not", "Classification", "That", "Both", "Is")
+_FIRST_NUMBER = re.compile(r"(\d+)\.\s*\Z")
+
+
+def _instruction_items(ask: Ask, rng: random.Random, rates: ReplyRates) -> list[str]:
+    """5 to 8 instructions as list items; a completions reply goes on where the prompt's numbering ends."""
+    texts = [_instruction(rng, rates) for _ in range(5 + int(rng.random() * 4))]
+    asked = _FIRST_NUMBER.search(ask.prompt, max(0, len(ask.prompt) - 32))
+    if not ask.chat:
+        first = int(asked[1]) if asked else 1
+        items = [f"\n{number}. {text}" for number, text in enumerate(texts, first)]
+        return [f" {texts[0]}", *items[1:]] if asked else items
+    opening, bullet, first = _pick(rng, _CHAT_LISTS)
+    first = int(asked[1]) if asked and first > 1 else first
+    items = [f"\n{bullet.format(number)}{text}" for number, text in enumerate(texts, first)]
+    return [opening, *items]
+
+
+# How chat models open a list, what they put before an item, and the number that they start from.
+_CHAT_LISTS = (
+    ("Sure! Here are some more tasks for your list:\n", "{}. ", 1),
+    ("", "- ", 1),
+    ("", "**Task {}:** ", 9),
+    ("", "{}. ", 9),
+)
+
+
+def _instruction(rng: random.Random, rates: ReplyRates) -> str:
+    draw = rng.random()
+    if draw < rates.junk_rate:
+        return _pick(rng, _JUNK).format(topic=_pick(rng, _TOPICS))
+    if draw < rates.junk_rate + rates.duplicate_rate:
+        return _pick(rng, _REPEATED) + _pick(rng, (".", "!", ", please."))
+    return grammar_instruction(rng)
+
+
+def grammar_instruction(rng: random.Random) -> str:
+    """An instruction of 8 to 25 words, one of many millions."""
+    text = _pick(rng, _FRAMES).format(
+        verb=_pick(rng, _VERBS),
+        object=_pick(rng, _OBJECTS),
+        topic=_pick(rng, _TOPICS),
+        audience=_pick(rng, _AUDIENCES),
+        constraint=_pick(rng, _CONSTRAINTS),
+        label=_pick(rng, _LABELS)[0],
+        other_label=_pick(rng, _LABELS)[1],
+    )
+    return text[0].upper() + text[1:]
+
+
+def _input_first_items(_ask: Ask, rng: random.Random, _rates: ReplyRates) -> list[str]:
+    if rng.random() < 0.35:
+        return [f"Output: {_sentence(rng, _ANSWERS)}"]
+    remarks = rng.sample(_REMARKS, 1 + int(rng.random() * 3))
+    return [
+        f"\n\nExample {number}\nInput: {remark.format(topic=_pick(rng, _TOPICS))}\nOutput: {_sentence(rng, _ANSWERS)}"
+        for number, remark in enumerate(remarks, 1)
+    ]
+
+
+def _output_first_items(_ask: Ask, rng: random.Random, _rates: ReplyRates) -> list[str]:
+    labels = _pick(rng, _LABELS)
+    remarks = rng.sample(_REMARKS, 2 + int(rng.random() * 2))
+    return [
+        f"\n\nClass label: {labels[number % 2]}\n{remark.format(topic=_pick(rng, _TOPICS))}"
+        for number, remark in enumerate(remarks)
+    ]
+
+
+_ITEMS = {
+    Kind.INSTRUCTIONS: _instruction_items,
+    Kind.INPUT_FIRST: _input_first_items,
+    Kind.OUTPUT_FIRST: _output_first_items,
+}
+
+
+def _pick(rng: random.Random, options: Sequence[_T]) -> _T:
+    return options[int(rng.random() * len(options))]
+
+
+def _sentence(rng: random.Random, options: Sequence[str]) -> str:
+    return _pick(rng, options).format(topic=_pick(rng, _TOPICS))
+
+
+def reply_body(ask: Ask, reply: Reply, *, reply_id: str) -> dict[str, Any]:
+    """The reply in the shape of the API that was asked."""
+    usage = {"prompt_tokens": len(ask.prompt) // 4, "completion_tokens": max(1, len(reply.text) // 4)}
+    usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
+    choice: dict[str, Any] = {"index": 0, "finish_reason": reply.finish_reason.value}
+    if ask.chat:
+        choice |= {"message": {"role": "assistant", "content": reply.text}, "logprobs": _chat_logprobs(reply)}
+    else:
+        choice |= {"text": reply.text, "logprobs": _completions_logprobs(reply, len(ask.prompt))}
+    kind = "chat.completion" if ask.chat else "text_completion"
+    return {"id": reply_id, "object": kind, "created": 0, "model": ask.model, "choices": [choice], "usage": usage}
+
+
+def _completions_logprobs(reply: Reply, prompt_chars: int) -> dict[str, Any] | None:
+    if reply.top_logprobs is None:
+        return None
+    return {
+        "tokens": [reply.text],
+        "token_logprobs": [reply.top_logprobs.get(reply.text)],
+        "top_logprobs": [dict(reply.top_logprobs)],
+        "text_offset": [prompt_chars],
+    }
+
+
+def _chat_logprobs(reply: Reply) -> dict[str, Any] | None:
+    if reply.top_logprobs is None:
+        return None
+    ranked = reply.top_logprobs.items()
+    top = [{"token": token, "logprob": value, "bytes": list(token.encode())} for token, value in ranked]
+    chosen = {"token": reply.text, "logprob": reply.top_logprobs.get(reply.text), "bytes": list(reply.text.encode())}
+    return {"content": [chosen | {"top_logprobs": top}], "refusal": None}
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(" ".join(item.split()) for item in text.split(";"))
+
+
+_VERBS = _listed("""
+    write; draft; compose; prepare; come up with; produce; give me; suggest; think of; devise; invent; put together
+""")
+_OBJECTS = _listed("""
+    a short letter; a packing list; a bedtime story; five questions; a polite complaint; a speech; a weekly schedule;
+    a step-by-step guide; a recipe; a dialogue; three riddles; a newsletter item; a product description; a haiku;
+    a checklist; a quiz; a careful comparison; an executive summary; a slogan; a job advert; a diary entry;
+    a thank-you note; a glossary; an apology; a fable; an invitation; a mock interview; a two-column table;
+    arguments for both sides; a limerick; a rough budget; a warning notice; a toast; a lesson outline; house rules;
+    a news report; a sales pitch; a reader survey; a monologue; a timeline; an extended metaphor;
+    troubleshooting advice; a role-play; a counterargument; a dictionary definition; a reading list; two anecdotes;
+    a press statement; a tongue-twister; six tips; a eulogy; ten headlines; a horoscope; a petition; a lullaby;
+    a cautionary tale
+""")
+_TOPICS = _listed("""
+    keeping bees on a roof; the history of salt; repairing a leaking tap; learning Portuguese at sixty;
+    a late night train; sharing one small kitchen; the smell of rain; growing tomatoes indoors; lost umbrellas;
+    the invention of zero; a village bakery; office birthday cakes; sleeping badly before exams; second-hand bicycles;
+    why cats purr; moving abroad alone; solar panels; a cancelled wedding; the price of coffee;
+    teaching chess to beginners; an abandoned lighthouse; bread without yeast; tidal power; noisy neighbours;
+    the rules of curling; volcanoes under ice; asking for a pay rise; old family recipes; jet lag; a stubborn goat;
+    forgetting people's names; vaccines and how they work; writing unit tests; ancient Roman roads; a broken promise;
+    city foxes; choosing a first guitar; tipping in restaurants; the water cycle; knitting in public; remote meetings;
+    a haunted caravan park; cooking for twelve guests; earthquakes and tall buildings; borrowing money from friends;
+    penguins that mate for life; compound interest; the night sky in August; a marathon in the desert;
+    throwing away less food; left-handed scissors; a lost parcel; black holes; haircuts at home; silent letters;
+    a wooden boat; allergies in spring; public toilets; the perfect omelette; rent and deposits; glaciers on the move;
+    card tricks; a strike at the harbour; opera for sceptics; mushroom hunting; paying with shells; squeaky floors;
+    origami cranes; drought in the valley; first aid for burns; trams without drivers; a forged signature;
+    school uniforms; comets; proverbs about luck; dancing the tango; double-entry bookkeeping; stage fright
+""")
+_AUDIENCES = _listed("""
+    a curious ten-year-old; night nurses; my landlord; first-time voters; a sceptical chemist; retired sailors;
+    a shy intern; the parents' association; hikers without experience; a busy head chef; somebody new in town;
+    my football team; exchange students; a grumpy librarian; small shop owners; people afraid of flying;
+    a visiting mayor; junior programmers; an amateur choir; my grandmother; tired commuters; a museum guard;
+    new bus drivers; young farmers; an impatient customer; volunteers at a shelter; a rival company; twins who disagree;
+    evening-class learners; a robot with feelings; the local newspaper; dog owners; a jury; my future self;
+    an astronaut; lorry drivers; the tax office; beekeepers; a shop steward; three sisters; pilots in training;
+    a sleepy guard
+""")
+_CONSTRAINTS = _listed("""
+    in no more than eighty words; using exactly four sentences; without the letter z; in the style of a weather report;
+    with a surprising ending; and mention two numbers; as people did around 1900; and keep the tone warm;
+    in plain everyday English; and finish with a question; and make it pleasant to read aloud;
+    with one example from daily life; and avoid any jargon; using at least three colours;
+    and explain each choice briefly; in alternating short and long lines; while staying strictly neutral;
+    and put the most important point first; with a pinch of irony; and name one common mistake;
+    starting every line with a verb; and add a title in capitals; leaving out all adjectives; and say what to do next;
+    with advantages before drawbacks; in rhyming couplets; and compare it with cooking; as a message to be sent tonight;
+    and quote an invented expert; in the present tense only; and estimate the cost in euros;
+    from an animal's point of view; and keep it suitable for work; with a deadline in every item;
+    and admit what is still unknown; sorted from easiest to hardest; and end on a hopeful note;
+    written backwards in time; and leave room for replies; as a phone call overheard; and stay below thirty euros;
+    for reading under a lamp; and credit two sources; like a recipe; with everything in pairs;
+    and spell out every abbreviation; in the voice of a tired detective; and include a password hint;
+    as tersely as possible; and praise somebody at the end; with the facts in brackets
+""")
+_FRAMES = (
+    "{verb} {object} about {topic} for {audience} {constraint}.",
+    "for {audience}, {verb} {object} on {topic} {constraint}.",
+    "{topic}: {object} {constraint}, aimed at {audience}.",
+    "what might {audience} ask about {topic}? Answer {constraint}.",
+    "explain {topic} to {audience} {constraint}, perhaps as {object}.",
+    "using the notes on {topic}, {verb} {object} {constraint}.",
+    "did {audience} sound {label} or {other_label} about {topic}, judging by {object}?",
+    "{audience} and {topic}: {verb} {object} {constraint}.",
+)
+_REPEATED = (
+    "Rewrite the sentence below so that a child can understand it",
+    "Give three reasons why regular sleep matters for students",
+    "Translate the following greeting into French and Spanish",
+    "List five things to check before a long car journey",
+    "Explain the difference between weather and climate to a beginner",
+    "Find the odd one out in this list of words and say why",
+)
+_JUNK = (
+    "I'm sorry, but I can't help with {topic}.",
+    "As a language model, I cannot write about {topic}.",
+    "Do it.",
+    "Draw a picture that shows {topic} on a sunny day.",
+    "Make a video with music about {topic} for the school website.",
+    "Write a program that prints ten facts about {topic}.",
+    "- ... and the same again for {topic}, only shorter",
+    "Go to the library and take home an image of {topic}.",
+)
+_LABELS = tuple(
+    tuple(pair.split("/"))
+    for pair in _listed("""
+    positive/negative; formal/informal; urgent/routine; factual/personal; polite/rude; sure/doubtful; friendly/hostile;
+    modest/boastful; calm/nervous; curious/bored; joking/serious; hopeful/gloomy
+""")
+)
+_REMARKS = (
+    "Last spring we spent a whole week on {topic}, and nobody regretted it.",
+    "My neighbour can't stop talking about {topic}; I nod and water the plants.",
+    "The committee discussed {topic} for two hours and decided nothing.",
+    "Nobody warned me about {topic} before I signed the contract.",
+    "She wrote her first essay on {topic} and won a small prize.",
+    "If I hear another word about {topic}, I'll move to the mountains.",
+    "The evening course on {topic} starts on Tuesday at seven.",
+)
+_ANSWERS = (
+    "In short, {topic} rewards patience: start small, ask somebody experienced and keep notes.",
+    "There are two sides to {topic}, and most people see only the cheaper one.",
+    "Begin with what you know about {topic}, then check it against a second source.",
+    "Three words are enough for {topic}: slowly, gladly, together.",
+    "The writer is amused by {topic} and doesn't mean the complaint seriously.",
+    "First measure, then compare; with {topic}, guesses are usually too low.",
+)

@@ -1,0 +1,36 @@
+"""One durable run: its folder, its SQLite database, one writer and any number of readers.
+
+Knows nothing of models, prompts or similarity. Guarantees: what `RunStore.submit` has acknowledged survives SIGKILL
+and power loss, commits are applied in the order they were submitted, and two writers never share a folder.
+"""
+
+from __future__ import annotations
+
+from fastinstruct.store.folder import RunFolder
+from fastinstruct.store.reader import RunReader, Totals
+from fastinstruct.store.rows import (
+    AttemptRow,
+    CandidateRow,
+    ClassificationRow,
+    Commit,
+    InstanceRow,
+    InstructionRow,
+    RequestRow,
+    StoredState,
+)
+from fastinstruct.store.run_store import RunStore
+
+__all__ = [
+    "AttemptRow",
+    "CandidateRow",
+    "ClassificationRow",
+    "Commit",
+    "InstanceRow",
+    "InstructionRow",
+    "RequestRow",
+    "RunFolder",
+    "RunReader",
+    "RunStore",
+    "StoredState",
+    "Totals",
+]

@@ -1,0 +1,143 @@
+"""A run's folder: created, locked to one writer, and tied to one identity.
+
+Holds `manifest.json` (identity and versions), `config.yaml` (the effective configuration of the latest sitting) and
+`run.db`. Knows nothing of what the identity's fields mean.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from fastinstruct.errors import RunFolderError, StoreError
+
+__all__ = ["RunFolder"]
+
+_MISSING = "nothing"
+
+
+class RunFolder:
+    """An open, locked run folder; a context manager.
+
+    Raises:
+        RunFolderError: it cannot be created or written, another process has it open, or it is another run's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    @property
+    def database(self) -> Path:
+        """Return the path of the run's database."""
+        return self.path / "run.db"
+
+    def __enter__(self) -> RunFolder:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / "run.lock").open("a+")
+        except OSError as error:
+            raise RunFolderError(
+                f"{self.path}: cannot be written: {error.strerror}; give another --out or change its permissions"
+            ) from error
+        try:
+            _lock(self._lock)
+        except OSError as error:
+            self._lock.close()
+            raise RunFolderError(
+                f"{self.path}: another process is writing to this run; wait for it, or give another --out"
+            ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()  # closing releases the lock, as does the death of the process
+            self._lock = None
+
+    def claim(self, identity: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+        """Write the manifest of a new run, or check that an existing one is the same run.
+
+        Raises:
+            RunFolderError: the folder belongs to a run of another identity; the message says what differs.
+        """
+        manifest = self.path / "manifest.json"
+        if not manifest.exists():
+            if self.database.exists():
+                raise RunFolderError(f"{self.path}: holds a run.db but no manifest.json; give another --out")
+            self.write(
+                "manifest.json", json.dumps({"identity": identity, **about}, indent=2, ensure_ascii=False) + "\n"
+            )
+            return
+        differences = _differences(_read_identity(manifest), _flat(identity))
+        if differences:
+            raise RunFolderError(
+                f"{self.path}: belongs to another run ({'; '.join(differences[:4])}); "
+                "give another --out, or use the same settings to resume it"
+            )
+
+    def write(self, name: str, text: str) -> None:
+        """Replace a file of the folder atomically.
+
+        Raises:
+            StoreError: the disk is full or fails.
+        """
+        target = self.path / name
+        try:
+            descriptor, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}-")
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(temporary).replace(target)
+            finally:
+                Path(temporary).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{target}: cannot be written: {error.strerror}") from error
+
+
+def _lock(file: IO[str]) -> None:
+    """Take an exclusive lock that the operating system drops with the process; OSError if somebody has it."""
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]  # Windows only
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _read_identity(manifest: Path) -> dict[str, Any]:
+    try:
+        return _flat(json.loads(manifest.read_text(encoding="utf-8"))["identity"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunFolderError(f"{manifest}: is damaged; restore it from a copy, or give another --out") from error
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Say what differs, key by key: `similarity.threshold is 0.7 there and 0.6 here`."""
+    return [
+        f"{key} is {_show(there.get(key, _MISSING))} there and {_show(here.get(key, _MISSING))} here"
+        for key in sorted({*there, *here})
+        if there.get(key, _MISSING) != here.get(key, _MISSING)
+    ]
+
+
+def _show(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
+    return text if len(text) <= 24 else f"{text[:16]}…"

@@ -1,0 +1,184 @@
+"""The reading side of a run's database, also while another process writes to it.
+
+Every query sees one consistent state, and all queries inside `snapshot` the same one. Nothing here locks out or slows
+the writer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from fastinstruct.errors import RunFolderError
+from fastinstruct.records import Example, Instance, SeedTask
+from fastinstruct.store import schema
+
+__all__ = ["RunReader", "Totals"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Counts over a whole run, all sittings."""
+
+    num_admitted: int
+    num_candidates: int
+    num_classified: int
+    num_classification: int
+    num_instantiated: int
+    num_examples: int
+    prompt_tokens: int
+    completion_tokens: int
+    requests: dict[str, dict[str, int]] = field(default_factory=dict)
+    """stage -> outcome -> count"""
+    rejected: dict[str, int] = field(default_factory=dict)
+    """reason -> candidates"""
+    rejected_instances: dict[str, int] = field(default_factory=dict)
+    """reason -> instances"""
+
+
+class RunReader:
+    """Reads a run folder's database; a context manager.
+
+    Raises:
+        RunFolderError: the folder holds no run, or its database is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "run.db"
+        if not path.exists():
+            raise RunFolderError(f"{folder}: holds no run (there is no run.db); `fastinstruct run` makes one")
+        self.folder = folder
+        self._connection = schema.connect(path, read_only=True)
+        self._path = path
+
+    def __enter__(self) -> RunReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let everything that is read inside see the state of this moment, however the run goes on; it may be nested.
+
+        Raises:
+            RunFolderError: the database cannot be read.
+        """
+        if self._connection.in_transaction:
+            yield
+            return
+        try:
+            self._connection.execute("BEGIN")
+            self._connection.execute("SELECT count(*) FROM meta").fetchone()  # SQLite takes it at the first read
+        except sqlite3.DatabaseError as error:
+            raise RunFolderError(f"{self._path}: cannot be read: {error}") from error
+        try:
+            yield
+        finally:
+            self._connection.execute("COMMIT")
+
+    def is_being_written(self) -> bool:
+        """Whether a process has the run open for writing at this moment."""
+        try:
+            with (self.folder / "run.lock").open("rb") as file:
+                return not _can_lock(file)
+        except OSError:  # no lock file: a copied database
+            return False
+
+    def totals(self) -> Totals:
+        """Count everything."""
+        requests: dict[str, dict[str, int]] = {}
+        for stage, outcome, count in self.rows(
+            "SELECT stage, outcome, count(*) FROM request GROUP BY 1, 2 ORDER BY 1, 2"
+        ):
+            requests.setdefault(stage, {})[outcome] = count
+        prompt_tokens, completion_tokens = self._one(
+            "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0) FROM request"
+        )
+        classified, classification = self._one(
+            "SELECT count(*), coalesce(sum(is_classification), 0) FROM classification"
+        )
+        return Totals(
+            num_admitted=self._one("SELECT count(*) FROM instruction")[0],
+            num_candidates=self._one("SELECT count(*) FROM candidate")[0],
+            num_classified=classified,
+            num_classification=classification,
+            num_instantiated=self._one("SELECT count(DISTINCT instruction_id) FROM instance WHERE reason IS NULL")[0],
+            num_examples=self._one("SELECT count(*) FROM instance WHERE reason IS NULL")[0],
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            requests=requests,
+            rejected=dict(self.rows(_REASONS.format("candidate"))),
+            rejected_instances=dict(self.rows(_REASONS.format("instance"))),
+        )
+
+    def examples(self) -> Iterator[Example]:
+        """Yield every kept instance, by instruction and then in order."""
+        sql = """SELECT i.id, n.item, i.text, n.input, n.output, c.is_classification
+                 FROM instance AS n JOIN instruction AS i ON i.id = n.instruction_id
+                 JOIN classification AS c ON c.instruction_id = i.id
+                 WHERE n.reason IS NULL ORDER BY i.id, n.item"""
+        for instruction_id, item, text, given, output, is_classification in self.rows(sql):
+            yield Example(
+                id=f"m{instruction_id}-{item}",
+                instruction=text,
+                input=given,
+                output=output,
+                is_classification=None if is_classification is None else bool(is_classification),
+            )
+
+    def seeds(self) -> tuple[SeedTask, ...]:
+        """Return the seed tasks the run started from, in pool order."""
+        rows = self.rows("SELECT id, name, instruction, instances, is_classification FROM seed ORDER BY position")
+        return tuple(
+            SeedTask(
+                id=id_,
+                name=name,
+                instruction=instruction,
+                instances=tuple(Instance(input=given, output=output) for given, output in json.loads(instances)),
+                is_classification=bool(is_classification),
+            )
+            for id_, name, instruction, instances, is_classification in rows
+        )
+
+    def meta(self, key: str) -> str | None:
+        """Return a value of the run's meta table, or None."""
+        rows = list(self.rows("SELECT value FROM meta WHERE key = ?", (key,)))
+        return str(rows[0][0]) if rows else None
+
+    def rows(self, sql: str, values: tuple[object, ...] = ()) -> Iterator[Any]:
+        """Yield the rows of a query in the schema's terms (see `schema`); for exports and inspection."""
+        try:
+            with closing(self._connection.execute(sql, values)) as cursor:
+                yield from cursor
+        except sqlite3.DatabaseError as error:
+            raise RunFolderError(f"{self._path}: cannot be read: {error}") from error
+
+    def _one(self, sql: str) -> Any:  # noqa: ANN401 - one row of any query
+        return next(self.rows(sql))
+
+
+def _can_lock(file: IO[bytes]) -> bool:
+    """Whether nobody holds the writer's lock; asked by taking a shared one, which closing the file gives back."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]  # Windows only
+            msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined,unused-ignore]  # Windows only
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+_REASONS = "SELECT reason, count(*) FROM {} WHERE reason IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"

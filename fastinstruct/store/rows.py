@@ -1,0 +1,119 @@
+"""What is written to and read from a run's database: one frozen value a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastinstruct.records import RejectReason, Stage
+
+__all__ = [
+    "AttemptRow",
+    "CandidateRow",
+    "ClassificationRow",
+    "Commit",
+    "InstanceRow",
+    "InstructionRow",
+    "RequestRow",
+    "StoredState",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRow:
+    """An attempt that failed and was followed by another."""
+
+    attempt: int
+    outcome: str
+    detail: str
+    latency_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRow:
+    """One logical request and how it ended. `in_context` holds pool positions, in prompt order (stage 1)."""
+
+    id: int
+    stage: Stage
+    number: int
+    template: str
+    in_context: tuple[int, ...] | None
+    outcome: str
+    attempts: tuple[AttemptRow, ...] = ()
+    detail: str | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    model: str | None = None
+    top_logprobs: dict[str, float] | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_ms: int = 0
+    finished_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateRow:
+    """One candidate instruction and its verdict; `reason` is None where it was admitted."""
+
+    id: int
+    text: str
+    reason: RejectReason | None
+    nearest: int | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstructionRow:
+    """One admitted instruction; its pool position is the number of seeds plus `id`."""
+
+    id: int
+    candidate_id: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassificationRow:
+    """What stage 2 found; `is_classification` is None where it could not tell."""
+
+    instruction_id: int
+    is_classification: bool | None
+    margin: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceRow:
+    """One instance; kept ones are numbered from 0 in `item`, rejected ones have -1 and a reason."""
+
+    instruction_id: int
+    item: int
+    input: str
+    output: str
+    reason: RejectReason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """A request with everything derived from its response: written together or not at all."""
+
+    request: RequestRow
+    candidates: tuple[CandidateRow, ...] = ()
+    instructions: tuple[InstructionRow, ...] = ()
+    classification: ClassificationRow | None = None
+    instances: tuple[InstanceRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredState:
+    """What a run needs to go on: everything else is derived or read when asked for.
+
+    `to_classify` and `to_instantiate` hold instruction ids whose request was never answered, ascending;
+    `to_instantiate` pairs each with what stage 2 found. `missing_numbers` are stage-1 requests below `next_number`
+    that were sent but not answered.
+    """
+
+    instructions: tuple[str, ...]
+    to_classify: tuple[int, ...]
+    to_instantiate: tuple[tuple[int, bool | None], ...]
+    next_number: int
+    missing_numbers: tuple[int, ...]
+    next_request_id: int
+    next_candidate_id: int

@@ -1,0 +1,193 @@
+"""The writing side of a run's database, and reading back what a resumed run needs.
+
+`RunStore` belongs to one process at a time (the folder's lock sees to it); `RunReader` is for everybody else.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fastinstruct.errors import StoreError
+from fastinstruct.records import SeedTask
+from fastinstruct.store import schema
+from fastinstruct.store.rows import CandidateRow, Commit, InstanceRow, RequestRow, StoredState
+from fastinstruct.store.writer import Writer
+
+__all__ = ["RunStore"]
+
+
+class RunStore:
+    """The database of one run, open for writing.
+
+    Raises:
+        RunFolderError: the database is damaged or of another format.
+        StoreError: from any method, when the disk is full or fails.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        connection = schema.connect(path)
+        try:
+            (num_tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if num_tables == 0:
+                schema.create(connection)
+            schema.refuse_damaged(connection, path)
+        except sqlite3.Error as error:
+            connection.close()
+            raise schema.store_error(path, error) from error
+        except Exception:
+            connection.close()
+            raise
+        self._connection = connection
+        self._writer = Writer(connection, path)
+        self._sitting = 0
+
+    def submit(self, commits: Sequence[Commit]) -> Future[None]:
+        """Write these in order; the future is done when they are on disk."""
+        return self._writer.submit(lambda connection: _insert(connection, commits))
+
+    def begin(self, seeds: Sequence[SeedTask], templates: Mapping[str, tuple[str, str]]) -> None:
+        """Record seeds and templates, name -> (sha256, source), of a new run; a resumed one has them already."""
+        seed_rows = [
+            (i, s.id, s.name, s.instruction, _dump([[c.input, c.output] for c in s.instances]), s.is_classification)
+            for i, s in enumerate(seeds)
+        ]
+        template_rows = [(name, sha256, source) for name, (sha256, source) in templates.items()]
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany("INSERT OR IGNORE INTO seed VALUES (?, ?, ?, ?, ?, ?)", seed_rows)
+            connection.executemany("INSERT OR IGNORE INTO template VALUES (?, ?, ?)", template_rows)
+
+        self._writer.submit(write).result()
+
+    def begin_sitting(self, version: str, endpoint: str) -> None:
+        """Record that the run starts or goes on."""
+        (last,) = self._read("SELECT coalesce(max(id), 0) FROM sitting")[0]
+        self._sitting = int(last) + 1
+        row = (self._sitting, _now(), version, endpoint)
+        sql = "INSERT INTO sitting (id, started_at, version, endpoint) VALUES (?, ?, ?, ?)"
+        self._writer.submit(lambda connection: _execute(connection, sql, row)).result()
+
+    def end_sitting(self, ended_by: str) -> None:
+        """Record why this sitting ended; a store that has failed keeps silent, for its failure is being reported."""
+        sql = "UPDATE sitting SET ended_at = ?, ended_by = ? WHERE id = ?"
+        row = (_now(), ended_by, self._sitting)
+        with suppress(StoreError):
+            self._writer.submit(lambda connection: _execute(connection, sql, row)).result()
+
+    def get_meta(self, key: str) -> str | None:
+        """Return a value stored by `set_meta`, or None."""
+        rows = self._read("SELECT value FROM meta WHERE key = ?", (key,))
+        return str(rows[0][0]) if rows else None
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Store a value under a key, replacing an older one."""
+        sql = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+        self._writer.submit(lambda connection: _execute(connection, sql, (key, value))).result()
+
+    def state(self) -> StoredState:
+        """Return what a resumed run needs. Call it before the first `submit`.
+
+        A request that failed for good in an earlier sitting (time-outs, 5xx) counts as not answered: its instruction
+        is tried again. Stage-1 requests that failed are not: a fresh one takes their place.
+        """
+        numbers = {int(n) for (n,) in self._read("SELECT DISTINCT number FROM request WHERE stage = 'instructions'")}
+        next_number = max(numbers, default=-1) + 1
+        (next_request,) = self._read("SELECT coalesce(max(id), 0) + 1 FROM request")[0]
+        (next_candidate,) = self._read("SELECT coalesce(max(id), 0) + 1 FROM candidate")[0]
+        return StoredState(
+            instructions=tuple(str(t) for (t,) in self._read("SELECT text FROM instruction ORDER BY id")),
+            to_classify=tuple(int(i) for (i,) in self._read(_TO_CLASSIFY)),
+            to_instantiate=tuple((int(i), None if c is None else bool(c)) for i, c in self._read(_TO_INSTANTIATE)),
+            next_number=next_number,
+            missing_numbers=tuple(sorted(set(range(next_number)) - numbers)),
+            next_request_id=int(next_request),
+            next_candidate_id=int(next_candidate),
+        )
+
+    def close(self) -> None:
+        """Finish writing and close the database."""
+        self._writer.close()
+
+    def _read(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
+        """Read on the writer's connection, in the writer's thread: everything submitted before is seen."""
+        rows: list[Any] = []
+        self._writer.submit(lambda connection: rows.extend(connection.execute(sql, values).fetchall())).result()
+        return rows
+
+
+_TO_CLASSIFY = """
+SELECT i.id FROM instruction AS i
+WHERE NOT EXISTS (SELECT 1 FROM classification AS c WHERE c.instruction_id = i.id)
+ORDER BY i.id
+"""
+# A request that the server refused for its content is answered: asking again would be refused again.
+_TO_INSTANTIATE = """
+SELECT c.instruction_id, c.is_classification FROM classification AS c
+WHERE NOT EXISTS (SELECT 1 FROM request AS r
+                  WHERE r.stage = 'instances' AND r.number = c.instruction_id
+                    AND r.outcome IN ('ok', 'bad_request', 'parser_failed'))
+ORDER BY c.instruction_id
+"""
+
+
+def _insert(connection: sqlite3.Connection, commits: Sequence[Commit]) -> None:
+    """Write commits table by table: five statements however many there are."""
+    requests = [_request_values(c.request) for c in commits]
+    attempts = [
+        (c.request.id, a.attempt, a.outcome, a.detail, a.latency_ms) for c in commits for a in c.request.attempts
+    ]
+    candidates = [_candidate_values(c.request.id, row) for c in commits for row in c.candidates]
+    instructions = [(row.id, row.candidate_id, row.text) for c in commits for row in c.instructions]
+    classifications = [
+        (row.instruction_id, c.request.id, row.is_classification, row.margin)
+        for c in commits
+        if (row := c.classification) is not None
+    ]
+    instances = [_instance_values(c.request.id, row) for c in commits for row in c.instances]
+    connection.executemany(f"INSERT INTO request VALUES ({', '.join('?' * 16)})", requests)  # noqa: S608 - constant
+    connection.executemany("INSERT INTO attempt VALUES (?, ?, ?, ?, ?)", attempts)
+    connection.executemany("INSERT INTO candidate VALUES (?, ?, ?, ?, ?, ?)", candidates)
+    connection.executemany("INSERT INTO instruction VALUES (?, ?, ?)", instructions)
+    connection.executemany("INSERT INTO classification VALUES (?, ?, ?, ?)", classifications)
+    connection.executemany(
+        "INSERT INTO instance (instruction_id, request_id, item, input, output, reason) VALUES (?, ?, ?, ?, ?, ?)",
+        instances,
+    )
+
+
+def _request_values(row: RequestRow) -> tuple[object, ...]:
+    in_context = None if row.in_context is None else _dump(list(row.in_context))
+    top_logprobs = None if row.top_logprobs is None else _dump(row.top_logprobs)
+    return (
+        row.id, row.stage, row.number, row.template, in_context, row.outcome, len(row.attempts) + 1, row.detail,
+        row.text, row.finish_reason, row.model, top_logprobs, row.prompt_tokens, row.completion_tokens, row.latency_ms,
+        row.finished_at,
+    )  # fmt: skip
+
+
+def _candidate_values(request_id: int, row: CandidateRow) -> tuple[object, ...]:
+    return (row.id, request_id, row.text, row.reason, row.nearest, row.score)
+
+
+def _instance_values(request_id: int, row: InstanceRow) -> tuple[object, ...]:
+    return (row.instruction_id, request_id, row.item, row.input, row.output, row.reason)
+
+
+def _execute(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> None:
+    connection.execute(sql, values)
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

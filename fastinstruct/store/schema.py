@@ -1,0 +1,160 @@
+"""The tables of `run.db`, and opening them.
+
+One row of `request` is one logical request, however many attempts it took. Everything derived from its response is
+written in the same transaction, so no table is ever ahead of another.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from fastinstruct.errors import RunFolderError, StoreError
+
+__all__ = ["FORMAT_VERSION", "connect", "create", "refuse_damaged", "store_error"]
+
+FORMAT_VERSION = 1
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE seed (
+    position INTEGER PRIMARY KEY,      -- its place in the pool, from 0
+    id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    instruction TEXT NOT NULL,
+    instances TEXT NOT NULL,           -- JSON [[input, output], ...]
+    is_classification INTEGER NOT NULL
+);
+CREATE TABLE template (
+    name TEXT PRIMARY KEY,
+    sha256 TEXT NOT NULL,
+    source TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE sitting (                 -- one start of the run, until it stops
+    id INTEGER PRIMARY KEY,
+    started_at TEXT NOT NULL,          -- UTC, ISO 8601
+    ended_at TEXT,
+    version TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    ended_by TEXT
+);
+CREATE TABLE request (
+    id INTEGER PRIMARY KEY,            -- commit order, from 1
+    stage TEXT NOT NULL,
+    number INTEGER NOT NULL,           -- stage 1: the request's index; stages 2 and 3: the instruction's id
+    template TEXT NOT NULL,            -- name of the template that was filled
+    in_context TEXT,                   -- stage 1: JSON list of pool positions, in prompt order
+    outcome TEXT NOT NULL,
+    num_attempts INTEGER NOT NULL,
+    detail TEXT,                       -- of a failure: what the server said, shortened
+    text TEXT,                         -- the response
+    finish_reason TEXT,
+    model TEXT,
+    top_logprobs TEXT,                 -- JSON {token: log-probability} of the first token
+    prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    latency_ms INTEGER NOT NULL,       -- of the last attempt
+    finished_at REAL NOT NULL          -- seconds since the epoch
+);
+CREATE INDEX request_by_number ON request (stage, number);
+CREATE TABLE attempt (                 -- those that failed and were tried again
+    request_id INTEGER NOT NULL REFERENCES request (id),
+    attempt INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    detail TEXT,
+    latency_ms INTEGER NOT NULL
+);
+CREATE TABLE candidate (
+    id INTEGER PRIMARY KEY,
+    request_id INTEGER NOT NULL REFERENCES request (id),
+    text TEXT NOT NULL,
+    reason TEXT,                       -- NULL: admitted
+    nearest INTEGER,                   -- pool position of a near-duplicate's neighbour
+    score REAL                         -- their ROUGE-L F-measure
+);
+CREATE INDEX candidate_by_reason ON candidate (reason);
+CREATE TABLE instruction (             -- the admitted ones; pool position = number of seeds + id
+    id INTEGER PRIMARY KEY,            -- from 0, in order of admission
+    candidate_id INTEGER NOT NULL REFERENCES candidate (id),
+    text TEXT NOT NULL
+);
+CREATE TABLE classification (
+    instruction_id INTEGER PRIMARY KEY REFERENCES instruction (id),
+    request_id INTEGER NOT NULL REFERENCES request (id),
+    is_classification INTEGER,         -- NULL: stage 2 could not tell
+    margin REAL                        -- log P(yes) - log P(no), where it was asked for
+);
+CREATE TABLE instance (
+    id INTEGER PRIMARY KEY,
+    instruction_id INTEGER NOT NULL REFERENCES instruction (id),
+    request_id INTEGER NOT NULL REFERENCES request (id),
+    item INTEGER NOT NULL,             -- its place among the instruction's kept instances, from 0; -1 if rejected
+    input TEXT NOT NULL,
+    output TEXT NOT NULL,
+    reason TEXT                        -- NULL: kept
+);
+CREATE INDEX instance_by_instruction ON instance (instruction_id, item);
+CREATE INDEX instance_by_reason ON instance (reason);
+"""
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open the database of a run; transactions are explicit, and commits are on disk when they return.
+
+    Raises:
+        RunFolderError: there is none, it cannot be opened, or it is no database.
+    """
+    mode = "ro" if read_only else "rwc"
+    try:
+        # A connection moves from the thread that opens it to the writer thread, which then owns it alone.
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=10,
+        )
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise _open_error(path, error) from error
+    return connection
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Create the tables of an empty database, all or none."""
+    connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT_VERSION}; COMMIT;")
+
+
+def refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:
+    """Check structure and version before anything is read from or added to a run.
+
+    Raises:
+        RunFolderError: SQLite finds damage, or the format is another version's.
+    """
+    try:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise _open_error(path, error) from error
+    if verdict != "ok":
+        raise RunFolderError(f"{path}: the database is damaged; restore it from a copy, or give another --out")
+    if version != FORMAT_VERSION:
+        raise RunFolderError(
+            f"{path}: written in format {version}, this version reads {FORMAT_VERSION}; give another --out"
+        )
+
+
+def store_error(path: Path, error: sqlite3.Error) -> StoreError:
+    """Say a failed write or read in one line."""
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return StoreError(f"{path}: the disk is full; free some space and run the same command to go on")
+    return StoreError(f"{path}: {error}; what was acknowledged before is safe")
+
+
+def _open_error(path: Path, error: sqlite3.DatabaseError) -> RunFolderError:
+    if getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+        return RunFolderError(f"{path}: the database is damaged; restore it from a copy, or give another --out")
+    return RunFolderError(f"{path}: cannot be opened: {error}")

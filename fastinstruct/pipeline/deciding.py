@@ -1,0 +1,93 @@
+"""How stage 2 will decide: the threshold on log-odds, asked for once per model and prompt and then remembered.
+
+Sends requests through the scheduler it is given, reads and writes one small cache file; pure mathematics is in
+`calibration`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fastinstruct.lm import Ok
+from fastinstruct.lm.scheduler import Scheduler, complete_all
+from fastinstruct.pipeline.calibration import best_threshold, cross_validated_accuracy, log_odds
+from fastinstruct.pipeline.preparation import Preparation
+
+__all__ = ["Calibration", "cached_calibration", "calibrate"]
+
+_MIN_OF_EACH = 3  # with fewer answers of a kind there is nothing to fit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What stage 2 found out about a model.
+
+    Attributes:
+        threshold: log-odds above which the answer is yes; None where the endpoint gives no usable log-probabilities,
+            so that the reply's text decides.
+        balanced_accuracy: on held-out seeds that the threshold was not fitted on (two folds).
+        num_seeds: how many held-out seeds were asked.
+    """
+
+    threshold: float | None
+    balanced_accuracy: float | None
+    num_seeds: int
+
+
+def cached_calibration(preparation: Preparation, cache: Path) -> Calibration | None:
+    """Return what an earlier run with the same model, prompt and seeds found, if the cache still has it."""
+    try:
+        return Calibration(**json.loads(_path(preparation, cache).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+async def calibrate(preparation: Preparation, scheduler: Scheduler[int], cache: Path) -> Calibration:
+    """Ask about the held-out seeds, at most 40 by default, and fit the threshold.
+
+    Raises:
+        EndpointError: the server cannot be used.
+    """
+    stages = preparation.stages(with_logprobs=True)
+    seeds = preparation.held_out
+    requests = [stages.classify(i, seed.instruction).request for i, seed in enumerate(seeds)]
+    outcomes = await complete_all(scheduler, requests)
+    odds = [log_odds(o.completion.top_logprobs) if isinstance(o, Ok) else None for o in outcomes]
+    yes = [value for value, seed in zip(odds, seeds, strict=True) if value is not None and seed.is_classification]
+    no = [value for value, seed in zip(odds, seeds, strict=True) if value is not None and not seed.is_classification]
+    if min(len(yes), len(no)) < _MIN_OF_EACH:
+        return Calibration(threshold=None, balanced_accuracy=None, num_seeds=len(seeds))
+    found = Calibration(
+        threshold=best_threshold(yes, no),
+        balanced_accuracy=cross_validated_accuracy(yes, no),
+        num_seeds=len(yes) + len(no),
+    )
+    with suppress(OSError):  # a cache that cannot be written costs forty short requests next time
+        _write(_path(preparation, cache), json.dumps(asdict(found)))
+    return found
+
+
+def _path(preparation: Preparation, cache: Path) -> Path:
+    """Name the cache file after all that the answer depends on."""
+    parts = [
+        json.dumps(preparation.model.identity(), sort_keys=True),
+        str(preparation.config.model.base_url),
+        preparation.prompts.fingerprints()["classification"],
+        *(seed.instruction for seed in preparation.held_out),
+    ]
+    digest = hashlib.sha256("\x00".join(parts).encode("utf-8", "replace")).hexdigest()
+    return cache / "calibration" / f"{digest[:32]}.json"
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(name).replace(path)

@@ -1,0 +1,207 @@
+"""The one admission authority: an answer in, verdicts and rows out.
+
+Owned by the similarity thread, so answers are judged one after another in the order they are handed over, and of two
+twins in flight one is always judged against the other. Knows nothing of HTTP or SQLite. A bug in a parser costs one
+answer, which stays in the store with what went wrong.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fastinstruct.lm import Ok
+from fastinstruct.lm.scheduler import Delivery, detail_of
+from fastinstruct.pipeline.calibration import is_yes, log_odds
+from fastinstruct.pipeline.pool import random_stream
+from fastinstruct.pipeline.reading import Reading
+from fastinstruct.pipeline.stages import Task
+from fastinstruct.records import Candidate, Completion, Rejection, RejectReason, Stage
+from fastinstruct.similarity import RougeIndex, Verdict
+from fastinstruct.store import (
+    AttemptRow,
+    CandidateRow,
+    ClassificationRow,
+    Commit,
+    InstanceRow,
+    InstructionRow,
+    RequestRow,
+)
+
+__all__ = ["Judge"]
+
+_LOG = logging.getLogger("fastinstruct.pipeline")
+_MAX_DETAIL = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Derived:
+    """What one answer came to."""
+
+    candidates: tuple[CandidateRow, ...] = ()
+    instructions: tuple[InstructionRow, ...] = ()
+    classification: ClassificationRow | None = None
+    instances: tuple[InstanceRow, ...] = ()
+
+
+class Judge:
+    """Turns deliveries into commits. One thread at a time may use it.
+
+    Args:
+        reading: the profile's parsers and filters.
+        index: holds the seeds and every admitted instruction, in pool order.
+        num_seeds: how many of the index's texts are seeds.
+        rng_seed: the run's seed.
+        threshold: the log-odds above which stage 2 says yes; None where it reads the reply's text.
+        next_request_id, next_candidate_id: where numbering goes on.
+        now: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        reading: Reading,
+        index: RougeIndex,
+        *,
+        num_seeds: int,
+        rng_seed: int,
+        threshold: float | None,
+        next_request_id: int = 1,
+        next_candidate_id: int = 1,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._reading = reading
+        self._index = index
+        self._num_seeds = num_seeds
+        self._rng_seed = rng_seed
+        self._threshold = threshold
+        self._request_ids = itertools.count(next_request_id)
+        self._candidate_ids = itertools.count(next_candidate_id)
+        self._now = now
+
+    def settle(self, deliveries: Sequence[Delivery[Task]]) -> list[Commit]:
+        """Judge answers in this order; the commits have to be stored in the same order."""
+        return [self._settle(delivery) for delivery in deliveries]
+
+    def _settle(self, delivery: Delivery[Task]) -> Commit:
+        task, outcome = delivery.job.about, delivery.outcome
+        if not isinstance(outcome, Ok):
+            return self._unanswered(delivery, outcome.name, detail_of(outcome)[:_MAX_DETAIL])
+        try:
+            derived = self._derive(task, outcome.completion)
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not cost what was paid for, nor its siblings
+            _LOG.exception(
+                "request %s: its answer could not be parsed; it is kept in the store", delivery.job.request.key
+            )
+            return self._unanswered(delivery, "parser_failed", type(error).__name__)
+        return Commit(
+            request=self._request(delivery, outcome.name, None),
+            candidates=derived.candidates,
+            instructions=derived.instructions,
+            classification=derived.classification,
+            instances=derived.instances,
+        )
+
+    def _unanswered(self, delivery: Delivery[Task], outcome: str, detail: str) -> Commit:
+        """Record a request without a usable answer; an instruction that cannot be classified goes on as unknown."""
+        task = delivery.job.about
+        is_final = outcome in {"bad_request", "parser_failed"}
+        unknown = None
+        if task.stage is Stage.CLASSIFICATION and is_final:
+            unknown = ClassificationRow(instruction_id=task.number, is_classification=None)
+        return Commit(request=self._request(delivery, outcome, detail), classification=unknown)
+
+    def _derive(self, task: Task, completion: Completion) -> _Derived:
+        match task.stage:
+            case Stage.INSTRUCTIONS:
+                return self._derive_instructions(task, completion)
+            case Stage.CLASSIFICATION:
+                return _Derived(classification=self._classification(task, completion))
+            case Stage.INSTANCES:
+                return _Derived(instances=self._instances(task, completion))
+
+    def _derive_instructions(self, task: Task, completion: Completion) -> _Derived:
+        """Filter the candidates of one reply, then judge those that pass against the pool, in order."""
+        candidates = self._reading.instructions(completion, task.shown)
+        next_id = len(self._index) - self._num_seeds
+        verdicts = iter(self._index.admit([c.text for c in candidates if c.rejection is None]))
+        rows = tuple(self._candidate(c, c.rejection or _rejection(next(verdicts))) for c in candidates)
+        admitted = [row for row in rows if row.reason is None]
+        instructions = tuple(
+            InstructionRow(id=next_id + i, candidate_id=row.id, text=row.text) for i, row in enumerate(admitted)
+        )
+        return _Derived(candidates=rows, instructions=instructions)
+
+    def _candidate(self, candidate: Candidate, rejection: Rejection | None) -> CandidateRow:
+        return CandidateRow(
+            id=next(self._candidate_ids),
+            text=candidate.text,
+            reason=rejection.reason if rejection else None,
+            nearest=rejection.nearest if rejection else None,
+            score=rejection.score if rejection else None,
+        )
+
+    def _classification(self, task: Task, completion: Completion) -> ClassificationRow:
+        margin = None if self._threshold is None else log_odds(completion.top_logprobs)
+        if margin is None or self._threshold is None:
+            answer = self._reading.classification(completion)
+        else:
+            answer = is_yes(margin, self._threshold)
+        return ClassificationRow(instruction_id=task.number, is_classification=answer, margin=margin)
+
+    def _instances(self, task: Task, completion: Completion) -> tuple[InstanceRow, ...]:
+        rng = random_stream(self._rng_seed, Stage.INSTANCES, task.number)
+        sifted = self._reading.instances(
+            completion, task.instruction, is_classification=bool(task.is_classification), rng=rng
+        )
+        kept = [
+            InstanceRow(instruction_id=task.number, item=item, input=instance.input, output=instance.output)
+            for item, instance in enumerate(sifted.kept)
+        ]
+        dropped = [
+            InstanceRow(
+                instruction_id=task.number, item=-1, input=instance.input, output=instance.output, reason=why.reason
+            )
+            for instance, why in sifted.rejected
+        ]
+        return (*kept, *dropped)
+
+    def _request(self, delivery: Delivery[Task], outcome: str, detail: str | None) -> RequestRow:
+        task = delivery.job.about
+        completion = delivery.outcome.completion if isinstance(delivery.outcome, Ok) else None
+        top_logprobs = completion.top_logprobs if completion else None
+        return RequestRow(
+            id=next(self._request_ids),
+            stage=task.stage,
+            number=task.number,
+            template=task.template,
+            in_context=task.in_context if task.stage is Stage.INSTRUCTIONS else None,
+            outcome=outcome,
+            attempts=tuple(
+                AttemptRow(
+                    attempt=f.attempt, outcome=f.outcome, detail=f.detail[:_MAX_DETAIL], latency_ms=_ms(f.latency_s)
+                )
+                for f in delivery.failed
+            ),
+            detail=detail,
+            text=completion.text if completion else None,
+            finish_reason=completion.finish_reason if completion else None,
+            model=completion.model if completion else None,
+            top_logprobs=dict(top_logprobs) if top_logprobs else None,
+            prompt_tokens=completion.usage.prompt_tokens if completion else 0,
+            completion_tokens=completion.usage.completion_tokens if completion else 0,
+            latency_ms=_ms(delivery.latency_s),
+            finished_at=self._now(),
+        )
+
+
+def _rejection(verdict: Verdict) -> Rejection | None:
+    if verdict.admitted:
+        return None
+    return Rejection(reason=RejectReason.NEAR_DUPLICATE, nearest=verdict.nearest, score=verdict.score)
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,108 @@
+"""What a run is made of before a single request: seeds, templates, demonstrations, model, identity.
+
+Reads files, sends nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from fastinstruct.config import RunConfig
+from fastinstruct.pipeline.pool import TaskPool
+from fastinstruct.pipeline.serving import ServedModel, resolve
+from fastinstruct.pipeline.stages import Stages
+from fastinstruct.records import Api, Prompt, SeedTask
+from fastinstruct.text.demonstrations import (
+    classification_demonstrations,
+    held_out,
+    input_first_demonstrations,
+    output_first_demonstrations,
+)
+from fastinstruct.text.prompting import PromptSet, load_templates
+from fastinstruct.text.seeds import load_seeds, packaged_seeds
+
+__all__ = ["Preparation", "dry_run", "prepare"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """Everything a run needs that does not change while it runs. `held_out` are seeds that stage 2 does not show."""
+
+    config: RunConfig
+    seeds: tuple[SeedTask, ...]
+    model: ServedModel
+    prompts: PromptSet
+    held_out: tuple[SeedTask, ...]
+
+    @property
+    def api(self) -> Api:
+        """Return the route the prompts are written for."""
+        return self.model.api
+
+    @property
+    def uses_logprobs(self) -> bool:
+        """Whether stage 2 is to be decided by log-probabilities, if the endpoint gives them."""
+        method = self.config.classification.method
+        return method == "logprobs" or (method == "auto" and self.api is Api.COMPLETIONS)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes this run the run it is: a folder holds one identity."""
+        identity = self.config.identity_fields()
+        identity["model"] = {**identity["model"], **self.model.identity()}
+        identity["seeds"] = seeds_sha256(self.seeds)
+        identity["prompts"] = self.prompts.fingerprints()
+        return identity
+
+    def stages(self, *, with_logprobs: bool) -> Stages:
+        """Return what makes this run's requests."""
+        return Stages(self.config, self.api, self.prompts, with_logprobs=with_logprobs)
+
+
+def prepare(config: RunConfig, env: Mapping[str, str]) -> Preparation:
+    """Read seeds and prompts and find the model. May read a few hundred MB: call it off the event loop.
+
+    Raises:
+        SeedError, ConfigError, EmbeddedModelError: what is wrong with which file or key.
+    """
+    packaged = packaged_seeds()
+    seeds = packaged if config.seeds is None else load_seeds(config.seeds)
+    model = resolve(config.model, env)
+    shown = classification_demonstrations(seeds, packaged, config.classification.num_demonstrations)
+    prompts = PromptSet(
+        load_templates(model.api, config.prompts),
+        classification=shown,
+        input_first=input_first_demonstrations(seeds, packaged, config.instances.num_input_first_demonstrations),
+        output_first=output_first_demonstrations(seeds, packaged, config.instances.num_output_first_demonstrations),
+    )
+    calibration_seeds = held_out([*seeds, *packaged], shown, config.classification.num_calibration_seeds)
+    return Preparation(config=config, seeds=seeds, model=model, prompts=prompts, held_out=tuple(calibration_seeds))
+
+
+def seeds_sha256(seeds: Sequence[SeedTask]) -> str:
+    """Return a hash of what the seed tasks say, not of how their file is laid out."""
+    return hashlib.sha256(orjson.dumps(seeds)).hexdigest()
+
+
+def dry_run(preparation: Preparation) -> dict[str, Prompt]:
+    """Return one filled prompt per stage: what the first requests of this run would say."""
+    config = preparation.config
+    stages = preparation.stages(with_logprobs=False)
+    pool = TaskPool([seed.instruction for seed in preparation.seeds])
+    from fastinstruct.pipeline.pool import random_stream
+    from fastinstruct.records import Stage
+
+    rng = random_stream(config.rng_seed, Stage.INSTRUCTIONS, 0)
+    positions = pool.sample(rng, config.instructions.num_in_context, config.instructions.num_machine_in_context)
+    shown = tuple(pool[position] for position in positions)
+    asked = preparation.seeds[0].instruction
+    return {
+        "1 generate instructions": stages.generate(0, positions, shown).request.prompt,
+        "2 identify classification": stages.classify(0, asked).request.prompt,
+        "3 generate instances, input-first": stages.instantiate(0, asked, is_classification=False).request.prompt,
+        "3 generate instances, output-first": stages.instantiate(0, asked, is_classification=True).request.prompt,
+    }

@@ -1,0 +1,120 @@
+"""How a run is doing: a frozen snapshot, and the counters behind it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fastinstruct.lm.scheduler import SchedulerStatistics
+from fastinstruct.store import Commit, Totals
+
+__all__ = ["Counters", "Progress"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """A run at one moment. Counts cover all sittings, rates this one.
+
+    Attributes:
+        phase: what it is doing: starting, loading the model, calibrating, generating, draining, done.
+        num_admitted: machine-generated instructions in the pool, of `target`.
+        num_candidates: candidate instructions seen; the acceptance rate is admitted / candidates.
+        num_examples: kept instances.
+        rejected: reason -> candidates; rejected_instances: reason -> instances.
+        num_in_flight, num_waiting: requests sent, and waiting for another attempt.
+        num_failed_attempts: attempts of this sitting that were, or will be, repeated.
+        num_failed: requests given up in this run.
+        prompt_tokens, completion_tokens: used by this run.
+        elapsed_s: seconds since this sitting's first request.
+        num_admitted_here, completion_tokens_here: this sitting's share.
+    """
+
+    phase: str
+    target: int
+    num_admitted: int
+    num_candidates: int
+    num_examples: int
+    rejected: Mapping[str, int]
+    rejected_instances: Mapping[str, int]
+    num_in_flight: int
+    num_waiting: int
+    num_failed_attempts: int
+    num_failed: int
+    prompt_tokens: int
+    completion_tokens: int
+    elapsed_s: float
+    num_admitted_here: int
+    completion_tokens_here: int
+
+    @property
+    def acceptance_rate(self) -> float | None:
+        """Return the share of candidates that were admitted, or None before there are any."""
+        return self.num_admitted / self.num_candidates if self.num_candidates else None
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Return the completion tokens a second of this sitting."""
+        return self.completion_tokens_here / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+    @property
+    def eta_s(self) -> float | None:
+        """Return the seconds until the target at this sitting's pace, or None where it cannot be told."""
+        if self.num_admitted >= self.target:
+            return 0.0
+        if not self.num_admitted_here or self.elapsed_s <= 0:
+            return None
+        return (self.target - self.num_admitted) * self.elapsed_s / self.num_admitted_here
+
+
+class Counters:
+    """Counts commits as they become durable, from where an earlier sitting left off."""
+
+    def __init__(self, target: int, earlier: Totals) -> None:
+        self.phase = "starting"
+        self.target = target
+        self.num_admitted = earlier.num_admitted
+        self.num_candidates = earlier.num_candidates
+        self.num_examples = earlier.num_examples
+        self.num_failed = sum(
+            count for outcomes in earlier.requests.values() for name, count in outcomes.items() if name != "ok"
+        )
+        self.rejected = Counter(earlier.rejected)
+        self.rejected_instances = Counter(earlier.rejected_instances)
+        self.prompt_tokens = earlier.prompt_tokens
+        self.completion_tokens = earlier.completion_tokens
+        self._admitted_before = earlier.num_admitted
+        self._tokens_before = earlier.completion_tokens
+
+    def count(self, commit: Commit) -> None:
+        """Take in one durable commit."""
+        request = commit.request
+        self.num_admitted += len(commit.instructions)
+        self.num_candidates += len(commit.candidates)
+        self.num_examples += sum(1 for row in commit.instances if row.reason is None)
+        self.num_failed += request.outcome != "ok"
+        self.rejected.update(str(row.reason) for row in commit.candidates if row.reason is not None)
+        self.rejected_instances.update(str(row.reason) for row in commit.instances if row.reason is not None)
+        self.prompt_tokens += request.prompt_tokens
+        self.completion_tokens += request.completion_tokens
+
+    def snapshot(self, statistics: SchedulerStatistics, elapsed_s: float) -> Progress:
+        """Return the run as it is now."""
+        return Progress(
+            phase=self.phase,
+            target=self.target,
+            num_admitted=self.num_admitted,
+            num_candidates=self.num_candidates,
+            num_examples=self.num_examples,
+            rejected=dict(self.rejected.most_common()),
+            rejected_instances=dict(self.rejected_instances.most_common()),
+            num_in_flight=statistics.num_in_flight,
+            num_waiting=statistics.num_waiting,
+            num_failed_attempts=statistics.num_failed_attempts,
+            num_failed=self.num_failed,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            elapsed_s=elapsed_s,
+            num_admitted_here=self.num_admitted - self._admitted_before,
+            completion_tokens_here=self.completion_tokens - self._tokens_before,
+        )

@@ -1,0 +1,116 @@
+"""What each stage asks: a task of the pipeline becomes a request.
+
+Pure, but for the templates it was given: knows nothing of HTTP, stores or time. What is done with the answers is
+`judge`'s part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastinstruct.config import RunConfig, SamplingConfig
+from fastinstruct.lm import Request
+from fastinstruct.lm.scheduler import Job
+from fastinstruct.pipeline.pool import random_stream
+from fastinstruct.records import Api, Prompt, Sampling, Stage
+from fastinstruct.text.prompting import PromptSet
+
+__all__ = ["NUM_LOGPROBS", "Stages", "Task"]
+
+NUM_LOGPROBS = 20  # the most that OpenAI gives
+_PAPER_STOPS = {
+    # Source: the released code of Self-Instruct; "16." also cuts a text that contains it, as there.
+    Stage.INSTRUCTIONS: ("\n\n", "\n16", "16.", "16 ."),
+    Stage.CLASSIFICATION: ("\n", "Task"),
+    Stage.INSTANCES: ("Example 6", "Task:"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One request of the pipeline, as its owner knows it.
+
+    `number` is the request's index in stage 1, the instruction's id in stages 2 and 3. `in_context` holds the pool
+    positions that a stage-1 prompt shows and `shown` their texts; `instruction` is what stages 2 and 3 ask about.
+    """
+
+    stage: Stage
+    number: int
+    template: str
+    in_context: tuple[int, ...] = ()
+    shown: tuple[str, ...] = ()
+    instruction: str = ""
+    is_classification: bool | None = None
+
+
+class Stages:
+    """Makes the requests of one run.
+
+    Args:
+        config: the run's configuration.
+        api: the route the prompts are written for.
+        prompts: templates with their demonstrations.
+        with_logprobs: whether stage 2 asks for the first token's log-probabilities.
+    """
+
+    def __init__(self, config: RunConfig, api: Api, prompts: PromptSet, *, with_logprobs: bool) -> None:
+        self._config = config
+        self._api = api
+        self._prompts = prompts
+        self._with_logprobs = with_logprobs
+
+    def generate(self, number: int, in_context: tuple[int, ...], shown: tuple[str, ...]) -> Job[Task]:
+        """Stage 1: ask for new instructions after the ones shown."""
+        num_items = self._config.instructions.num_items
+        task = Task(
+            stage=Stage.INSTRUCTIONS, number=number, template="instructions", in_context=in_context, shown=shown
+        )
+        last = len(shown) + num_items
+        stops = self._stops(Stage.INSTRUCTIONS, (f"\n{last + 1}.",))
+        prompt = self._prompts.instructions(shown, num_items)
+        return self._job(task, prompt, self._config.instructions.sampling, stops)
+
+    def classify(self, instruction_id: int, instruction: str) -> Job[Task]:
+        """Stage 2: ask whether an instruction is a classification task."""
+        task = Task(
+            stage=Stage.CLASSIFICATION, number=instruction_id, template="classification", instruction=instruction
+        )
+        prompt = self._prompts.about("classification", instruction)
+        stops = self._stops(Stage.CLASSIFICATION, ("\n",))
+        num_logprobs = NUM_LOGPROBS if self._with_logprobs else None
+        return self._job(task, prompt, self._config.classification.sampling, stops, num_logprobs)
+
+    def instantiate(self, instruction_id: int, instruction: str, is_classification: bool | None) -> Job[Task]:
+        """Stage 3: ask for instances, output-first for a classification task, else (or if unknown) input-first."""
+        template = "output_first" if is_classification else "input_first"
+        task = Task(
+            stage=Stage.INSTANCES,
+            number=instruction_id,
+            template=template,
+            instruction=instruction,
+            is_classification=is_classification,
+        )
+        most = self._config.instances.max_instances
+        stops = self._stops(Stage.INSTANCES, ("\nTask:", f"\nExample {most + 1}"))
+        return self._job(task, self._prompts.about(template, instruction), self._config.instances.sampling, stops)
+
+    def _stops(self, stage: Stage, stops: tuple[str, ...]) -> tuple[str, ...]:
+        """Stop a base model that runs on; a chat model stops by itself."""
+        if self._config.profile == "paper":
+            return _PAPER_STOPS[stage]
+        return stops if self._api is Api.COMPLETIONS else ()
+
+    def _job(
+        self,
+        task: Task,
+        prompt: Prompt,
+        config: SamplingConfig,
+        stops: tuple[str, ...],
+        num_logprobs: int | None = None,
+    ) -> Job[Task]:
+        rng_seed = self._config.rng_seed
+        seed = (
+            random_stream(rng_seed, task.stage, task.number).getrandbits(31) if self._config.model.send_seed else None
+        )
+        sampling = Sampling(**config.model_dump(), stop=stops, seed=seed, num_logprobs=num_logprobs)
+        return Job(request=Request(key=f"{task.stage}:{task.number}", prompt=prompt, sampling=sampling), about=task)

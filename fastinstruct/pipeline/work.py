@@ -1,0 +1,122 @@
+"""What to ask next: later stages first, fresh instructions only as long as the target needs them.
+
+Knows nothing of HTTP or stores; lives on the event loop. With one request in flight its order depends on what was
+committed alone, so an interrupted run goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from fastinstruct.lm.scheduler import Job
+from fastinstruct.pipeline.pool import TaskPool, random_stream
+from fastinstruct.pipeline.stages import Stages, Task
+from fastinstruct.records import Stage
+from fastinstruct.store import StoredState
+
+__all__ = ["Work"]
+
+
+class Work:
+    """The queues of a run: a source of jobs for the scheduler.
+
+    Args:
+        pool: the task pool that stage-1 prompts are sampled from.
+        stages: makes the requests.
+        target: how many machine-generated instructions to admit.
+        num_in_context, num_machine: what a stage-1 prompt shows.
+        rng_seed: the run's seed.
+        expected_yield: how many admitted instructions a stage-1 request may give, until it is known.
+    """
+
+    def __init__(
+        self,
+        pool: TaskPool,
+        stages: Stages,
+        *,
+        target: int,
+        num_in_context: int,
+        num_machine: int,
+        rng_seed: int,
+        expected_yield: int,
+    ) -> None:
+        self._pool = pool
+        self._stages = stages
+        self._target = target
+        self._num_in_context = num_in_context
+        self._num_machine = num_machine
+        self._rng_seed = rng_seed
+        self._expected_yield = float(expected_yield)
+        self._numbers: deque[int] = deque()
+        self._next_number = 0
+        self._to_classify: deque[int] = deque()
+        self._to_instantiate: deque[tuple[int, bool | None]] = deque()
+        self._num_generating = 0
+        self._num_generated = 0
+        self._is_closed = False
+        self.num_barren = 0
+
+    @property
+    def num_admitted(self) -> int:
+        """Return how many machine-generated instructions the pool holds."""
+        return len(self._pool) - self._pool.num_seeds
+
+    def resume(self, state: StoredState) -> None:
+        """Take up what an earlier sitting left: numbers it sent without an answer are asked again first."""
+        self._to_classify.extend(state.to_classify)
+        self._to_instantiate.extend(state.to_instantiate)
+        self._numbers.extend(state.missing_numbers)
+        self._next_number = state.next_number
+
+    def next(self) -> Job[Task] | None:
+        """Return the most urgent job: instances, then classification, then new instructions if more are needed."""
+        if self._to_instantiate:
+            instruction_id, is_classification = self._to_instantiate.popleft()
+            return self._stages.instantiate(instruction_id, self._text(instruction_id), is_classification)
+        if self._to_classify:
+            instruction_id = self._to_classify.popleft()
+            return self._stages.classify(instruction_id, self._text(instruction_id))
+        return self._generate() if self._needs_more() else None
+
+    def admitted(self, texts: Iterable[str]) -> None:
+        """Let admitted instructions join the pool and queue them for stage 2; call it once they are durable."""
+        for text in texts:
+            self._to_classify.append(self.num_admitted)
+            self._pool.append(text)
+
+    def classified(self, instruction_id: int, is_classification: bool | None) -> None:
+        """Queue an instruction for stage 3."""
+        self._to_instantiate.append((instruction_id, is_classification))
+
+    def generated(self, num_admitted: int) -> None:
+        """Account for a finished stage-1 request, whatever came of it."""
+        self._num_generating -= 1
+        self._num_generated += 1
+        self.num_barren = 0 if num_admitted else self.num_barren + 1
+        # The mean of the last ten or so; one barren reply must not make the estimate zero.
+        weight = max(0.1, 1 / (1 + self._num_generated))
+        self._expected_yield = max(0.25, (1 - weight) * self._expected_yield + weight * num_admitted)
+
+    def close(self) -> None:
+        """Ask for no more new instructions; what was admitted is still worked up."""
+        self._is_closed = True
+
+    def _needs_more(self) -> bool:
+        """Whether what is in flight is unlikely to reach the target: late arrivals are kept, so don't overshoot."""
+        missing = self._target - self.num_admitted
+        return not self._is_closed and missing > 0 and self._num_generating * self._expected_yield < missing
+
+    def _generate(self) -> Job[Task]:
+        number = self._numbers.popleft() if self._numbers else self._take_number()
+        rng = random_stream(self._rng_seed, Stage.INSTRUCTIONS, number)
+        positions = self._pool.sample(rng, self._num_in_context, self._num_machine)
+        self._num_generating += 1
+        return self._stages.generate(number, positions, tuple(self._pool[position] for position in positions))
+
+    def _take_number(self) -> int:
+        self._next_number += 1
+        return self._next_number - 1
+
+    def _text(self, instruction_id: int) -> str:
+        return self._pool[self._pool.num_seeds + instruction_id]

@@ -1,0 +1,133 @@
+"""SIGKILL at random moments, then resume: what the store acknowledged is there once, and the data comes out the same.
+
+The run is a process of its own and reports each example it was given after the store's acknowledgement; the scripted
+server lives in the test and knows what it answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from fastinstruct.lm.scripted_server import Latency, Script, ScriptedServer
+
+REPOSITORY = Path(__file__).parent.parent
+DRIVER = """
+import asyncio, os, sys
+from pathlib import Path
+from fastinstruct.config import load_config
+from fastinstruct import stream
+
+url, folder, target, in_flight = sys.argv[1:]
+config = load_config(flags={
+    "model.base_url": url, "model.name": "scripted", "model.api": "completions", "classification.method": "text",
+    "out": folder, "target": int(target), "runtime.max_in_flight": int(in_flight),
+})
+
+async def main():
+    acknowledged = os.open(folder + ".acknowledged", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    async for example in stream(config, env={}):
+        os.write(acknowledged, (example.id + "\\n").encode())
+
+asyncio.run(main())
+"""
+
+
+class Sitting:
+    """One start of the run in a process of its own."""
+
+    def __init__(self, server: ScriptedServer, folder: Path, target: int, in_flight: int) -> None:
+        self._arguments = [server.base_url, str(folder), str(target), str(in_flight)]
+        self._server = server
+
+    async def __aenter__(self) -> asyncio.subprocess.Process:
+        path = ":".join(map(str, (REPOSITORY, REPOSITORY / "kernels")))
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", DRIVER, *self._arguments, env={"PYTHONPATH": path, "HOME": str(Path.home())}
+        )
+        return self._process
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+
+
+async def run_and_kill(
+    server: ScriptedServer, folder: Path, *, target: int, in_flight: int, num_kills: int, most: int, rng: random.Random
+) -> list[list[tuple[Any, ...]]]:
+    """Kill the run `num_kills` times, each after 1 to `most` answers, then let it end; return what each kill left."""
+    left: list[list[tuple[Any, ...]]] = []
+    for _ in range(num_kills):
+        enough = len(server.log) + rng.randint(1, most)
+        async with Sitting(server, folder, target, in_flight) as process:
+            while len(server.log) < enough and process.returncode is None:  # noqa: ASYNC110 - a log sets no event
+                await asyncio.sleep(rng.uniform(0, 0.004))  # not a wait for something: a random moment
+            if process.returncode is None:
+                process.kill()
+        left.append(rows(folder, "SELECT id, stage, number, text FROM request ORDER BY id"))
+    async with Sitting(server, folder, target, in_flight) as process:
+        assert await process.wait() == 0
+    return left
+
+
+def rows(folder: Path, sql: str) -> list[tuple[Any, ...]]:
+    if not (folder / "run.db").exists():
+        return []
+    connection = sqlite3.connect(folder / "run.db")
+    try:
+        return connection.execute(sql).fetchall()
+    except sqlite3.OperationalError:  # killed before the tables were made
+        return []
+    finally:
+        connection.close()
+
+
+def everything(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the data of a run, without times."""
+    request = "id, stage, number, template, in_context, outcome, text, finish_reason, prompt_tokens, completion_tokens"
+    return {
+        "request": rows(folder, f"SELECT {request} FROM request ORDER BY id"),
+        "candidate": rows(folder, "SELECT * FROM candidate ORDER BY id"),
+        "instruction": rows(folder, "SELECT * FROM instruction ORDER BY id"),
+        "classification": rows(folder, "SELECT * FROM classification ORDER BY instruction_id"),
+        "instance": rows(folder, "SELECT * FROM instance ORDER BY id"),
+    }
+
+
+async def test_killed_14_times_every_acknowledged_response_is_there_once(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    async with ScriptedServer(Script(latency=Latency(0.01, sigma=0.8))) as server:
+        left = await run_and_kill(server, folder, target=250, in_flight=16, num_kills=14, most=70, rng=random.Random(7))
+    final = rows(folder, "SELECT id, stage, number, text FROM request ORDER BY id")
+    assert max(Counter((stage, number) for _, stage, number, _ in final).values()) == 1
+    for survived in left:
+        assert final[: len(survived)] == survived
+    assert sum(a < b for a, b in zip([0, *map(len, left)], map(len, left), strict=False)) >= 7  # most sittings got on
+    acknowledged = folder.with_suffix(".acknowledged").read_text().split()
+    stored = {f"m{i}-{k}" for i, k in rows(folder, "SELECT instruction_id, item FROM instance WHERE reason IS NULL")}
+    assert set(acknowledged) == stored
+    numbers = [number for _, stage, number, _ in final if stage == "instructions"]
+    assert sorted(numbers) == list(range(len(numbers)))
+    num_instructions = len(rows(folder, "SELECT id FROM instruction"))
+    assert num_instructions >= 250
+    assert Counter(stage for _, stage, _, _ in final)["instances"] == num_instructions
+
+
+async def test_killed_6_times_with_one_request_in_flight_the_data_equals_an_uninterrupted_runs(tmp_path: Path) -> None:
+    script = Script(latency=Latency(0.002))
+    async with ScriptedServer(script) as server:
+        await run_and_kill(
+            server, tmp_path / "whole", target=80, in_flight=1, num_kills=0, most=1, rng=random.Random(1)
+        )
+    async with ScriptedServer(script) as server:
+        left = await run_and_kill(
+            server, tmp_path / "killed", target=80, in_flight=1, num_kills=6, most=30, rng=random.Random(2)
+        )
+    assert 0 < len(left[-1]) < len(rows(tmp_path / "whole", "SELECT id FROM request"))
+    assert everything(tmp_path / "killed") == everything(tmp_path / "whole")

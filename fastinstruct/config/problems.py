@@ -19,6 +19,13 @@ _MAX_SHOWN = 80
 # Their values may hold a key or a password, whatever they were meant to hold.
 _SECRET = ("model.base_url", "model.headers", "model.extra_body", "model.api_key_env")
 _SECRET_WORDS = ("key", "token", "secret", "password", "auth")
+_GROUP = "must be a group of keys"
+_WORDS = {
+    "dict_type": _GROUP,
+    "model_attributes_type": _GROUP,
+    "model_type": _GROUP,
+    "path_type": "must be a path",
+}
 _USE_A_VARIABLE = (
     "a key is never part of a configuration: export it as an environment variable "
     "(OPENAI_API_KEY, or one that model.api_key_env names)"
@@ -42,6 +49,8 @@ def complaint(item: Mapping[str, Any]) -> str:
     path = dotted(item["loc"])
     if item["type"] == "extra_forbidden":
         return _unknown(path, item)
+    if item["type"] in _WORDS:  # what stands in a group's place may be anything, a key included
+        return f"{path}: {_WORDS[item['type']]}"
     message = str(item["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     if not path:

@@ -53,13 +53,13 @@ class _Part(BaseModel):
 
 
 class SamplingConfig(_Part):
-    """Decoding parameters of one stage; null leaves one to the server."""
+    """Decoding parameters of one stage; null takes what suits stage and route (`pipeline.sampling`)."""
 
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    max_tokens: int = Field(1024, ge=1, le=1_000_000)
+    max_tokens: int | None = Field(None, ge=1, le=1_000_000)
 
 
 class ModelConfig(_Part):
@@ -124,7 +124,7 @@ class InstructionsConfig(_Part):
     num_in_context: int = Field(8, ge=1, le=64)
     num_machine_in_context: int = Field(2, ge=0, le=64)
     num_items: int = Field(8, ge=1, le=64)
-    sampling: SamplingConfig = SamplingConfig(temperature=0.9, top_p=0.95, max_tokens=1024)
+    sampling: SamplingConfig = SamplingConfig()
 
     @model_validator(mode="after")
     def _machine_tasks_fit(self) -> InstructionsConfig:
@@ -144,7 +144,7 @@ class ClassificationConfig(_Part):
     num_demonstrations: int = Field(31, ge=2, le=100)
     method: Literal["auto", "text", "logprobs"] = "auto"
     num_calibration_seeds: int = Field(40, ge=4, le=200)
-    sampling: SamplingConfig = SamplingConfig(temperature=0.0, max_tokens=3)
+    sampling: SamplingConfig = SamplingConfig()
 
 
 class InstancesConfig(_Part):
@@ -153,7 +153,7 @@ class InstancesConfig(_Part):
     num_output_first_demonstrations: int = Field(16, ge=1, le=64)
     num_input_first_demonstrations: int = Field(11, ge=1, le=64)
     max_instances: int = Field(5, ge=1, le=100)
-    sampling: SamplingConfig = SamplingConfig(temperature=0.7, top_p=0.95, max_tokens=512)
+    sampling: SamplingConfig = SamplingConfig()
 
 
 class FilterConfig(_Part):

@@ -13,10 +13,11 @@ from typing import Any
 import orjson
 
 from fastinstruct.config import RunConfig
-from fastinstruct.pipeline.pool import TaskPool
+from fastinstruct.pipeline.pool import TaskPool, random_stream
+from fastinstruct.pipeline.sampling import effective_sampling
 from fastinstruct.pipeline.serving import ServedModel, resolve
 from fastinstruct.pipeline.stages import Stages
-from fastinstruct.records import Api, Prompt, SeedTask
+from fastinstruct.records import Api, Prompt, SeedTask, Stage
 from fastinstruct.text.demonstrations import (
     classification_demonstrations,
     held_out,
@@ -54,6 +55,8 @@ class Preparation:
         """Return what makes this run the run it is: a folder holds one identity."""
         identity = self.config.identity_fields()
         identity["model"] = {**identity["model"], **self.model.identity()}
+        for stage in Stage:
+            identity[stage]["sampling"] = effective_sampling(self.config, self.api, stage).model_dump(mode="json")
         identity["seeds"] = seeds_sha256(self.seeds)
         identity["prompts"] = self.prompts.fingerprints()
         return identity
@@ -93,9 +96,6 @@ def dry_run(preparation: Preparation) -> dict[str, Prompt]:
     config = preparation.config
     stages = preparation.stages(with_logprobs=False)
     pool = TaskPool([seed.instruction for seed in preparation.seeds])
-    from fastinstruct.pipeline.pool import random_stream
-    from fastinstruct.records import Stage
-
     rng = random_stream(config.rng_seed, Stage.INSTRUCTIONS, 0)
     positions = pool.sample(rng, config.instructions.num_in_context, config.instructions.num_machine_in_context)
     shown = tuple(pool[position] for position in positions)

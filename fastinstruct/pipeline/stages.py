@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastinstruct.config import RunConfig, SamplingConfig
+from fastinstruct.config import RunConfig
 from fastinstruct.lm import Request
 from fastinstruct.lm.scheduler import Job
 from fastinstruct.pipeline.pool import random_stream
+from fastinstruct.pipeline.sampling import effective_sampling
 from fastinstruct.records import Api, Prompt, Sampling, Stage
 from fastinstruct.text.prompting import PromptSet
 
@@ -68,7 +69,7 @@ class Stages:
         last = len(shown) + num_items
         stops = self._stops(Stage.INSTRUCTIONS, (f"\n{last + 1}.",))
         prompt = self._prompts.instructions(shown, num_items)
-        return self._job(task, prompt, self._config.instructions.sampling, stops)
+        return self._job(task, prompt, stops)
 
     def classify(self, instruction_id: int, instruction: str) -> Job[Task]:
         """Stage 2: ask whether an instruction is a classification task."""
@@ -78,7 +79,7 @@ class Stages:
         prompt = self._prompts.about("classification", instruction)
         stops = self._stops(Stage.CLASSIFICATION, ("\n",))
         num_logprobs = NUM_LOGPROBS if self._with_logprobs else None
-        return self._job(task, prompt, self._config.classification.sampling, stops, num_logprobs)
+        return self._job(task, prompt, stops, num_logprobs)
 
     def instantiate(self, instruction_id: int, instruction: str, is_classification: bool | None) -> Job[Task]:
         """Stage 3: ask for instances, output-first for a classification task, else (or if unknown) input-first."""
@@ -92,7 +93,7 @@ class Stages:
         )
         most = self._config.instances.max_instances
         stops = self._stops(Stage.INSTANCES, ("\nTask:", f"\nExample {most + 1}"))
-        return self._job(task, self._prompts.about(template, instruction), self._config.instances.sampling, stops)
+        return self._job(task, self._prompts.about(template, instruction), stops)
 
     def _stops(self, stage: Stage, stops: tuple[str, ...]) -> tuple[str, ...]:
         """Stop a base model that runs on; a chat model stops by itself."""
@@ -100,17 +101,11 @@ class Stages:
             return _PAPER_STOPS[stage]
         return stops if self._api is Api.COMPLETIONS else ()
 
-    def _job(
-        self,
-        task: Task,
-        prompt: Prompt,
-        config: SamplingConfig,
-        stops: tuple[str, ...],
-        num_logprobs: int | None = None,
-    ) -> Job[Task]:
+    def _job(self, task: Task, prompt: Prompt, stops: tuple[str, ...], num_logprobs: int | None = None) -> Job[Task]:
         rng_seed = self._config.rng_seed
         seed = (
             random_stream(rng_seed, task.stage, task.number).getrandbits(31) if self._config.model.send_seed else None
         )
-        sampling = Sampling(**config.model_dump(), stop=stops, seed=seed, num_logprobs=num_logprobs)
+        parameters = effective_sampling(self._config, self._api, task.stage).model_dump()
+        sampling = Sampling(**parameters, stop=stops, seed=seed, num_logprobs=num_logprobs)
         return Job(request=Request(key=f"{task.stage}:{task.number}", prompt=prompt, sampling=sampling), about=task)

@@ -6,18 +6,22 @@ Holds `manifest.json` (identity and versions), `config.yaml` (the effective conf
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from fastinstruct.errors import RunFolderError, StoreError
+from fastinstruct.store.schema import has_answers
 
 __all__ = ["RunFolder"]
 
 _MISSING = "nothing"
+_TAKEN = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
+_ASKING_S = 0.05  # a reader that asks whether somebody writes holds the lock for an instant
 
 
 class RunFolder:
@@ -45,9 +49,14 @@ class RunFolder:
                 f"{self.path}: cannot be written: {error.strerror}; give another --out or change its permissions"
             ) from error
         try:
-            _lock(self._lock)
+            _lock_patiently(self._lock)
         except OSError as error:
             self._lock.close()
+            self._lock = None
+            if error.errno not in _TAKEN:  # some network file systems have no locks
+                raise RunFolderError(
+                    f"{self.path}: cannot be locked: {error.strerror}; give an --out on a local disk"
+                ) from error
             raise RunFolderError(
                 f"{self.path}: another process is writing to this run; wait for it, or give another --out"
             ) from error
@@ -61,18 +70,24 @@ class RunFolder:
     def claim(self, identity: Mapping[str, Any], about: Mapping[str, Any]) -> None:
         """Write the manifest of a new run, or check that an existing one is the same run.
 
+        A folder in which nothing was ever answered (a wrong key, a mistyped model) is nobody's: it is made anew.
+
         Raises:
             RunFolderError: the folder belongs to a run of another identity; the message says what differs.
         """
         manifest = self.path / "manifest.json"
+        identity = json.loads(json.dumps(identity))  # as it will be read: tuples are lists, keys are text
+        differences = _differences(_read_identity(manifest), _flat(identity)) if manifest.exists() else []
+        if differences and not has_answers(self.database):
+            for path in (self.database, *self.path.glob("run.db-*"), manifest):
+                path.unlink(missing_ok=True)
+            differences = []
         if not manifest.exists():
             if self.database.exists():
                 raise RunFolderError(f"{self.path}: holds a run.db but no manifest.json; give another --out")
             self.write(
                 "manifest.json", json.dumps({"identity": identity, **about}, indent=2, ensure_ascii=False) + "\n"
             )
-            return
-        differences = _differences(_read_identity(manifest), _flat(identity))
         if differences:
             raise RunFolderError(
                 f"{self.path}: belongs to another run ({'; '.join(differences[:4])}); "
@@ -86,18 +101,37 @@ class RunFolder:
             StoreError: the disk is full or fails.
         """
         target = self.path / name
+        temporary = self.path / f".{name}.new"  # the lock is ours: nobody else writes it
         try:
-            descriptor, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}-")
             try:
-                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                with temporary.open("w", encoding="utf-8") as file:
                     file.write(text)
                     file.flush()
                     os.fsync(file.fileno())
-                Path(temporary).replace(target)
+                temporary.replace(target)
+                _sync(self.path)
             finally:
-                Path(temporary).unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"{target}: cannot be written: {error.strerror}") from error
+
+
+def _sync(folder: Path) -> None:
+    """Make a replaced file's name as durable as its content; Windows does that by itself."""
+    if os.name != "nt":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _lock_patiently(file: IO[str]) -> None:
+    try:
+        _lock(file)
+    except OSError:
+        time.sleep(_ASKING_S)
+        _lock(file)
 
 
 def _lock(file: IO[str]) -> None:
@@ -130,10 +164,10 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Say what differs, key by key: `similarity.threshold is 0.7 there and 0.6 here`."""
+    """Say what differs, key by key: `similarity.threshold is 0.7 there and 0.6 here`; the outermost keys first."""
     return [
         f"{key} is {_show(there.get(key, _MISSING))} there and {_show(here.get(key, _MISSING))} here"
-        for key in sorted({*there, *here})
+        for key in sorted({*there, *here}, key=lambda key: (key.count("."), key))
         if there.get(key, _MISSING) != here.get(key, _MISSING)
     ]
 

@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -46,7 +46,7 @@ class RunReader:
     """Reads a run folder's database; a context manager.
 
     Raises:
-        RunFolderError: the folder holds no run, or its database is damaged.
+        RunFolderError: the folder holds no run, or its database is damaged or of another format.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -56,6 +56,11 @@ class RunReader:
         self.folder = folder
         self._connection = schema.connect(path, read_only=True)
         self._path = path
+        try:
+            schema.refuse_other_format(self._connection, path)
+        except RunFolderError:
+            self._connection.close()
+            raise
 
     def __enter__(self) -> RunReader:
         return self
@@ -81,7 +86,8 @@ class RunReader:
         try:
             yield
         finally:
-            self._connection.execute("COMMIT")
+            with suppress(sqlite3.ProgrammingError):  # as in `rows`
+                self._connection.execute("COMMIT")
 
     def is_being_written(self) -> bool:
         """Whether a process has the run open for writing at this moment."""
@@ -92,7 +98,11 @@ class RunReader:
             return False
 
     def totals(self) -> Totals:
-        """Count everything."""
+        """Count everything, as of one moment."""
+        with self.snapshot():
+            return self._totals()
+
+    def _totals(self) -> Totals:
         requests: dict[str, dict[str, int]] = {}
         for stage, outcome, count in self.rows(
             "SELECT stage, outcome, count(*) FROM request GROUP BY 1, 2 ORDER BY 1, 2"
@@ -155,8 +165,12 @@ class RunReader:
     def rows(self, sql: str, values: tuple[object, ...] = ()) -> Iterator[Any]:
         """Yield the rows of a query in the schema's terms (see `schema`); for exports and inspection."""
         try:
-            with closing(self._connection.execute(sql, values)) as cursor:
-                yield from cursor
+            cursor = self._connection.execute(sql, values)
+            try:
+                yield from iter(cursor.fetchone, None)  # an iterator without `close`, which would raise as below
+            finally:
+                with suppress(sqlite3.ProgrammingError):  # the reader may be closed before a caller drops its rows
+                    cursor.close()
         except sqlite3.DatabaseError as error:
             raise RunFolderError(f"{self._path}: cannot be read: {error}") from error
 

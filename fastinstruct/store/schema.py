@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fastinstruct.errors import RunFolderError, StoreError
 
-__all__ = ["FORMAT_VERSION", "connect", "create", "refuse_damaged", "store_error"]
+__all__ = ["FORMAT_VERSION", "connect", "create", "has_answers", "refuse_damaged", "refuse_other_format", "store_error"]
 
 FORMAT_VERSION = 1
 
@@ -105,6 +105,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         RunFolderError: there is none, it cannot be opened, or it is no database.
     """
     mode = "ro" if read_only else "rwc"
+    connection: sqlite3.Connection | None = None
     try:
         # A connection moves from the thread that opens it to the writer thread, which then owns it alone.
         connection = sqlite3.connect(
@@ -119,6 +120,8 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.DatabaseError as error:
+        if connection is not None:
+            connection.close()
         raise _open_error(path, error) from error
     return connection
 
@@ -136,25 +139,67 @@ def refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:
     """
     try:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.DatabaseError as error:
         raise _open_error(path, error) from error
     if verdict != "ok":
         raise RunFolderError(f"{path}: the database is damaged; restore it from a copy, or give another --out")
+    refuse_other_format(connection, path)
+
+
+def refuse_other_format(connection: sqlite3.Connection, path: Path) -> None:
+    """Check the version, which is quick even where the database is large.
+
+    Raises:
+        RunFolderError: the format is another version's, or there are no tables yet.
+    """
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (num_tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise _open_error(path, error) from error
+    if num_tables == 0:
+        raise RunFolderError(f"{path}: holds no run yet; `fastinstruct run` makes one")
     if version != FORMAT_VERSION:
         raise RunFolderError(
             f"{path}: written in format {version}, this version reads {FORMAT_VERSION}; give another --out"
         )
 
 
+def has_answers(path: Path) -> bool:
+    """Say whether a run's database holds any request; True where it cannot be told.
+
+    Raises:
+        RunFolderError: the file is no database.
+    """
+    if not path.exists():
+        return False
+    connection = connect(path, read_only=True)
+    try:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        return "request" in tables and connection.execute("SELECT 1 FROM request LIMIT 1").fetchone() is not None
+    except sqlite3.DatabaseError:
+        return True
+    finally:
+        connection.close()
+
+
 def store_error(path: Path, error: sqlite3.Error) -> StoreError:
     """Say a failed write or read in one line."""
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-        return StoreError(f"{path}: the disk is full; free some space and run the same command to go on")
-    return StoreError(f"{path}: {error}; what was acknowledged before is safe")
+    what = f"{error}; what was acknowledged before is safe"
+    if _primary_code(error) == sqlite3.SQLITE_FULL:
+        what = "the disk is full; free some space and run the same command to go on"
+    failure = StoreError(f"{path}: {what}")
+    failure.__cause__ = error  # it is handed over, not raised here
+    return failure
 
 
 def _open_error(path: Path, error: sqlite3.DatabaseError) -> RunFolderError:
-    if getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+    if _primary_code(error) in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
         return RunFolderError(f"{path}: the database is damaged; restore it from a copy, or give another --out")
     return RunFolderError(f"{path}: cannot be opened: {error}")
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    """Return SQLite's code without the extension that tells, say, one kind of damage from another; 0 if it has none."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF

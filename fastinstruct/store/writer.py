@@ -31,18 +31,31 @@ class Writer:
         self._path = path
         self._queue: queue.SimpleQueue[tuple[Write, Future[None]] | None] = queue.SimpleQueue()
         self._failure: StoreError | None = None
+        self._closing = threading.Lock()
+        self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="fastinstruct-writer", daemon=True)
         self._thread.start()
 
     def submit(self, write: Write) -> Future[None]:
-        """Queue one write; the future is done when it is on disk, or has failed with `StoreError`."""
+        """Queue one write; the future is done when it is on disk, or has failed with `StoreError`.
+
+        It cannot be cancelled: what is submitted is written, whether or not its caller still waits.
+        """
         future: Future[None] = Future()
-        self._queue.put((write, future))
+        future.set_running_or_notify_cancel()
+        with self._closing:
+            if self._is_closed:  # nobody would ever take it from the queue
+                future.set_exception(StoreError(f"{self._path}: is closed"))
+            else:
+                self._queue.put((write, future))
         return future
 
     def close(self) -> None:
         """Finish what was submitted, then close the connection."""
-        self._queue.put(None)
+        with self._closing:
+            if not self._is_closed:
+                self._is_closed = True
+                self._queue.put(None)
         self._thread.join()
         self._connection.close()
 
@@ -88,7 +101,9 @@ class Writer:
             return store_error(self._path, error)
         except Exception as error:  # noqa: BLE001 - a bug in a write must reach its caller, not end this thread
             self._roll_back()
-            return StoreError(f"{self._path}: a write failed: {type(error).__name__}: {error}")
+            failure = StoreError(f"{self._path}: a write failed: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            return failure
         return None
 
     def _roll_back(self) -> None:

@@ -17,7 +17,7 @@ from fastinstruct.records import Api, Message, Prompt, SeedTask
 from fastinstruct.text.demonstrations import render_classification, render_input_first, render_output_first
 from fastinstruct.text.folder import prompt_folder
 
-__all__ = ["PLACEHOLDERS", "PromptSet", "Template", "load_templates", "render"]
+__all__ = ["PLACEHOLDERS", "PromptSet", "Template", "load_templates", "parse_template", "render"]
 
 PLACEHOLDERS = {
     "instructions": frozenset({"tasks", "next_number"}),
@@ -55,6 +55,16 @@ def load_templates(api: Api, folder: Path | None = None) -> dict[str, Template]:
     if folder is not None and not folder.is_dir():
         raise ConfigError(f"prompts: {folder} is no folder")
     return {name: _load(name, api, folder) for name in PLACEHOLDERS}
+
+
+def parse_template(name: str, api: Api, source: str, *, where: str) -> Template:
+    """Return a template from its text; `where` is what a message calls it.
+
+    Raises:
+        ConfigError: a placeholder is missing or unknown, or a chat template has no sections.
+    """
+    _check_placeholders(name, source, where)
+    return Template(name=name, source=source, sections=_sections(api, source, where))
 
 
 def render(template: Template, values: Mapping[str, str]) -> Prompt:
@@ -133,28 +143,24 @@ def _load(name: str, api: Api, folder: Path | None) -> Template:
         raise ConfigError(f"{path}: is not UTF-8 text") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    _check_placeholders(name, path, source)
-    return Template(name=name, source=source, sections=_sections(api, path, source))
+    return parse_template(name, api, source, where=str(path))
 
 
-def _check_placeholders(name: str, path: Path, source: str) -> None:
+def _check_placeholders(name: str, source: str, where: str) -> None:
     found = set(_PLACEHOLDER.findall(source))
     required = PLACEHOLDERS[name]
     for missing in sorted(required - found):
-        raise ConfigError(f"{path}: the placeholder {{{missing}}} is missing")
+        raise ConfigError(f"{where}: the placeholder {{{missing}}} is missing")
     for unknown in sorted(found - required - _OPTIONAL.get(name, frozenset())):
-        raise ConfigError(f"{path}: unknown placeholder {{{unknown}}}")
+        raise ConfigError(f"{where}: unknown placeholder {{{unknown}}}")
 
 
-def _sections(api: Api, path: Path, source: str) -> tuple[tuple[str, str], ...]:
+def _sections(api: Api, source: str, where: str) -> tuple[tuple[str, str], ...]:
     if api is Api.COMPLETIONS:
-        # A base model continues the text: what it adds starts right after the last visible character.
-        return (
-            (("", source.rstrip()),)
-            if not source.rstrip().endswith("{instruction}")
-            else (("", source.rstrip() + "\n"),)
-        )
+        # A base model continues the text right after its last visible character, or on the line after the task.
+        text = source.rstrip()
+        return (("", f"{text}\n" if text.endswith("{instruction}") else text),)
     parts = _SECTION.split(source)
     if parts[0].strip() or len(parts) < 3:
-        raise ConfigError(f"{path}: a chat prompt starts with a line [system] or [user]")
+        raise ConfigError(f"{where}: a chat prompt starts with a line [system] or [user]")
     return tuple((role, text.strip()) for role, text in zip(parts[1::2], parts[2::2], strict=True))

@@ -10,16 +10,18 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-__all__ = ["balanced_accuracy", "best_threshold", "cross_validated_accuracy", "is_yes", "log_odds"]
+__all__ = ["answer_accuracy", "balanced_accuracy", "best_threshold", "cross_validated_accuracy", "is_yes", "log_odds"]
 
 _YES = frozenset({"yes", "true"})
 _NO = frozenset({"no", "false"})
+_SMALLEST_REST = 1e-6  # servers round log-probabilities, so what they leave over is not known better
 
 
 def log_odds(top_logprobs: Mapping[str, float] | None) -> float | None:
     """Return log P(yes) - log P(no) of the first token, or None where neither is among the alternatives.
 
-    The alternatives end somewhere: an answer that is not among them has at most the probability of the last one.
+    The alternatives end somewhere: an answer that is not among them has at most the probability of the last one, and
+    at most what all of them leave over.
     """
     if not top_logprobs:
         return None
@@ -27,7 +29,8 @@ def log_odds(top_logprobs: Mapping[str, float] | None) -> float | None:
     no = _log_sum(value for token, value in top_logprobs.items() if _word(token) in _NO)
     if yes is None and no is None:
         return None
-    floor = min(top_logprobs.values())
+    rest = 1 - sum(math.exp(min(value, 0.0)) for value in top_logprobs.values())
+    floor = min(*top_logprobs.values(), math.log(max(rest, _SMALLEST_REST)))
     return (floor if yes is None else yes) - (floor if no is None else no)
 
 
@@ -59,13 +62,23 @@ def balanced_accuracy(yes: Sequence[float], no: Sequence[float], threshold: floa
     return (right_yes + right_no) / 2
 
 
+def answer_accuracy(yes: Sequence[bool | None], no: Sequence[bool | None]) -> float:
+    """Return the balanced accuracy of answers read from text; None, neither yes nor no, is taken for no as in stage 3.
+
+    Args:
+        yes: the answers about tasks known to be classification.
+        no: those about others.
+    """
+    return balanced_accuracy([float(bool(answer)) for answer in yes], [float(bool(answer)) for answer in no], 0.5)
+
+
 def cross_validated_accuracy(yes: Sequence[float], no: Sequence[float]) -> float:
     """Return the balanced accuracy on tasks that the threshold was not fitted on: two folds, every other task."""
     folds = [(yes[0::2], no[0::2]), (yes[1::2], no[1::2])]
     scores = [
         balanced_accuracy(*test, best_threshold(*train))
         for train, test in zip(folds, reversed(folds), strict=True)
-        if all(test)
+        if all(train) and all(test)
     ]
     return sum(scores) / len(scores) if scores else 0.5
 

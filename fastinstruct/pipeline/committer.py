@@ -1,16 +1,21 @@
 """From answers to acknowledged commits, in order of arrival: the hand-off between network, judge and store.
 
 Answers that come while others are judged form the next batch. The judge has a thread of its own; nothing is acted
-upon before the store has it on disk, and then in the order it was stored.
+upon before the store has it on disk, and then one commit after another in the order they were stored.
+
+The first failure is final. If judging or storing fails, nothing is stored or acted upon after the gap; if acting
+fails, answers that still come are stored, for they were paid for, but nothing follows from them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
+from fastinstruct.errors import StoreError
 from fastinstruct.lm.scheduler import Delivery
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.stages import Task
@@ -19,6 +24,7 @@ from fastinstruct.store import Commit, RunStore
 __all__ = ["Committer"]
 
 _Waiting: TypeAlias = "tuple[Delivery[Task], asyncio.Future[None]]"
+_Submitted: TypeAlias = "tuple[asyncio.Future[None], list[Commit], list[_Waiting]]"
 
 
 class Committer:
@@ -27,7 +33,7 @@ class Committer:
     Args:
         judge: used in `thread` only.
         store: acknowledges in submission order.
-        act: what follows from one durable commit; called in commit order.
+        act: what follows from one durable commit; called in commit order, never twice at a time.
         thread: the similarity thread, a pool of one.
     """
 
@@ -43,26 +49,38 @@ class Committer:
         self._act = act
         self._thread = thread
         self._inbox: list[_Waiting] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._is_judging = False
+        self._submitted: deque[_Submitted] = deque()
+        self._unanswered: set[asyncio.Future[None]] = set()
+        self._judging: asyncio.Task[None] | None = None
+        self._acting: asyncio.Task[None] | None = None
+        self._gap: Exception | None = None  # why nothing more is stored
+        self._failure: Exception | None = None  # why nothing more is acted upon
 
     async def deliver(self, delivery: Delivery[Task]) -> None:
         """Return when the delivery is durable and acted upon.
 
         Raises:
-            StoreError: it could not be stored; nothing was acted upon.
+            StoreError: it could not be stored, or this is closed; nothing was acted upon.
+            Exception: what `act` raised, for this delivery or one before it.
         """
+        if self._gap is not None:
+            raise self._gap
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._unanswered.add(done)
+        done.add_done_callback(self._unanswered.discard)
         self._inbox.append((delivery, done))
-        if not self._is_judging:
-            self._is_judging = True
-            self._start(self._judge_all())
+        if self._judging is None:
+            self._judging = asyncio.create_task(self._judge_all())
         await done
 
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def close(self) -> None:
+        """Store and act upon nothing more; whoever still waits is cancelled. Call it before the store is closed."""
+        self._gap = self._gap or StoreError("the run is closed")
+        tasks = [task for task in (self._judging, self._acting) if task is not None]
+        unneeded = [*(acknowledged for acknowledged, _, _ in self._submitted), *self._unanswered]
+        for one in [*tasks, *unneeded]:
+            one.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _judge_all(self) -> None:
         """Judge batch after batch; while one is being forced to disk the next is judged."""
@@ -72,28 +90,48 @@ class Committer:
                 batch, self._inbox = self._inbox, []
                 try:
                     commits = await loop.run_in_executor(self._thread, self._judge.settle, [d for d, _ in batch])
+                    if self._gap is not None:
+                        raise self._gap
                     acknowledged = asyncio.wrap_future(self._store.submit(commits))
                 except Exception as error:  # noqa: BLE001 - whoever waits for the batch has to know
-                    _fail(batch, error)
-                else:
-                    self._start(self._acknowledge(acknowledged, commits, batch))
+                    self._gap = self._gap or error
+                    _answer(batch, self._gap)
+                    continue
+                self._submitted.append((acknowledged, commits, batch))
+                if self._acting is None:
+                    self._acting = asyncio.create_task(self._act_all())
         finally:
-            self._is_judging = False
+            self._judging = None
 
-    async def _acknowledge(
-        self, acknowledged: asyncio.Future[None], commits: list[Commit], batch: list[_Waiting]
-    ) -> None:
+    async def _act_all(self) -> None:
+        """Act upon batch after batch, as the store acknowledges them."""
         try:
-            await acknowledged
-            for (delivery, done), commit in zip(batch, commits, strict=True):
-                await self._act(delivery, commit)
-                if not done.done():  # its task may have been cancelled
-                    done.set_result(None)
-        except Exception as error:  # noqa: BLE001 - as above
-            _fail(batch, error)
+            while self._submitted:
+                acknowledged, commits, batch = self._submitted.popleft()
+                try:
+                    await acknowledged
+                except Exception as error:  # noqa: BLE001 - as above
+                    self._gap = self._gap or error
+                    self._failure = self._failure or error
+                await self._act_upon(commits, batch)
+        finally:
+            self._acting = None
+
+    async def _act_upon(self, commits: list[Commit], batch: list[_Waiting]) -> None:
+        for waiting, commit in zip(batch, commits, strict=True):
+            if self._failure is None:
+                try:
+                    await self._act(waiting[0], commit)
+                except Exception as error:  # noqa: BLE001 - as above, and for all that come later
+                    self._failure = error
+            _answer([waiting], self._failure)
 
 
-def _fail(batch: list[_Waiting], error: Exception) -> None:
+def _answer(batch: Iterable[_Waiting], failure: Exception | None) -> None:
     for _, done in batch:
-        if not done.done():
-            done.set_exception(error)
+        if done.done():  # its task was cancelled
+            continue
+        if failure is None:
+            done.set_result(None)
+        else:
+            done.set_exception(failure)

@@ -1,5 +1,7 @@
 """How stage 2 will decide: the threshold on log-odds, asked for once per model and prompt and then remembered.
 
+Also how well a model decides without one, by the text of its replies; `doctor` tells.
+
 Sends requests through the scheduler it is given, reads and writes one small cache file; pure mathematics is in
 `calibration`.
 """
@@ -16,10 +18,11 @@ from pathlib import Path
 
 from fastinstruct.lm import Ok
 from fastinstruct.lm.scheduler import Scheduler, complete_all
-from fastinstruct.pipeline.calibration import best_threshold, cross_validated_accuracy, log_odds
+from fastinstruct.pipeline.calibration import answer_accuracy, best_threshold, cross_validated_accuracy, log_odds
 from fastinstruct.pipeline.preparation import Preparation
+from fastinstruct.pipeline.reading import reading_of
 
-__all__ = ["Calibration", "cached_calibration", "calibrate"]
+__all__ = ["Calibration", "TextAccuracy", "cached_calibration", "calibrate", "text_accuracy"]
 
 _MIN_OF_EACH = 3  # with fewer answers of a kind there is nothing to fit
 
@@ -38,6 +41,21 @@ class Calibration:
     threshold: float | None
     balanced_accuracy: float | None
     num_seeds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextAccuracy:
+    """How well a model's replies, read as text, tell classification tasks among held-out seeds.
+
+    Attributes:
+        balanced_accuracy: None where no reply came.
+        num_seeds: how many held-out seeds were answered.
+        num_unread: how many of these answers hold neither yes nor no.
+    """
+
+    balanced_accuracy: float | None
+    num_seeds: int
+    num_unread: int
 
 
 def cached_calibration(preparation: Preparation, cache: Path) -> Calibration | None:
@@ -71,6 +89,28 @@ async def calibrate(preparation: Preparation, scheduler: Scheduler[int], cache: 
     with suppress(OSError):  # a cache that cannot be written costs forty short requests next time
         _write(_path(preparation, cache), json.dumps(asdict(found)))
     return found
+
+
+async def text_accuracy(preparation: Preparation, scheduler: Scheduler[int]) -> TextAccuracy:
+    """Ask about the held-out seeds and read the replies as a run without log-probabilities would.
+
+    Raises:
+        EndpointError: the server cannot be used.
+    """
+    stages = preparation.stages(with_logprobs=False)
+    reading = reading_of(preparation.config, preparation.api)
+    requests = [stages.classify(i, seed.instruction).request for i, seed in enumerate(preparation.held_out)]
+    outcomes = await complete_all(scheduler, requests)
+    answers: dict[bool, list[bool | None]] = {True: [], False: []}
+    for seed, outcome in zip(preparation.held_out, outcomes, strict=True):
+        if isinstance(outcome, Ok):
+            answers[seed.is_classification].append(reading.classification(outcome.completion))
+    yes, no = answers[True], answers[False]
+    return TextAccuracy(
+        balanced_accuracy=answer_accuracy(yes, no) if yes and no else None,
+        num_seeds=len(yes) + len(no),
+        num_unread=[*yes, *no].count(None),
+    )
 
 
 def _path(preparation: Preparation, cache: Path) -> Path:

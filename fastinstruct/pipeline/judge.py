@@ -2,7 +2,7 @@
 
 Owned by the similarity thread, so answers are judged one after another in the order they are handed over, and of two
 twins in flight one is always judged against the other. Knows nothing of HTTP or SQLite. A bug in a parser costs one
-answer, which stays in the store with what went wrong.
+answer, which stays in the store with what went wrong; any other ends the run.
 """
 
 from __future__ import annotations
@@ -87,11 +87,15 @@ class Judge:
 
     def _settle(self, delivery: Delivery[Task]) -> Commit:
         task, outcome = delivery.job.about, delivery.outcome
+        num_indexed = len(self._index)
         if not isinstance(outcome, Ok):
             return self._unanswered(delivery, outcome.name, detail_of(outcome)[:_MAX_DETAIL])
         try:
             derived = self._derive(task, outcome.completion)
-        except Exception as error:  # noqa: BLE001 - a bug of ours must not cost what was paid for, nor its siblings
+        except Exception as error:
+            if len(self._index) != num_indexed:
+                raise  # the index is ahead of the store: whatever is admitted from now on would get a wrong id
+            # A bug of ours must not cost what was paid for, nor its siblings.
             _LOG.exception(
                 "request %s: its answer could not be parsed; it is kept in the store", delivery.job.request.key
             )

@@ -89,7 +89,9 @@ class _PaperReading:
             max_items=self._num_items,
             finish_reason=completion.finish_reason,
         )
-        text = "".join(f"\n{number}. {item}" for number, item in enumerate(items, first))
+        if not items:
+            return []
+        text = items[0] + "".join(f"\n{number}. {item}" for number, item in enumerate(items[1:], first + 1))
         return paper.parse_instructions(text, completion.finish_reason)
 
     def classification(self, completion: Completion) -> bool | None:

@@ -125,7 +125,7 @@ class Run:
             state = await asyncio.to_thread(self._open, folder, store, preparation)
             indexing = asyncio.get_running_loop().run_in_executor(thread, self._build_index, preparation, state)
             await self._emit_stored()
-            self._phase = "loading the model"
+            self._phase = "loading the model" if preparation.model.embedded else "connecting"
             endpoint = await stack.enter_async_context(served(self.config.model, preparation.model, self._env))
             desk = _Desk(store=store, state=state, preparation=preparation, index=await indexing, thread=thread)
             ended_by = await self._sit(desk, endpoint)

@@ -1,0 +1,148 @@
+"""Progress on stderr: a live panel on a terminal, one line now and then elsewhere. stdout stays clean."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from fastinstruct.pipeline import Progress
+
+__all__ = ["Display", "display", "duration", "progress_line", "rejects"]
+
+_MAX_REASONS = 4
+
+
+class Display(Protocol):
+    """Where progress goes."""
+
+    interval_s: float
+
+    def update(self, progress: Progress) -> None:
+        """Show how the run is doing."""
+
+    def note(self, text: str) -> None:
+        """Show a line that stays."""
+
+
+@contextmanager
+def display() -> Iterator[Display]:
+    """Yield the display that suits stderr, and send log messages through it meanwhile."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        view: Display = _Lines(console)
+        with _logging_to(view):
+            yield view
+        return
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        view = _Panel(live)
+        with _logging_to(view):
+            yield view
+
+
+def progress_line(progress: Progress) -> str:
+    """Say how the run is doing in one line."""
+    rate = progress.acceptance_rate
+    parts = [
+        f"{progress.num_admitted}/{progress.target} instructions",
+        f"{progress.num_examples} examples",
+        f"accepted {rate:.0%}" if rate is not None else "accepted -",
+        f"in flight {progress.num_in_flight}",
+        f"{progress.tokens_per_s:.0f} tokens/s",
+        f"ETA {duration(progress.eta_s)}",
+    ]
+    if progress.num_waiting or progress.num_failed_attempts:
+        parts.append(f"retrying {progress.num_waiting}, {progress.num_failed_attempts} attempts failed")
+    if progress.num_failed:
+        parts.append(f"{progress.num_failed} requests given up")
+    return ", ".join(parts)
+
+
+def rejects(progress: Progress) -> str:
+    """Say what was rejected, most frequent reasons first."""
+    reasons = [*progress.rejected.items(), *progress.rejected_instances.items()]
+    shown = sorted(reasons, key=lambda item: -item[1])[:_MAX_REASONS]
+    more = sum(count for _, count in reasons) - sum(count for _, count in shown)
+    texts = [f"{reason} {count}" for reason, count in shown] + ([f"others {more}"] if more else [])
+    return "rejected: " + (", ".join(texts) or "nothing yet")
+
+
+def duration(seconds: float | None) -> str:
+    """Write seconds as 2 h 05 min, 3 min 20 s or 8 s."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+class _Panel:
+    """A few lines that are drawn anew on a terminal."""
+
+    interval_s = 0.25
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def update(self, progress: Progress) -> None:
+        share = min(1.0, progress.num_admitted / progress.target)
+        width = 30
+        filled = round(width * share)
+        bar = "█" * filled + "░" * (width - filled)
+        head = f"{bar} {progress.phase} {duration(progress.elapsed_s)}"
+        self._live.update(Text(f"{head}\n{progress_line(progress)}\n{rejects(progress)}"))
+
+    def note(self, text: str) -> None:
+        self._live.console.print(Text(text))
+
+
+class _Lines:
+    """One line every ten seconds and whenever the phase changes, for logs."""
+
+    interval_s = 0.5
+    _every_s = 10.0
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._phase = ""
+        self._last = 0.0
+
+    def update(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.phase == self._phase and now - self._last < self._every_s:
+            return
+        self._phase, self._last = progress.phase, now
+        self.note(f"{progress.phase}: {progress_line(progress)}; {rejects(progress)}")
+
+    def note(self, text: str) -> None:
+        self._console.print(Text(text), soft_wrap=True)
+
+
+class _Handler(logging.Handler):
+    def __init__(self, view: Display) -> None:
+        super().__init__(logging.WARNING)
+        self._view = view
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._view.note(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+@contextmanager
+def _logging_to(view: Display) -> Iterator[None]:
+    logger = logging.getLogger("fastinstruct")
+    handler = _Handler(view)
+    logger.addHandler(handler)
+    propagate, logger.propagate = logger.propagate, False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate

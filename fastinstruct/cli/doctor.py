@@ -1,0 +1,105 @@
+"""`fastinstruct doctor`: find what would keep a run from working, before it starts.
+
+Prints what `pipeline.diagnosis` finds: one line a check on stdout, what lasts on stderr.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastinstruct.cli.options import (
+    ApiOption,
+    BaseUrlOption,
+    ConfigOption,
+    GgufOption,
+    ModelOption,
+    ProfileOption,
+    PromptsOption,
+    SeedsOption,
+    SetOption,
+    load,
+)
+
+if TYPE_CHECKING:
+    from fastinstruct.config import RunConfig
+    from fastinstruct.pipeline.diagnosis import Finding
+
+__all__ = ["doctor"]
+
+
+def doctor(
+    config: ConfigOption = None,
+    seeds: SeedsOption = None,
+    base_url: BaseUrlOption = None,
+    model: ModelOption = None,
+    gguf: GgufOption = None,
+    api: ApiOption = None,
+    profile: ProfileOption = None,
+    prompts: PromptsOption = None,
+    assignments: SetOption = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Load no model and connect to nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object on stdout.")] = False,
+) -> None:
+    """Check machine, configuration, seeds and model: each line says ok, warning or problem, and what to do.
+
+    Sends some forty short requests to the model. Exits with 1 if anything is a problem.
+    """
+    settings = load(
+        config,
+        assignments,
+        seeds=seeds,
+        base_url=base_url,
+        model=model,
+        gguf=gguf,
+        api=api,
+        profile=profile,
+        prompts=prompts,
+    )
+    findings = _findings(settings, config, offline=offline, as_json=as_json)
+    has_problem = any(finding.level == "problem" for finding in findings)
+    if as_json:
+        _print_json(findings, has_problem=has_problem)
+    if has_problem:
+        raise typer.Exit(1)
+
+
+def _findings(settings: RunConfig, config: Path | None, *, offline: bool, as_json: bool) -> list[Finding]:
+    """Collect the findings and, unless they are wanted as JSON, print each as it comes."""
+    import asyncio
+
+    from fastinstruct.config.environment import process_environment
+    from fastinstruct.pipeline.diagnosis import diagnose
+
+    findings: list[Finding] = []
+
+    def report(finding: Finding) -> None:
+        findings.append(finding)
+        if not as_json:
+            typer.echo(_line(finding))
+
+    work = diagnose(
+        settings,
+        process_environment(),
+        source="flags and defaults" if config is None else str(config),
+        offline=offline,
+        report=report,
+        note=lambda text: typer.echo(text, err=True),
+    )
+    asyncio.run(work)
+    return findings
+
+
+def _line(finding: Finding) -> str:
+    advice = f" ({finding.advice})" if finding.advice else ""
+    return f"{finding.level:<8} {finding.name:<15} {finding.found}{advice}"
+
+
+def _print_json(findings: list[Finding], *, has_problem: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    report = {"ok": not has_problem, "findings": [asdict(finding) for finding in findings]}
+    typer.echo(json.dumps(report, ensure_ascii=False))

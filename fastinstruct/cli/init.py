@@ -1,0 +1,53 @@
+"""`fastinstruct init`: write a configuration to start from.
+
+The text is `config_template.yaml` beside this file: every key with its default, so what is written changes nothing
+until somebody edits it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["init"]
+
+_OTHER_FORMATS = frozenset({".json", ".toml"})
+
+
+def init(
+    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("fastinstruct.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> None:
+    """Write a commented configuration with every key and its default."""
+    _write(path, _template(), force=force)
+    from shlex import quote
+
+    file = quote(str(path))
+    typer.echo(
+        f"wrote {path}; say there what to generate and which model answers, then:\n"
+        f"  fastinstruct doctor --config {file}   checks seeds, machine and model\n"
+        f"  fastinstruct run --config {file}      generates; the same command again goes on where it stopped",
+        err=True,
+    )
+
+
+def _template() -> str:
+    from importlib.resources import files
+
+    return (files("fastinstruct") / "cli" / "config_template.yaml").read_text(encoding="utf-8")
+
+
+def _write(path: Path, text: str, *, force: bool) -> None:
+    from fastinstruct.errors import InputError
+
+    if path.suffix.lower() in _OTHER_FORMATS:
+        raise InputError(f"{path}: the configuration is written in YAML; give it a name that ends in .yaml")
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise InputError(f"{path}: exists already; --force overwrites it") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}; check its folder") from error

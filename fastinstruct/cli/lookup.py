@@ -1,0 +1,181 @@
+"""What `inspect` shows, as plain values: examples, rejects, and everything about one of them.
+
+Knows nothing of how it is shown. Ids: `m12` an admitted instruction, `m12-0` one of its examples, `c37` a candidate,
+`<seed id>` and `<seed id>-0` a seed task and one of its instances.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fastinstruct.errors import InputError
+from fastinstruct.records import RejectReason
+from fastinstruct.store import RunReader
+
+__all__ = ["about", "examples", "rejects"]
+
+Row = dict[str, Any]
+
+_INSTRUCTION_ID = re.compile(r"m(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
+_CANDIDATE_ID = re.compile(r"c(\d{1,18})", re.ASCII)
+
+_REJECTED_CANDIDATES = """
+SELECT c.id, c.reason, c.text, c.score, s.id, n.id, coalesce(s.instruction, n.text)
+FROM candidate AS c
+LEFT JOIN seed AS s ON s.position = c.nearest
+LEFT JOIN instruction AS n ON n.id = c.nearest - (SELECT count(*) FROM seed)
+WHERE c.reason IS NOT NULL AND c.reason = coalesce(?, c.reason)
+ORDER BY c.id
+"""
+_REJECTED_INSTANCES = """
+SELECT i.id, n.reason, i.text, n.input, n.output
+FROM instance AS n JOIN instruction AS i ON i.id = n.instruction_id
+WHERE n.reason IS NOT NULL AND n.reason = coalesce(?, n.reason)
+ORDER BY n.id
+"""
+_REQUEST_COLUMNS = (
+    "stage", "outcome", "text", "finish_reason", "model", "template", "num_attempts", "detail", "prompt_tokens",
+    "completion_tokens", "latency_ms",
+)  # fmt: skip
+
+
+def examples(reader: RunReader) -> Iterator[Row]:
+    """Yield every example, by instruction and number."""
+    for example in reader.examples():
+        yield {
+            "id": example.id,
+            "instruction": example.instruction,
+            "input": example.input,
+            "output": example.output,
+            "is_classification": example.is_classification,
+        }
+
+
+def rejects(reader: RunReader, reason: str | None) -> Iterator[Row]:
+    """Yield rejected candidates, with their nearest neighbour where one made them a near-duplicate, then instances.
+
+    Raises:
+        InputError: there is no such reason.
+    """
+    if reason is not None and reason not in list(RejectReason):
+        raise InputError(f"no such reason: {reason[:40]!r}; there are {', '.join(RejectReason)}")
+    for id_, why, text, score, seed, instruction, neighbour in reader.rows(_REJECTED_CANDIDATES, (reason,)):
+        row = {"id": f"c{id_}", "kind": "instruction", "reason": why, "instruction": text}
+        if neighbour is not None:
+            name = seed if seed is not None else f"m{instruction}"
+            row |= {"score": score, "nearest_id": name, "nearest": neighbour}
+        yield row
+    for id_, why, text, given, output in reader.rows(_REJECTED_INSTANCES, (reason,)):
+        yield {
+            "id": f"m{id_}", "kind": "instance", "reason": why, "instruction": text, "input": given, "output": output,
+        }  # fmt: skip
+
+
+def about(reader: RunReader, wanted: str) -> Row:
+    """Return everything about an instruction, example, candidate or seed.
+
+    Raises:
+        InputError: the run holds nothing of that id.
+    """
+    if match := _INSTRUCTION_ID.fullmatch(wanted):
+        found = _instruction(reader, int(match[1]), match[2])
+    elif match := _CANDIDATE_ID.fullmatch(wanted):
+        found = _candidate(reader, int(match[1]))
+    else:
+        found = None
+    found = found or _seed(reader, wanted)
+    if found is None:
+        raise InputError(f"the run holds no {wanted[:40]!r}; `inspect` and `inspect --rejected` show ids")
+    return found
+
+
+def _instruction(reader: RunReader, number: int, item: str | None) -> Row | None:
+    rows = list(reader.rows("SELECT text, candidate_id FROM instruction WHERE id = ?", (number,)))
+    kept = list(
+        reader.rows("SELECT item, input, output, reason FROM instance WHERE instruction_id = ? ORDER BY id", (number,))
+    )
+    if not rows or (item is not None and int(item) not in [place for place, *_ in kept]):
+        return None
+    ((text, candidate_id),) = rows
+    answers = list(
+        reader.rows("SELECT is_classification, margin FROM classification WHERE instruction_id = ?", (number,))
+    )
+    classified = [
+        {"is_classification": None if answer is None else bool(answer), "margin": margin} for answer, margin in answers
+    ]
+    return {
+        "id": f"m{number}",
+        "instruction": text,
+        "verdict": "admitted",
+        "candidate": f"c{candidate_id}",
+        "classification": classified[0] if classified else None,
+        "instances": [
+            {"id": f"m{number}-{place}" if why is None else None, "input": given, "output": output, "reason": why}
+            for place, given, output, why in kept
+            if item is None or place == int(item)
+        ],
+        "in_context": _in_context(reader, candidate_id),
+        "requests": [
+            *_requests(reader, "id = (SELECT request_id FROM candidate WHERE id = ?)", candidate_id),
+            *_requests(reader, "number = ? AND stage IN ('classification', 'instances')", number),
+        ],
+    }
+
+
+def _candidate(reader: RunReader, number: int) -> Row | None:
+    rows = list(reader.rows("SELECT text, reason FROM candidate WHERE id = ?", (number,)))
+    if not rows:
+        return None
+    ((text, reason),) = rows
+    found: Row = {"id": f"c{number}", "instruction": text, "verdict": reason or "admitted"}
+    if reason is None:
+        ((instruction,),) = reader.rows("SELECT id FROM instruction WHERE candidate_id = ?", (number,))
+        found["admitted_as"] = f"m{instruction}"
+    else:
+        found |= next((row for row in rejects(reader, reason) if row["id"] == found["id"]), {})
+    found["in_context"] = _in_context(reader, number)
+    found["requests"] = _requests(reader, "id = (SELECT request_id FROM candidate WHERE id = ?)", number)
+    return found
+
+
+def _seed(reader: RunReader, wanted: str) -> Row | None:
+    for seed in reader.seeds():
+        instances = [
+            {"id": f"{seed.id}-{place}", "input": case.input, "output": case.output, "reason": None}
+            for place, case in enumerate(seed.instances)
+        ]
+        if wanted == seed.id or wanted in [case["id"] for case in instances]:
+            return {
+                "id": seed.id,
+                "instruction": seed.instruction,
+                "verdict": "seed",
+                "name": seed.name,
+                "classification": {"is_classification": seed.is_classification, "margin": None},
+                "instances": [case for case in instances if wanted in (seed.id, case["id"])],
+            }
+    return None
+
+
+def _in_context(reader: RunReader, candidate_id: int) -> list[Row]:
+    """The tasks that the prompt of a candidate showed, in the prompt's order."""
+    sql = "SELECT r.in_context FROM request AS r JOIN candidate AS c ON c.request_id = r.id WHERE c.id = ?"
+    ((positions,),) = reader.rows(sql, (candidate_id,))
+    num_seeds = next(reader.rows("SELECT count(*) FROM seed"))[0]
+    shown = []
+    for position in json.loads(positions or "[]"):
+        if position < num_seeds:
+            ((name, text),) = reader.rows("SELECT id, instruction FROM seed WHERE position = ?", (position,))
+        else:
+            number = position - num_seeds
+            name = f"m{number}"
+            ((text,),) = reader.rows("SELECT text FROM instruction WHERE id = ?", (number,))
+        shown.append({"id": name, "instruction": text})
+    return shown
+
+
+def _requests(reader: RunReader, condition: str, number: int) -> list[Row]:
+    sql = f"SELECT {', '.join(_REQUEST_COLUMNS)} FROM request WHERE {condition} ORDER BY id"  # noqa: S608 - constants
+    return [dict(zip(_REQUEST_COLUMNS, row, strict=True)) for row in reader.rows(sql, (number,))]

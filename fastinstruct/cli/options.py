@@ -1,0 +1,83 @@
+"""The options that several verbs share, and turning them into a configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fastinstruct.config import RunConfig
+
+__all__ = [
+    "ApiOption",
+    "BaseUrlOption",
+    "ConfigOption",
+    "GgufOption",
+    "ModelOption",
+    "ProfileOption",
+    "PromptsOption",
+    "SeedsOption",
+    "SetOption",
+    "load",
+]
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="A YAML, JSON or TOML configuration (see `fastinstruct init`).")
+]
+SeedsOption = Annotated[
+    Path | None, typer.Option("--seeds", help="Seed tasks, JSONL; a single task will do. Default: the packaged 175.")
+]
+ProfileOption = Annotated[
+    str | None, typer.Option("--profile", help="default, or paper: parse, filter and sample as the reference does.")
+]
+PromptsOption = Annotated[
+    Path | None, typer.Option("--prompts", help="A folder with prompt templates of your own (*.txt).")
+]
+BaseUrlOption = Annotated[
+    str | None, typer.Option("--base-url", help="An OpenAI-compatible endpoint, with its /v1. Default: embedded model.")
+]
+ModelOption = Annotated[str | None, typer.Option("--model", help="The model's name, as the endpoint knows it.")]
+GgufOption = Annotated[Path | None, typer.Option("--gguf", help="A local .gguf to embed instead of the packaged one.")]
+ApiOption = Annotated[
+    str | None, typer.Option("--api", help="chat or completions. Default: chat for endpoints, completions if embedded.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key, such as instances.max_instances=3.")
+]
+
+_KEYS = {
+    "out": "out",
+    "target": "target",
+    "seeds": "seeds",
+    "prompts": "prompts",
+    "rng_seed": "rng_seed",
+    "profile": "profile",
+    "base_url": "model.base_url",
+    "model": "model.name",
+    "gguf": "model.gguf",
+    "api": "model.api",
+    "threshold": "similarity.threshold",
+    "tokenizer": "similarity.tokenizer",
+    "max_in_flight": "runtime.max_in_flight",
+}
+
+
+def load(config: Path | None, assignments: list[str] | None, **flags: Any) -> RunConfig:  # noqa: ANN401 - any flag's value
+    """Return the effective configuration: `--set` outranks the other flags, both outrank environment and file.
+
+    Without `out`, a run's folder is runs/<name of the configuration or seed file>, so that the same command resumes.
+
+    Raises:
+        ConfigError: what is wrong with which key.
+    """
+    from fastinstruct.config import load_config, parse_assignment
+    from fastinstruct.config.environment import process_environment
+
+    given = {_KEYS[name]: value for name, value in flags.items()}
+    given.update(dict(parse_assignment(text) for text in assignments or []))
+    found = load_config(config, flags=given, env=process_environment())
+    if found.out is None and config is not None:
+        return found.model_copy(update={"out": Path("runs") / config.stem})
+    return found

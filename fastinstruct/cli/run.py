@@ -1,0 +1,148 @@
+"""`fastinstruct run`: start a run, or go on with it."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fastinstruct.cli.options import (
+    ApiOption,
+    BaseUrlOption,
+    ConfigOption,
+    GgufOption,
+    ModelOption,
+    ProfileOption,
+    PromptsOption,
+    SeedsOption,
+    SetOption,
+    load,
+)
+
+if TYPE_CHECKING:
+    from fastinstruct.config import RunConfig
+    from fastinstruct.pipeline import RunResult
+
+__all__ = ["run"]
+
+
+def run(
+    config: ConfigOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The run's folder. Default: runs/<configuration or seed file>.")
+    ] = None,
+    target: Annotated[
+        int | None, typer.Option("--target", "-n", help="Machine-generated instructions to admit. Default: 100.")
+    ] = None,
+    seeds: SeedsOption = None,
+    base_url: BaseUrlOption = None,
+    model: ModelOption = None,
+    gguf: GgufOption = None,
+    api: ApiOption = None,
+    profile: ProfileOption = None,
+    prompts: PromptsOption = None,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="Reject above this ROUGE-L F-measure. Default: 0.7.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", help="unicode (every script), or rouge (a-z and 0-9, as the paper).")
+    ] = None,
+    max_in_flight: Annotated[
+        int | None, typer.Option("--max-in-flight", help="Requests at once. Default: 64; embedded model: 6.")
+    ] = None,
+    rng_seed: Annotated[int | None, typer.Option("--rng-seed", help="Seed of every random draw. Default: 0.")] = None,
+    assignments: SetOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print one filled prompt per stage and send nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as one JSON object on stdout.")] = False,
+    show: Annotated[int, typer.Option("--show", min=0, help="Print so many examples at the end.")] = 3,
+) -> None:
+    """Generate data from seed tasks; the same command again goes on where it stopped.
+
+    Ctrl-C once finishes what is in flight, twice aborts. Nothing that was stored is lost.
+    """
+    settings = load(
+        config,
+        assignments,
+        out=out,
+        target=target,
+        seeds=seeds,
+        base_url=base_url,
+        model=model,
+        gguf=gguf,
+        api=api,
+        profile=profile,
+        prompts=prompts,
+        threshold=threshold,
+        tokenizer=tokenizer,
+        max_in_flight=max_in_flight,
+        rng_seed=rng_seed,
+    )
+    if dry_run:
+        _print_prompts(settings)
+        return
+    result = _asyncio_run(_execute(settings))
+    _finish(result, as_json=as_json, show=show)
+
+
+def _print_prompts(settings: RunConfig) -> None:
+    from fastinstruct.config.environment import process_environment
+    from fastinstruct.pipeline import dry_run, prepare
+
+    preparation = prepare(settings, process_environment())
+    for title, prompt in dry_run(preparation).items():
+        typer.echo(f"===== {title} ({preparation.model.name}, {preparation.api}) =====")
+        if isinstance(prompt, str):
+            typer.echo(prompt)
+        else:
+            for message in prompt:
+                typer.echo(f"[{message.role}]\n{message.content}")
+        typer.echo("")
+
+
+def _asyncio_run(work: Coroutine[Any, Any, RunResult]) -> RunResult:
+    """Run on uvloop where the platform has it."""
+    import asyncio
+
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+async def _execute(settings: RunConfig) -> RunResult:
+    """Execute the run with its display and its signals."""
+    import asyncio
+
+    from fastinstruct.cli.display import display
+    from fastinstruct.cli.signals import handled
+    from fastinstruct.pipeline import Run
+
+    with display() as view:
+        current = Run(settings, on_endpoint=lambda endpoint: view.note(f"{endpoint} -> {current.folder}"))
+        with handled(current, view.note):
+            work = asyncio.create_task(current.execute())
+            while not work.done():
+                await asyncio.wait([work], timeout=view.interval_s)
+                if (progress := current.progress()) is not None:
+                    view.update(progress)
+    return work.result()
+
+
+def _finish(result: RunResult, *, as_json: bool, show: int) -> None:
+    """Say what came of it, and exit with the code that says how it ended."""
+    from fastinstruct.cli.summary import print_summary, summary
+
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(summary(result), ensure_ascii=False))
+    else:
+        print_summary(result, show)
+    if (code := result.exit_code) != 0:
+        raise typer.Exit(code)

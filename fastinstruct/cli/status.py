@@ -1,0 +1,131 @@
+"""`fastinstruct status`: how a run stands, also while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fastinstruct.store import RunReader
+
+__all__ = ["status"]
+
+_WIDTH = 16
+
+
+def status(
+    run: Annotated[Path | None, typer.Argument(help="The run's folder. Default: the newest under runs/.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show how a run stands: what was admitted and rejected, and why; requests, tokens and sittings."""
+    from fastinstruct.cli.chosen_run import chosen_run
+    from fastinstruct.cli.terminal import say, say_json
+    from fastinstruct.store import RunReader
+
+    with RunReader(chosen_run(run)) as reader:
+        found = _status(reader)
+    if as_json:
+        say_json(found)
+    else:
+        say("\n".join(_lines(found)))
+
+
+def _status(reader: RunReader) -> dict[str, Any]:
+    with reader.snapshot():
+        totals = reader.totals()
+        ((num_unknown,),) = reader.rows("SELECT count(*) FROM classification WHERE is_classification IS NULL")
+        sittings = list(
+            reader.rows("SELECT started_at, ended_at, ended_by, version, endpoint FROM sitting ORDER BY id")
+        )
+    num_known = totals.num_classified - num_unknown
+    names = ("started_at", "ended_at", "ended_by", "version", "endpoint")
+    return {
+        "run": str(reader.folder),
+        "is_being_written": reader.is_being_written(),
+        "target": _target(reader.folder),
+        "num_admitted": totals.num_admitted,
+        "num_candidates": totals.num_candidates,
+        "acceptance_rate": _share(totals.num_admitted, totals.num_candidates),
+        "num_examples": totals.num_examples,
+        "num_instantiated": totals.num_instantiated,
+        "num_classification": totals.num_classification,
+        "num_not_classification": num_known - totals.num_classification,
+        "num_unknown": num_unknown,
+        "classification_share": _share(totals.num_classification, num_known),
+        "prompt_tokens": totals.prompt_tokens,
+        "completion_tokens": totals.completion_tokens,
+        "requests": totals.requests,
+        "rejected": totals.rejected,
+        "rejected_instances": totals.rejected_instances,
+        "sittings": [dict(zip(names, row, strict=True)) for row in sittings],
+    }
+
+
+def _target(folder: Path) -> int | None:
+    """The target of the latest sitting; None where the folder does not say."""
+    import yaml
+
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    target = config.get("target") if isinstance(config, dict) else None
+    return target if isinstance(target, int) else None
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _lines(found: Mapping[str, Any]) -> list[str]:
+    """The same for people."""
+    from fastinstruct.cli.terminal import labelled
+
+    target = "unknown" if found["target"] is None else f"{found['target']:,} instructions"
+    rate = "" if found["acceptance_rate"] is None else f" ({found['acceptance_rate']:.0%})"
+    share = "" if found["classification_share"] is None else f" ({found['classification_share']:.0%} yes)"
+    facts = {
+        "run": found["run"],
+        "state": "a process is writing to it" if found["is_being_written"] else "nobody is writing to it",
+        "target": target,
+        "admitted": f"{found['num_admitted']:,} of {found['num_candidates']:,} candidates{rate}",
+        "examples": f"{found['num_examples']:,} of {found['num_instantiated']:,} instructions",
+        "classification": f"{found['num_classification']:,} yes, {found['num_not_classification']:,} no, "
+        f"{found['num_unknown']:,} unknown{share}",
+        "tokens": f"{found['prompt_tokens']:,} in, {found['completion_tokens']:,} out",
+    }
+    lines = [labelled(label, text, _WIDTH) for label, text in facts.items()]
+    for stage, outcomes in found["requests"].items():
+        lines += _section(f"requests, {stage}", outcomes)
+    lines += _section("rejected instructions", found["rejected"])
+    lines += _section("rejected instances", found["rejected_instances"])
+    return [*lines, *_sitting_lines(found)]
+
+
+def _section(title: str, counts: Mapping[str, int]) -> list[str]:
+    from fastinstruct.cli.terminal import printable
+
+    if not counts:
+        return []
+    return ["", f"{title}:", *(f"  {count:>9,}  {printable(name)}" for name, count in counts.items())]
+
+
+def _sitting_lines(found: Mapping[str, Any]) -> list[str]:
+    from fastinstruct.cli.terminal import printable
+
+    if not found["sittings"]:
+        return []
+    lines = ["", "sittings:"]
+    last = found["sittings"][-1]
+    for sitting in found["sittings"]:
+        if sitting["ended_at"] is not None:
+            end = f"{sitting['ended_at']}  {sitting['ended_by']}"
+        elif sitting is last and found["is_being_written"]:
+            end = "now"
+        else:
+            end = "killed"
+        lines.append(printable(f"  {sitting['started_at']} to {end}  {sitting['endpoint']}"))
+    return lines

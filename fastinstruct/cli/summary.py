@@ -1,0 +1,82 @@
+"""What `run` says at its end: what was made, a few examples, and what to do next."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import typer
+
+from fastinstruct.cli.display import duration, rejects
+from fastinstruct.cli.terminal import printable
+from fastinstruct.pipeline import RunResult
+from fastinstruct.records import Example
+from fastinstruct.store import RunReader
+
+__all__ = ["print_summary", "summary"]
+
+_ENDINGS = {
+    "target": "The target is reached.",
+    "interrupt": "Interrupted; the same command goes on.",
+    "terminate": "Terminated; the same command goes on.",
+    "saturation": "Stopped early: the model gives nothing new. Other seeds, another model, a higher temperature or "
+    "--threshold may help; the same command goes on.",
+}
+_MAX_SHOWN = 400
+
+
+def summary(result: RunResult) -> dict[str, Any]:
+    """Return the end of a sitting as JSON-able values."""
+    progress = result.progress
+    return {
+        "run": str(result.folder),
+        "ended_by": result.ended_by,
+        "num_admitted": progress.num_admitted,
+        "target": progress.target,
+        "num_candidates": progress.num_candidates,
+        "acceptance_rate": progress.acceptance_rate,
+        "num_examples": progress.num_examples,
+        "rejected": dict(progress.rejected),
+        "rejected_instances": dict(progress.rejected_instances),
+        "prompt_tokens": progress.prompt_tokens,
+        "completion_tokens": progress.completion_tokens,
+        "elapsed_s": round(progress.elapsed_s, 3),
+    }
+
+
+def print_summary(result: RunResult, num_shown: int) -> None:
+    """Print examples on stdout, everything else on stderr."""
+    progress = result.progress
+    if num_shown:
+        with RunReader(result.folder) as reader:
+            for example in islice(reader.examples(), num_shown):
+                typer.echo(_shown(example))
+    rate = progress.acceptance_rate
+    typer.echo(
+        f"{_ENDINGS[result.ended_by]} {progress.num_admitted} instructions"
+        f"{f' ({rate:.0%} of the candidates)' if rate is not None else ''}, {progress.num_examples} examples in "
+        f"{duration(progress.elapsed_s)}; {rejects(progress)}.",
+        err=True,
+    )
+    typer.echo(_next_steps(result), err=True)
+
+
+def _next_steps(result: RunResult) -> str:
+    folder = result.folder
+    return (
+        "Next:\n"
+        f"  fastinstruct inspect {folder}              look at the examples\n"
+        f"  fastinstruct inspect {folder} --rejected   see what was rejected, and why\n"
+        f"  fastinstruct export {folder}               write alpaca.json to train on"
+    )
+
+
+def _shown(example: Example) -> str:
+    parts = [("instruction", example.instruction), ("input", example.input), ("output", example.output)]
+    lines = [f"{name + ':':<12} {_short(text)}" for name, text in parts if text]
+    return "\n".join([*lines, ""])
+
+
+def _short(text: str) -> str:
+    text = printable(text)
+    return (text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + " …").replace("\n", "\n" + " " * 13)

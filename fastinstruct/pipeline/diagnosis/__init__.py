@@ -1,0 +1,59 @@
+"""What would keep a run from working, found before it starts: the machine, the files, the model.
+
+Knows nothing of argv or terminals. Guarantees that a check never raises what a user has to mend: it becomes a finding.
+
+    finding   Finding and Level
+    machine   Python, kernels, HTTP parser, event loop, descriptors, folders
+    inputs    configuration, seeds, prompts
+    trial     the embedded model, the endpoint, one completion, and how well stage 2 would decide
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from fastinstruct.config import RunConfig
+from fastinstruct.pipeline.diagnosis import inputs, machine, trial
+from fastinstruct.pipeline.diagnosis.finding import Finding, Level
+
+__all__ = ["Finding", "Level", "diagnose"]
+
+
+async def diagnose(
+    config: RunConfig,
+    env: Mapping[str, str],
+    *,
+    source: str,
+    offline: bool,
+    report: Callable[[Finding], None],
+    note: Callable[[str], None],
+) -> None:
+    """Check everything, cheapest first, and report each finding as it comes.
+
+    Args:
+        config: the run to check for.
+        env: where the key and the cache folder are looked up.
+        source: the configuration's file, or what stands for it, for messages.
+        offline: load no model and send nothing.
+        report: takes the findings.
+        note: takes a line before something that lasts.
+    """
+    report(machine.check_python())
+    report(machine.check_http_parser())
+    report(machine.check_event_loop())
+    report(machine.check_descriptors(config))
+    report(machine.check_run_folder(config, env))
+    report(machine.check_cache(env))
+    note("loading the kernels, or compiling them the first time …")
+    report(await asyncio.to_thread(machine.check_kernels))
+    report(inputs.check_configuration(config, source))
+    readable = [await asyncio.to_thread(check, config) for check in (inputs.check_seeds, inputs.check_prompts)]
+    for finding in readable:
+        report(finding)
+    if offline:
+        if config.model.base_url is None:
+            report(await asyncio.to_thread(trial.check_embedded_offline, config, env))
+        return
+    can_ask = all(finding.level is not Level.PROBLEM for finding in readable)
+    await trial.try_model(config, env, can_ask=can_ask, report=report, note=note)

@@ -34,7 +34,7 @@ from fastinstruct.store import RunReader, schema
 KEY = "sk-test-0123456789abcdef"
 
 
-def config_for(server: ScriptedServer, out: Path, target: int = 30, **flags: object) -> RunConfig:
+def config_for(server: ScriptedServer, out: Path, target: int = 30, flags: dict[str, Any] | None = None) -> RunConfig:
     given: dict[str, Any] = {
         "model.base_url": server.base_url,
         "model.name": "scripted",
@@ -43,7 +43,7 @@ def config_for(server: ScriptedServer, out: Path, target: int = 30, **flags: obj
         "out": out,
         "target": target,
         "runtime.max_in_flight": 16,
-        **flags,
+        **(flags or {}),
     }
     return load_config(flags=given)
 
@@ -79,7 +79,7 @@ async def scripted(**script: Any) -> AsyncIterator[ScriptedServer]:
 @pytest.mark.parametrize("api", ["completions", "chat"])
 async def test_a_run_reaches_its_target_and_works_every_instruction_up(tmp_path: Path, api: str) -> None:
     async with scripted() as server:
-        result = await execute(config_for(server, tmp_path / "run", **{"model.api": api}))
+        result = await execute(config_for(server, tmp_path / "run", flags={"model.api": api}))
     assert result.ended_by == "target"
     assert result.exit_code == 0
     with RunReader(tmp_path / "run") as reader:
@@ -146,7 +146,7 @@ async def test_url_key_concurrency_and_time_outs_may_change_between_sittings(tmp
         await execute(config_for(server, tmp_path / "run", target=10))
     async with scripted(api_key=KEY) as server:
         changed = config_for(
-            server, tmp_path / "run", target=20, **{"runtime.max_in_flight": 2, "model.total_timeout_s": 30}
+            server, tmp_path / "run", target=20, flags={"runtime.max_in_flight": 2, "model.total_timeout_s": 30}
         )
         result = await execute(changed, {"OPENAI_API_KEY": KEY})
     assert result.progress.num_admitted >= 20
@@ -168,8 +168,16 @@ async def test_a_folder_of_another_identity_is_refused_with_what_differs(
         await execute(config_for(server, tmp_path / "run", target=5))
         before = rows(tmp_path / "run", "SELECT count(*) FROM request")
         with pytest.raises(RunFolderError, match=named):
-            await execute(config_for(server, tmp_path / "run", target=5, **flags))
+            await execute(config_for(server, tmp_path / "run", target=5, flags=flags))
     assert rows(tmp_path / "run", "SELECT count(*) FROM request") == before
+
+
+async def test_a_run_in_which_nothing_was_answered_does_not_hold_its_folder(tmp_path: Path) -> None:
+    async with scripted() as server:
+        with pytest.raises(ModelUnknown):
+            await execute(config_for(server, tmp_path / "run", flags={"model.name": "scriptde"}))
+        result = await execute(config_for(server, tmp_path / "run", target=5))
+    assert result.ended_by == "target"
 
 
 async def test_other_seeds_are_another_run(tmp_path: Path) -> None:
@@ -178,7 +186,7 @@ async def test_other_seeds_are_another_run(tmp_path: Path) -> None:
     async with scripted() as server:
         await execute(config_for(server, tmp_path / "run", target=5))
         with pytest.raises(RunFolderError, match="seeds is"):
-            await execute(config_for(server, tmp_path / "run", target=5, seeds=seeds))
+            await execute(config_for(server, tmp_path / "run", target=5, flags={"seeds": seeds}))
 
 
 async def test_two_runs_cannot_write_to_one_folder(tmp_path: Path) -> None:
@@ -214,7 +222,7 @@ async def test_a_wrong_key_ends_the_run_at_once_and_is_not_told(tmp_path: Path) 
 async def test_the_key_reaches_no_file_of_the_run(tmp_path: Path) -> None:
     async with scripted(api_key=KEY) as server:
         flags: dict[str, Any] = {"model.headers": {"X-Secret": "s3cr3t-header"}}
-        await execute(config_for(server, tmp_path / "run", target=5, **flags), {"OPENAI_API_KEY": KEY})
+        await execute(config_for(server, tmp_path / "run", target=5, flags=flags), {"OPENAI_API_KEY": KEY})
     for path in (tmp_path / "run").iterdir():
         content = path.read_bytes()
         assert KEY.encode() not in content
@@ -224,7 +232,7 @@ async def test_the_key_reaches_no_file_of_the_run(tmp_path: Path) -> None:
 async def test_an_unknown_model_ends_the_run_with_its_name(tmp_path: Path) -> None:
     async with scripted() as server:
         with pytest.raises(ModelUnknown, match="gpt-unknown"):
-            await execute(config_for(server, tmp_path / "run", **{"model.name": "gpt-unknown"}))
+            await execute(config_for(server, tmp_path / "run", flags={"model.name": "gpt-unknown"}))
 
 
 async def test_nothing_listening_ends_the_run_at_once(tmp_path: Path) -> None:
@@ -315,7 +323,7 @@ async def test_a_single_seed_task_is_enough(tmp_path: Path, seed: dict[str, str]
     seeds = tmp_path / "mine.jsonl"
     seeds.write_text(json.dumps(seed) + "\n", encoding="utf-8")
     async with scripted() as server:
-        result = await execute(config_for(server, tmp_path / "run", target=20, seeds=seeds))
+        result = await execute(config_for(server, tmp_path / "run", target=20, flags={"seeds": seeds}))
     assert result.progress.num_admitted >= 20
     first = rows(tmp_path / "run", "SELECT in_context FROM request WHERE stage = 'instructions' AND number = 0")
     assert first == [("[0]",)]
@@ -323,7 +331,7 @@ async def test_a_single_seed_task_is_enough(tmp_path: Path, seed: dict[str, str]
 
 async def test_profile_paper_keeps_the_references_capitalisation(tmp_path: Path) -> None:
     async with scripted() as server:
-        await execute(config_for(server, tmp_path / "run", profile="paper"))
+        await execute(config_for(server, tmp_path / "run", flags={"profile": "paper"}))
     admitted = [text for (text,) in rows(tmp_path / "run", "SELECT text FROM instruction")]
     assert admitted
     assert all(text == text.capitalize() for text in admitted)
@@ -333,9 +341,9 @@ async def test_log_probabilities_calibrate_stage_two_once_and_are_remembered(tmp
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     flags: dict[str, Any] = {"classification.method": "auto"}
     async with scripted() as server:
-        await execute(config_for(server, tmp_path / "one", target=5, **flags), env)
+        await execute(config_for(server, tmp_path / "one", target=5, flags=flags), env)
         asked_first = sum(entry.kind is Kind.CLASSIFICATION for entry in server.log)
-        await execute(config_for(server, tmp_path / "two", target=5, **flags), env)
+        await execute(config_for(server, tmp_path / "two", target=5, flags=flags), env)
         asked_then = sum(entry.kind is Kind.CLASSIFICATION for entry in server.log) - asked_first
     with RunReader(tmp_path / "one") as reader:
         admitted = reader.totals().num_admitted

@@ -1,6 +1,7 @@
 # Every target sets up .venv by itself. PYTHON=python3.12 chooses another interpreter (3.11 or newer).
 PYTHON ?= python3
 VENV := .venv
+SHELL := /bin/bash
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -31,7 +32,9 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 
 bench: $(VENV)/dev.stamp
-	$(BIN)/python benchmarks/slot_use.py
+	mkdir -p benchmarks/results
+	set -o pipefail; $(BIN)/python benchmarks/slot_use.py | tee benchmarks/results/slot_use.json
+	$(BIN)/python benchmarks/readme.py benchmarks/results/*.json
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

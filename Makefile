@@ -17,7 +17,7 @@ help:
 	@echo "make clean   remove .venv and caches (runs/ stays)"
 
 demo: $(VENV)/local.stamp
-	$(BIN)/fastinstruct run --out runs/demo --target 24
+	$(BIN)/fastinstruct run --out runs/demo --target 20
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -q

@@ -56,7 +56,7 @@ def progress_line(progress: Progress) -> str:
         f"accepted {rate:.0%}" if rate is not None else "accepted -",
         f"in flight {progress.num_in_flight}",
         f"{progress.tokens_per_s:.0f} tokens/s",
-        f"ETA {duration(progress.eta_s)}",
+        "working up the last ones" if progress.num_admitted >= progress.target else f"ETA {duration(progress.eta_s)}",
     ]
     if progress.num_waiting or progress.num_failed_attempts:
         parts.append(f"retrying {progress.num_waiting}, {progress.num_failed_attempts} attempts failed")

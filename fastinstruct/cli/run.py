@@ -90,17 +90,18 @@ def run(
 
 def _print_prompts(settings: RunConfig) -> None:
     from fastinstruct.config.environment import process_environment
+    from fastinstruct.cli.terminal import printable, say
     from fastinstruct.pipeline import dry_run, prepare
 
     preparation = prepare(settings, process_environment())
     for title, prompt in dry_run(preparation).items():
-        typer.echo(f"===== {title} ({preparation.model.name}, {preparation.api}) =====")
+        say(f"===== {title} ({preparation.model.name}, {preparation.api}) =====")
         if isinstance(prompt, str):
-            typer.echo(prompt)
+            say(printable(prompt))
         else:
             for message in prompt:
-                typer.echo(f"[{message.role}]\n{message.content}")
-        typer.echo("")
+                say(f"[{message.role}]\n{printable(message.content)}")
+        say("")
 
 
 def _asyncio_run(work: Coroutine[Any, Any, RunResult]) -> RunResult:
@@ -137,11 +138,10 @@ async def _execute(settings: RunConfig) -> RunResult:
 def _finish(result: RunResult, *, as_json: bool, show: int) -> None:
     """Say what came of it, and exit with the code that says how it ended."""
     from fastinstruct.cli.summary import print_summary, summary
+    from fastinstruct.cli.terminal import say_json
 
     if as_json:
-        import json
-
-        typer.echo(json.dumps(summary(result), ensure_ascii=False))
+        say_json(summary(result))
     else:
         print_summary(result, show)
     if (code := result.exit_code) != 0:

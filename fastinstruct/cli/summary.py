@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from fastinstruct.cli.display import duration, rejects
-from fastinstruct.cli.terminal import printable
+from fastinstruct.cli.terminal import labelled, say, shortened
 from fastinstruct.pipeline import RunResult
 from fastinstruct.records import Example
 from fastinstruct.store import RunReader
@@ -23,6 +23,7 @@ _ENDINGS = {
     "--threshold may help; the same command goes on.",
 }
 _MAX_SHOWN = 400
+_LABEL_WIDTH = 13
 
 
 def summary(result: RunResult) -> dict[str, Any]:
@@ -45,12 +46,13 @@ def summary(result: RunResult) -> dict[str, Any]:
 
 
 def print_summary(result: RunResult, num_shown: int) -> None:
-    """Print examples on stdout, everything else on stderr."""
+    """Print examples of different instructions on stdout, everything else on stderr."""
     progress = result.progress
     if num_shown:
         with RunReader(result.folder) as reader:
-            for example in islice(reader.examples(), num_shown):
-                typer.echo(_shown(example))
+            firsts = (example for example in reader.examples() if example.id.endswith("-0"))
+            for example in islice(firsts, num_shown):
+                say(_shown(example))
     rate = progress.acceptance_rate
     typer.echo(
         f"{_ENDINGS[result.ended_by]} {progress.num_admitted} instructions"
@@ -73,10 +75,5 @@ def _next_steps(result: RunResult) -> str:
 
 def _shown(example: Example) -> str:
     parts = [("instruction", example.instruction), ("input", example.input), ("output", example.output)]
-    lines = [f"{name + ':':<12} {_short(text)}" for name, text in parts if text]
+    lines = [labelled(name, shortened(text, _MAX_SHOWN), _LABEL_WIDTH) for name, text in parts if text]
     return "\n".join([*lines, ""])
-
-
-def _short(text: str) -> str:
-    text = printable(text)
-    return (text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + " …").replace("\n", "\n" + " " * 13)

@@ -36,9 +36,16 @@ def classification_demonstrations(seeds: Sequence[SeedTask], packaged: Sequence[
 
 
 def held_out(seeds: Sequence[SeedTask], shown: Iterable[SeedTask], num: int) -> list[SeedTask]:
-    """Return up to `num` seed tasks that a stage-2 prompt does not show, as many of one kind as of the other."""
-    hidden = {task.instruction for task in shown}
-    rest = [task for task in seeds if task.instruction not in hidden]
+    """Return up to `num` seed tasks that a stage-2 prompt does not show, as many of one kind as of the other.
+
+    Each instruction counts once, however often it is among the seeds.
+    """
+    known = {task.instruction for task in shown}
+    rest: list[SeedTask] = []
+    for task in seeds:
+        if task.instruction not in known:
+            known.add(task.instruction)
+            rest.append(task)
     yes = [task for task in rest if task.is_classification]
     no = [task for task in rest if not task.is_classification]
     half = min(len(yes), len(no), num // 2)

@@ -15,6 +15,7 @@ from pathlib import Path
 from fastinstruct.errors import ConfigError
 from fastinstruct.records import Api, Message, Prompt, SeedTask
 from fastinstruct.text.demonstrations import render_classification, render_input_first, render_output_first
+from fastinstruct.text.filters import num_words
 from fastinstruct.text.folder import prompt_folder
 
 __all__ = ["PLACEHOLDERS", "PromptSet", "Template", "load_templates", "parse_template", "render"]
@@ -28,6 +29,7 @@ PLACEHOLDERS = {
 """The placeholders that each template has to hold; `instructions` may also use `num_items` and `last_number`."""
 
 _OPTIONAL = {"instructions": frozenset({"num_items", "last_number"})}
+_MIN_PHRASE_WORDS = 4
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _SECTION = re.compile(r"^\[(system|user|assistant)\][ \t]*\n", re.MULTILINE)
 
@@ -50,10 +52,13 @@ def load_templates(api: Api, folder: Path | None = None) -> dict[str, Template]:
     """Read the four templates of `api` from `folder` or, where it lacks one, from the packaged prompts.
 
     Raises:
-        ConfigError: the folder does not exist, or a template lacks a placeholder or holds an unknown one.
+        ConfigError: the folder does not exist or holds no template, or one lacks a placeholder or has an unknown one.
     """
     if folder is not None and not folder.is_dir():
         raise ConfigError(f"prompts: {folder} is no folder")
+    files = [f"{name}.txt" for name in PLACEHOLDERS]
+    if folder is not None and not any((folder / file).exists() for file in files):
+        raise ConfigError(f"prompts: {folder} holds none of {', '.join(files)}")
     return {name: _load(name, api, folder) for name in PLACEHOLDERS}
 
 
@@ -120,10 +125,13 @@ class PromptSet:
         return render(self.templates[name], values)
 
     def phrases(self) -> tuple[str, ...]:
-        """Return the lines of the stage-1 prompt that are the template's own, without markers."""
+        """Return the lines of the stage-1 prompt that are the template's own, without markers.
+
+        Short ones are left out: a task may well begin as they do.
+        """
         lines = (line for _, text in self.templates["instructions"].sections for line in text.splitlines())
         own = (line.strip().lstrip("-*• ") for line in lines if not _PLACEHOLDER.search(line))
-        return tuple(line for line in own if line)
+        return tuple(line for line in own if num_words(line) >= _MIN_PHRASE_WORDS)
 
     def fingerprints(self) -> dict[str, str]:
         """Return, by prompt name, the sha256 of template and demonstrations: what a run's identity holds of them."""
@@ -138,7 +146,7 @@ def _load(name: str, api: Api, folder: Path | None) -> Template:
     if folder is not None and (folder / f"{name}.txt").exists():
         path = folder / f"{name}.txt"
     try:
-        source = path.read_text(encoding="utf-8")
+        source = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text") from error
     except OSError as error:

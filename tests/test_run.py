@@ -18,6 +18,7 @@ from fastinstruct.config import RunConfig, load_config
 from fastinstruct.errors import (
     Aborted,
     AuthenticationFailed,
+    EndpointError,
     EndpointUnreachable,
     ModelUnknown,
     ProtocolMismatch,
@@ -295,6 +296,14 @@ async def test_a_model_that_gives_nothing_new_ends_the_run(tmp_path: Path) -> No
     assert result.ended_by == "saturation"
     assert result.exit_code == 3
     assert sum(result.progress.rejected.values()) == result.progress.num_candidates - result.progress.num_admitted
+
+
+async def test_a_server_that_fails_every_request_ends_the_run_in_the_end(tmp_path: Path) -> None:
+    async with scripted(rate_500=1.0, max_faults_per_prompt=99) as server:
+        flags = {"runtime.max_attempts": 1}
+        with pytest.raises(EndpointError, match="the last 50 requests failed"):
+            await execute(config_for(server, tmp_path / "run", flags=flags))
+    assert rows(tmp_path / "run", "SELECT DISTINCT stage, outcome FROM request") == [("instructions", "transient")]
 
 
 async def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,8 @@
 
 Knows nothing of stages or stores. A job holds its slot from the moment it is sent until `deliver` returns, so "in
 flight" means not yet acknowledged; a job that waits for its next attempt holds none. Guarantees: never more than
-`max_in_flight` jobs at once, at most as many waiting beside them, every job drawn is delivered once or left for a
-later run, and counters move in one place.
+`max_in_flight` jobs at once, fewer than twice as many with those that wait, with one slot nothing overtakes a job that
+waits, every job drawn is delivered once or left for a later run, and counters move in one place.
 """
 
 from __future__ import annotations
@@ -94,6 +94,8 @@ class SchedulerStatistics:
     num_waiting: int
     num_attempts: int
     num_failed_attempts: int
+    num_dropped: int = 0
+    """Requests that were sent and then cancelled: by `abort`, or because the drain took too long."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -148,6 +150,7 @@ class Scheduler(Generic[T]):
         self._failure: BaseException | None = None
         self._num_attempts = 0
         self._num_failed_attempts = 0
+        self._num_dropped = 0
         self._num_ok = 0
         self._outage_since: float | None = None
         self._refusals: list[str] = []
@@ -157,7 +160,7 @@ class Scheduler(Generic[T]):
 
         Raises:
             EndpointError: the server cannot be used: wrong key, unknown model, no connection, no credit.
-            Exception: whatever `deliver` raised first; what is in flight is finished before.
+            Exception: what `deliver`, `source` or `send` raised first; what is in flight is finished before.
         """
         try:
             while True:
@@ -178,12 +181,12 @@ class Scheduler(Generic[T]):
     def stop(self) -> None:
         """Draw no more jobs; finish those in flight, for `drain_timeout_s` at most."""
         if not self._is_stopping:
+            self._deadline = asyncio.get_running_loop().call_later(self._drain_timeout_s, self.abort)
             self._is_stopping = True
             for timer in self._waiting.values():
                 timer.cancel()
             self._waiting.clear()
             self._ready.clear()
-            self._deadline = asyncio.get_running_loop().call_later(self._drain_timeout_s, self.abort)
         self._changed.set()
 
     def abort(self) -> None:
@@ -199,6 +202,7 @@ class Scheduler(Generic[T]):
             num_waiting=len(self._waiting) + len(self._ready),
             num_attempts=self._num_attempts,
             num_failed_attempts=self._num_failed_attempts,
+            num_dropped=self._num_dropped,
         )
 
     def _dispatch(self, source: Source[T], deliver: Callable[[Delivery[T]], Awaitable[None]]) -> None:
@@ -215,7 +219,11 @@ class Scheduler(Generic[T]):
             return self._ready.popleft()
         if len(self._waiting) >= self.max_in_flight:
             return None  # a server that sends everything back must not collect jobs without end
-        job = source.next()
+        try:
+            job = source.next()
+        except Exception as error:  # noqa: BLE001 - `run` raises it once what was paid for is delivered
+            self._fail(error)
+            return None
         return None if job is None else _Flight(job=job)
 
     async def _fly(self, flight: _Flight[T], deliver: Callable[[Delivery[T]], Awaitable[None]]) -> None:
@@ -234,7 +242,11 @@ class Scheduler(Generic[T]):
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            self._num_dropped += 1
+            if not self._is_stopping:  # its job would be missing without anybody's knowing
+                self._fail(FastInstructError("a request was cancelled from outside its run"))
+        elif (error := task.exception()) is not None:
             self._fail(error)
         self._changed.set()
 
@@ -266,10 +278,11 @@ class Scheduler(Generic[T]):
         attempt = len(flight.failed) + 1
         flight.failed.append(FailedAttempt(attempt=attempt, outcome=outcome.name, detail=detail, latency_s=latency_s))
         self._num_failed_attempts += 1
-        flight.attempt += verdict.counts
         if _is_unreachable(outcome):
             flight.num_unreachable += 1
-        elif not verdict.counts:
+        elif verdict.counts:
+            flight.attempt += 1
+        elif not isinstance(outcome, Fatal):
             flight.num_rate_limited += 1
         if not self._is_stopping:
             loop = asyncio.get_running_loop()
@@ -302,12 +315,10 @@ class Scheduler(Generic[T]):
             self._fail(unreachable_error(outcome, self._where))
 
     async def _cancel_everything(self) -> None:
-        for timer in (*self._waiting.values(), *([self._deadline] if self._deadline else [])):
-            timer.cancel()
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self.abort()
+        assert self._deadline is not None  # set by the first `stop`, and only there
+        self._deadline.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 class _ListSource(Generic[T]):

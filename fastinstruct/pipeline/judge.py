@@ -89,7 +89,7 @@ class Judge:
         task, outcome = delivery.job.about, delivery.outcome
         num_indexed = len(self._index)
         if not isinstance(outcome, Ok):
-            return self._unanswered(delivery, outcome.name, detail_of(outcome)[:_MAX_DETAIL])
+            return self._unanswered(delivery, outcome.name, _storable(detail_of(outcome)))
         try:
             derived = self._derive(task, outcome.completion)
         except Exception as error:
@@ -185,7 +185,7 @@ class Judge:
             outcome=outcome,
             attempts=tuple(
                 AttemptRow(
-                    attempt=f.attempt, outcome=f.outcome, detail=f.detail[:_MAX_DETAIL], latency_ms=_ms(f.latency_s)
+                    attempt=f.attempt, outcome=f.outcome, detail=_storable(f.detail), latency_ms=_ms(f.latency_s)
                 )
                 for f in delivery.failed
             ),
@@ -205,6 +205,11 @@ def _rejection(verdict: Verdict) -> Rejection | None:
     if verdict.admitted:
         return None
     return Rejection(reason=RejectReason.NEAR_DUPLICATE, nearest=verdict.nearest, score=verdict.score)
+
+
+def _storable(detail: str) -> str:
+    """Shorten a server's words and replace what is no text, half of a surrogate pair, so that they can be stored."""
+    return detail[:_MAX_DETAIL].encode("utf-8", "replace").decode()
 
 
 def _ms(seconds: float) -> int:

@@ -24,7 +24,8 @@ class Progress:
         rejected: reason -> candidates; rejected_instances: reason -> instances.
         num_in_flight, num_waiting: requests sent, and waiting for another attempt.
         num_failed_attempts: attempts of this sitting that were, or will be, repeated.
-        num_failed: requests given up in this run.
+        num_failed: requests given up in this run; those of stages 2 and 3 are asked again by the next sitting.
+        num_dropped: requests of this sitting that were sent and then cancelled.
         prompt_tokens, completion_tokens: used by this run.
         elapsed_s: seconds since this sitting's first request.
         num_admitted_here, completion_tokens_here: this sitting's share.
@@ -41,6 +42,7 @@ class Progress:
     num_waiting: int
     num_failed_attempts: int
     num_failed: int
+    num_dropped: int
     prompt_tokens: int
     completion_tokens: int
     elapsed_s: float
@@ -112,6 +114,7 @@ class Counters:
             num_waiting=statistics.num_waiting,
             num_failed_attempts=statistics.num_failed_attempts,
             num_failed=self.num_failed,
+            num_dropped=statistics.num_dropped,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
             elapsed_s=elapsed_s,

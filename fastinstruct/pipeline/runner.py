@@ -22,7 +22,7 @@ import yaml
 from fastinstruct import __version__
 from fastinstruct.config import RunConfig
 from fastinstruct.config.environment import cache_folder, process_environment
-from fastinstruct.errors import Aborted, FastInstructError
+from fastinstruct.errors import Aborted, EndpointError, FastInstructError
 from fastinstruct.lm import Endpoint, HttpTransport, RetryPolicy
 from fastinstruct.lm.scheduler import Delivery, Scheduler, SchedulerStatistics
 from fastinstruct.pipeline.committer import Committer
@@ -38,11 +38,12 @@ from fastinstruct.pipeline.stages import Task
 from fastinstruct.pipeline.work import Work
 from fastinstruct.records import Example, Stage
 from fastinstruct.similarity import RougeIndex, warm_up
-from fastinstruct.store import Commit, RunFolder, RunReader, RunStore, StoredState
+from fastinstruct.store import Commit, RequestRow, RunFolder, RunReader, RunStore, StoredState
 
 __all__ = ["Run", "RunResult"]
 
 _NOTHING_IN_FLIGHT = SchedulerStatistics(num_in_flight=0, num_waiting=0, num_attempts=0, num_failed_attempts=0)
+_MAX_FAILED = 50  # so many requests given up in a row: whatever it is, it concerns them all
 _MAX_BARREN = 50  # so many stage-1 requests in a row without one new instruction: the model has run dry
 
 _EXIT_CODES = {"target": 0, "saturation": 3, "interrupt": 130, "terminate": 143}
@@ -105,6 +106,7 @@ class Run:
         self._started_at: float | None = None
         self._phase = "starting"
         self._interrupted = ""
+        self._failed_in_row = 0
 
     async def execute(self) -> RunResult:
         """Run until the target is reached, or `stop`, or nothing new comes.
@@ -220,7 +222,10 @@ class Run:
         committer = Committer(judge, desk.store, self._act, desk.thread)
         scheduler: Scheduler[Task] = self._new_scheduler(desk, transport)
         self._scheduler = scheduler
-        await scheduler.run(work, committer.deliver)
+        try:
+            await scheduler.run(work, committer.deliver)
+        finally:
+            await committer.close()
         if interruption := self._interruption():
             return interruption
         return "target" if work.num_admitted >= self.config.target else "saturation"
@@ -233,16 +238,33 @@ class Run:
         assert self._counters is not None
         assert self._work is not None
         self._counters.count(commit)
+        self._watch_failures(commit.request)
         if commit.request.stage is Stage.INSTRUCTIONS:
-            self._work.admitted(row.text for row in commit.instructions)
-            self._work.generated(len(commit.instructions))
-            if self._work.num_barren >= _MAX_BARREN:
-                self._work.close()
+            self._generated(self._work, commit)
         if (row := commit.classification) is not None:
             self._work.classified(row.instruction_id, row.is_classification)
         if self._on_example is not None:
             for example in _examples(delivery.job.about, commit):
                 await self._on_example(example)
+
+    def _generated(self, work: Work, commit: Commit) -> None:
+        """Let new instructions join the pool, and notice when there are none any more."""
+        if commit.request.outcome != "ok":
+            work.gave_up()
+            return
+        work.admitted(row.text for row in commit.instructions)
+        work.generated(len(commit.instructions))
+        if work.num_barren >= _MAX_BARREN:
+            work.close()
+
+    def _watch_failures(self, request: RequestRow) -> None:
+        """End a run whose requests all fail: each is given up after several attempts, and nothing gets better."""
+        self._failed_in_row = 0 if request.outcome == "ok" else self._failed_in_row + 1
+        if self._failed_in_row >= _MAX_FAILED:
+            raise EndpointError(
+                f"the last {_MAX_FAILED} requests failed ({request.outcome}: {request.detail}); "
+                "what was answered is stored: run the same command to go on"
+            )
 
     async def _threshold(self, desk: _Desk, transport: HttpTransport) -> float | None:
         """Return the log-odds above which stage 2 says yes: the run's own, a cached one, or a fresh calibration."""

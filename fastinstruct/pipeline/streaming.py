@@ -32,11 +32,13 @@ async def stream(config: RunConfig, *, env: Mapping[str, str] | None = None) -> 
     try:
         while not run.done():
             getting = asyncio.ensure_future(unread.get())
-            await asyncio.wait({getting, run}, return_when=asyncio.FIRST_COMPLETED)
+            try:
+                await asyncio.wait({getting, run}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not getting.done():
+                    getting.cancel()
             if getting.done():
                 yield getting.result()
-            else:
-                getting.cancel()
         while not unread.empty():
             yield unread.get_nowait()
         await run

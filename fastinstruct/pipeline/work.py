@@ -90,13 +90,17 @@ class Work:
         self._to_instantiate.append((instruction_id, is_classification))
 
     def generated(self, num_admitted: int) -> None:
-        """Account for a finished stage-1 request, whatever came of it."""
+        """Account for an answered stage-1 request, whatever came of it."""
         self._num_generating -= 1
         self._num_generated += 1
         self.num_barren = 0 if num_admitted else self.num_barren + 1
         # The mean of the last ten or so; one barren reply must not make the estimate zero.
         weight = max(0.1, 1 / (1 + self._num_generated))
         self._expected_yield = max(0.25, (1 - weight) * self._expected_yield + weight * num_admitted)
+
+    def gave_up(self) -> None:
+        """Account for a stage-1 request that was never answered."""
+        self._num_generating -= 1
 
     def close(self) -> None:
         """Ask for no more new instructions; what was admitted is still worked up."""

@@ -89,8 +89,8 @@ def run(
 
 
 def _print_prompts(settings: RunConfig) -> None:
-    from fastinstruct.config.environment import process_environment
     from fastinstruct.cli.terminal import printable, say
+    from fastinstruct.config.environment import process_environment
     from fastinstruct.pipeline import dry_run, prepare
 
     preparation = prepare(settings, process_environment())

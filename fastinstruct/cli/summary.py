@@ -60,6 +60,10 @@ def print_summary(result: RunResult, num_shown: int) -> None:
         f"{duration(progress.elapsed_s)}; {rejects(progress)}.",
         err=True,
     )
+    if progress.num_failed:
+        typer.echo(f"{progress.num_failed} requests were given up; the same command asks again.", err=True)
+    if progress.num_dropped:
+        typer.echo(f"{progress.num_dropped} requests took too long to drain and were dropped.", err=True)
     typer.echo(_next_steps(result), err=True)
 
 

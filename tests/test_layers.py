@@ -1,0 +1,223 @@
+"""The house as it is built: an arrow never points up, heavy and dangerous imports have one home each.
+
+Reads imports from the sources, those inside functions and under TYPE_CHECKING included.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+import fastinstruct
+import fastinstruct_kernels
+
+PACKAGE = Path(str(files("fastinstruct")))
+KERNELS = Path(next(iter(fastinstruct_kernels.__path__)))
+REPO = PACKAGE.parent
+
+# Which parts of the package a part may import, besides itself.
+NOUNS = {"errors", "records", "config"}
+BELOW: dict[str, set[str]] = {
+    "errors": set(),
+    "records": set(),
+    "config": {"errors", "records"},
+    "text": NOUNS,
+    "lm": NOUNS | {"text"},
+    "similarity": NOUNS | {"text"},
+    "store": NOUNS | {"text"},
+    "pipeline": NOUNS | {"text", "lm", "similarity", "store"},
+}
+VIEWS = ("exports", "report", "watch", "engines")
+BELOW |= {view: set(BELOW) for view in VIEWS}
+BELOW["cli"] = set(BELOW)
+
+HOMES = {
+    "fastinstruct_kernels": {"similarity"},
+    "aiohttp": {"lm"},
+    "multidict": {"lm"},
+    "yarl": {"lm"},
+    "openai": {"lm"},
+    "xllamacpp": {"lm"},
+    "sqlite3": {"store"},
+    "numba": set[str](),
+    "pydantic": {"config"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "uvloop": {"cli", "lm"},
+}
+HEAVY = ("numba", "numpy", "aiohttp", "pydantic", "yaml", "rich", "typer", "orjson", "sqlite3")
+
+
+def modules(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the full name of every module, or name in a module, that a file imports; relative ones begin with a dot."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def part_of(path: Path) -> str:
+    """Return the part of the package that a file belongs to: its folder, or its name at the top."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(REPO)) if path.is_relative_to(REPO) else path.name
+
+
+OURS = modules(PACKAGE)
+PARTS = sorted({part_of(path) for path in OURS} - {"__init__", "__main__"})
+Strangers = dict[str, list[str]]  # file -> what it should not hold
+
+
+def test_the_sources_are_found() -> None:
+    assert len(OURS) > 50
+    assert len(modules(KERNELS)) > 4
+    assert set(PARTS) >= {"cli", "config", "lm", "pipeline", "similarity", "store", "text"}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_has_a_place_in_the_layers(part: str) -> None:
+    assert part in BELOW
+
+
+def test_an_arrow_never_points_up() -> None:
+    strangers: Strangers = {}
+    for path in OURS:
+        part = part_of(path)
+        if part in {"__init__", "__main__"}:  # the package's front door names its contents, lazily
+            continue
+        ours = {name.split(".")[1] for name in imported(path) if name.startswith("fastinstruct.")}
+        if upward := ours - BELOW[part] - {part, "__version__"}:
+            strangers[shown(path)] = sorted(upward)
+    assert strangers == {}
+
+
+def test_a_library_is_imported_only_where_it_is_at_home() -> None:
+    strangers: Strangers = {}
+    for path in OURS:
+        libraries = {name.split(".")[0] for name in imported(path)}
+        if away := {name for name in libraries & set(HOMES) if part_of(path) not in HOMES[name]}:
+            strangers[shown(path)] = sorted(away)
+    assert strangers == {}
+
+
+def test_kernels_import_numba_numpy_and_the_standard_library() -> None:
+    allowed = {"fastinstruct_kernels", "numba", "numpy", *sys.stdlib_module_names}
+    found = {name.split(".")[0] for path in modules(KERNELS) for name in imported(path)}
+    assert found - allowed == set()
+    assert found >= {"numba", "numpy"}
+
+
+def test_nothing_is_imported_relatively_or_by_a_star() -> None:
+    strangers: Strangers = {}
+    for path in [*OURS, *modules(KERNELS)]:
+        if names := [name for name in imported(path) if name.startswith(".") or name.endswith(".*")]:
+            strangers[shown(path)] = names
+    assert strangers == {}
+
+
+def test_only_config_reads_the_environment() -> None:
+    readers = {
+        part_of(path)
+        for path in OURS
+        for node in ast.walk(tree_of(path))
+        if (isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv", "putenv"})
+        or (isinstance(node, ast.Name) and node.id in {"environ", "getenv"})
+    }
+    assert readers == {"config"}
+
+
+def test_only_the_command_line_and_the_scripted_server_print_or_read_argv() -> None:
+    talkers = {
+        shown(path)
+        for path in OURS
+        for node in ast.walk(tree_of(path))
+        if part_of(path) != "cli"
+        and (
+            (isinstance(node, ast.Call) and ast.unparse(node.func) == "print")
+            or (isinstance(node, ast.Attribute) and ast.unparse(node) in {"sys.argv", "sys.stdout", "sys.stderr"})
+        )
+    }
+    assert talkers <= {"fastinstruct/lm/scripted_server.py"}
+
+
+@pytest.mark.skipif(not (REPO / "kernels").is_dir(), reason="the package is installed, its checkout is not here")
+def test_the_source_root_of_the_kernels_is_no_package_and_prompts_hold_no_code() -> None:
+    assert not (REPO / "kernels" / "__init__.py").exists()
+    assert list((REPO / "prompts").rglob("*.py")) == []
+    assert {path.suffix for path in (REPO / "prompts").rglob("*") if path.is_file()} == {".txt", ".jsonl"}
+
+
+# ------------------------------------------------------------------------------------------------------ the front door
+
+
+def test_all_is_the_sorted_public_names_and_each_resolves() -> None:
+    assert fastinstruct.__all__ == sorted(fastinstruct.__all__)
+    for name in fastinstruct.__all__:
+        assert getattr(fastinstruct, name).__module__.startswith("fastinstruct.")
+    assert set(fastinstruct.__all__) <= set(dir(fastinstruct))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'absent'"):
+        _ = fastinstruct.absent
+
+
+def test_what_a_module_calls_public_is_defined_in_it_once() -> None:
+    strangers: Strangers = {}
+    for path in OURS:
+        for node in tree_of(path).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                names = ast.literal_eval(node.value)
+                if absent := set(names) - set(bound(tree_of(path))):
+                    strangers[shown(path)] = sorted(absent)
+                assert len(set(names)) == len(names)
+    assert strangers == {}
+
+
+def bound(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that a module binds, under TYPE_CHECKING too."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                yield from (alias.asname or alias.name for alias in aliases)
+            case ast.Name(id=name, ctx=ast.Store()):
+                yield name
+            case _:
+                pass
+
+
+@pytest.mark.parametrize("name", ["fastinstruct", "fastinstruct.lm", "fastinstruct.errors", "fastinstruct.records"])
+def test_importing_loads_nothing_heavy_and_does_nothing(name: str) -> None:
+    heavy = HEAVY if name != "fastinstruct.lm" else ("numba", "aiohttp", "pydantic", "yaml", "rich", "typer")
+    script = (
+        f"import logging, sys; before = logging.getLogger().handlers[:]; import {name}; "
+        f"assert logging.getLogger().handlers == before; print(*({set(heavy)!r} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("\n", "")

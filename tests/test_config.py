@@ -698,7 +698,7 @@ TREES = st.recursive(
 anything = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
-def only_config_errors(path: Path | None, **sources: Any) -> None:
+def assert_only_config_errors(path: Path | None, **sources: Any) -> None:
     try:
         said = repr(load_config(path, **sources))
     except ConfigError as error:
@@ -712,7 +712,7 @@ def only_config_errors(path: Path | None, **sources: Any) -> None:
 def test_any_yaml_tree_is_a_configuration_or_a_config_error(tree: Any, tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(tree, allow_unicode=False), encoding="utf-8")
-    only_config_errors(path, env={"X": "3"})
+    assert_only_config_errors(path, env={"X": "3"})
 
 
 @anything
@@ -723,12 +723,12 @@ def test_any_yaml_tree_is_a_configuration_or_a_config_error(tree: Any, tmp_path:
 def test_any_text_is_a_configuration_or_a_config_error(text: str, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"run.{suffix}"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    only_config_errors(path)
+    assert_only_config_errors(path)
 
 
 @given(flags=st.dictionaries(st.lists(KEYS, min_size=1, max_size=3).map(".".join), TREES, max_size=4))
 def test_any_flags_are_a_configuration_or_a_config_error(flags: dict[str, Any]) -> None:
-    only_config_errors(None, flags=flags)
+    assert_only_config_errors(None, flags=flags)
 
 
 @given(st.text(max_size=20))

@@ -524,7 +524,7 @@ async def test_no_timer_outlives_a_run() -> None:
 # ------------------------------------------------------------------------------------------------------------ failures
 
 
-async def fails_after(
+async def assert_fails_after(
     source: Source[str], deliver: Callable[[Delivery[str]], Awaitable[None]], scheduled: Scheduler[str]
 ) -> BaseException:
     with pytest.raises(ZeroDivisionError) as caught:
@@ -544,7 +544,7 @@ async def test_an_exception_in_deliver_ends_the_run_and_what_is_in_flight_is_del
         await inbox.deliver(delivery)
         raise ZeroDivisionError("second")
 
-    error = await fails_after(source, deliver, scheduler(server))
+    error = await assert_fails_after(source, deliver, scheduler(server))
     assert str(error) == "first"
     assert inbox.times == {"b": 9}
     assert source.drawn == ["a", "b"]
@@ -559,7 +559,7 @@ async def test_an_exception_in_the_source_ends_the_run_and_what_is_in_flight_is_
             return super().next()
 
     inbox = Inbox()
-    await fails_after(Broken(deque("abcd")), inbox.deliver, scheduler(Server({"b": [(9.0, OK)]}), 3))
+    await assert_fails_after(Broken(deque("abcd")), inbox.deliver, scheduler(Server({"b": [(9.0, OK)]}), 3))
     assert inbox.times == {"a": 1, "b": 9}
 
 
@@ -571,7 +571,7 @@ async def test_an_exception_in_send_ends_the_run() -> None:
     scheduled: Scheduler[str] = Scheduler(
         send, max_in_flight=2, policy=RetryPolicy(), rng=random.Random(0), where=WHERE
     )
-    await fails_after(jobs("abcd"), Inbox().deliver, scheduled)
+    await assert_fails_after(jobs("abcd"), Inbox().deliver, scheduled)
 
 
 @in_virtual_time

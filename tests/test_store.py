@@ -203,6 +203,7 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
     store = RunStore(tmp_path / "run.db")
     store.close()
     store.close()
+    assert stored_numbers(tmp_path) == []
 
 
 def test_a_commit_after_closing_fails_and_does_not_hang(tmp_path: Path) -> None:

@@ -18,6 +18,19 @@ from typing import Any, TypeVar, cast
 
 import orjson
 
+from fastinstruct.lm.scripted_words import (
+    ANSWERS,
+    AUDIENCES,
+    CONSTRAINTS,
+    FRAMES,
+    JUNK,
+    LABELS,
+    OBJECTS,
+    REMARKS,
+    REPEATED,
+    TOPICS,
+    VERBS,
+)
 from fastinstruct.records import FinishReason
 
 __all__ = [
@@ -197,41 +210,41 @@ _CHAT_LISTS = (
 def _instruction(rng: random.Random, rates: ReplyRates) -> str:
     draw = rng.random()
     if draw < rates.junk_rate:
-        return _pick(rng, _JUNK).format(topic=_pick(rng, _TOPICS))
+        return _pick(rng, JUNK).format(topic=_pick(rng, TOPICS))
     if draw < rates.junk_rate + rates.duplicate_rate:
-        return _pick(rng, _REPEATED) + _pick(rng, (".", "!", ", please."))
+        return _pick(rng, REPEATED) + _pick(rng, (".", "!", ", please."))
     return grammar_instruction(rng)
 
 
 def grammar_instruction(rng: random.Random) -> str:
     """An instruction of 8 to 25 words, one of many millions."""
-    text = _pick(rng, _FRAMES).format(
-        verb=_pick(rng, _VERBS),
-        object=_pick(rng, _OBJECTS),
-        topic=_pick(rng, _TOPICS),
-        audience=_pick(rng, _AUDIENCES),
-        constraint=_pick(rng, _CONSTRAINTS),
-        label=_pick(rng, _LABELS)[0],
-        other_label=_pick(rng, _LABELS)[1],
+    text = _pick(rng, FRAMES).format(
+        verb=_pick(rng, VERBS),
+        object=_pick(rng, OBJECTS),
+        topic=_pick(rng, TOPICS),
+        audience=_pick(rng, AUDIENCES),
+        constraint=_pick(rng, CONSTRAINTS),
+        label=_pick(rng, LABELS)[0],
+        other_label=_pick(rng, LABELS)[1],
     )
     return text[0].upper() + text[1:]
 
 
 def _input_first_items(_ask: Ask, rng: random.Random, _rates: ReplyRates) -> list[str]:
     if rng.random() < 0.35:
-        return [f"Output: {_sentence(rng, _ANSWERS)}"]
-    remarks = rng.sample(_REMARKS, 1 + int(rng.random() * 3))
+        return [f"Output: {_sentence(rng, ANSWERS)}"]
+    remarks = rng.sample(REMARKS, 1 + int(rng.random() * 3))
     return [
-        f"\n\nExample {number}\nInput: {remark.format(topic=_pick(rng, _TOPICS))}\nOutput: {_sentence(rng, _ANSWERS)}"
+        f"\n\nExample {number}\nInput: {remark.format(topic=_pick(rng, TOPICS))}\nOutput: {_sentence(rng, ANSWERS)}"
         for number, remark in enumerate(remarks, 1)
     ]
 
 
 def _output_first_items(_ask: Ask, rng: random.Random, _rates: ReplyRates) -> list[str]:
-    labels = _pick(rng, _LABELS)
-    remarks = rng.sample(_REMARKS, 2 + int(rng.random() * 2))
+    labels = _pick(rng, LABELS)
+    remarks = rng.sample(REMARKS, 2 + int(rng.random() * 2))
     return [
-        f"\n\nClass label: {labels[number % 2]}\n{remark.format(topic=_pick(rng, _TOPICS))}"
+        f"\n\nClass label: {labels[number % 2]}\n{remark.format(topic=_pick(rng, TOPICS))}"
         for number, remark in enumerate(remarks)
     ]
 
@@ -248,7 +261,7 @@ def _pick(rng: random.Random, options: Sequence[_T]) -> _T:
 
 
 def _sentence(rng: random.Random, options: Sequence[str]) -> str:
-    return _pick(rng, options).format(topic=_pick(rng, _TOPICS))
+    return _pick(rng, options).format(topic=_pick(rng, TOPICS))
 
 
 def reply_body(ask: Ask, reply: Reply, *, reply_id: str) -> dict[str, Any]:
@@ -282,119 +295,3 @@ def _chat_logprobs(reply: Reply) -> dict[str, Any] | None:
     top = [{"token": token, "logprob": value, "bytes": list(token.encode())} for token, value in ranked]
     chosen = {"token": reply.text, "logprob": reply.top_logprobs.get(reply.text), "bytes": list(reply.text.encode())}
     return {"content": [chosen | {"top_logprobs": top}], "refusal": None}
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(" ".join(item.split()) for item in text.split(";"))
-
-
-_VERBS = _listed("""
-    write; draft; compose; prepare; come up with; produce; give me; suggest; think of; devise; invent; put together
-""")
-_OBJECTS = _listed("""
-    a short letter; a packing list; a bedtime story; five questions; a polite complaint; a speech; a weekly schedule;
-    a step-by-step guide; a recipe; a dialogue; three riddles; a newsletter item; a product description; a haiku;
-    a checklist; a quiz; a careful comparison; an executive summary; a slogan; a job advert; a diary entry;
-    a thank-you note; a glossary; an apology; a fable; an invitation; a mock interview; a two-column table;
-    arguments for both sides; a limerick; a rough budget; a warning notice; a toast; a lesson outline; house rules;
-    a news report; a sales pitch; a reader survey; a monologue; a timeline; an extended metaphor;
-    troubleshooting advice; a role-play; a counterargument; a dictionary definition; a reading list; two anecdotes;
-    a press statement; a tongue-twister; six tips; a eulogy; ten headlines; a horoscope; a petition; a lullaby;
-    a cautionary tale
-""")
-_TOPICS = _listed("""
-    keeping bees on a roof; the history of salt; repairing a leaking tap; learning Portuguese at sixty;
-    a late night train; sharing one small kitchen; the smell of rain; growing tomatoes indoors; lost umbrellas;
-    the invention of zero; a village bakery; office birthday cakes; sleeping badly before exams; second-hand bicycles;
-    why cats purr; moving abroad alone; solar panels; a cancelled wedding; the price of coffee;
-    teaching chess to beginners; an abandoned lighthouse; bread without yeast; tidal power; noisy neighbours;
-    the rules of curling; volcanoes under ice; asking for a pay rise; old family recipes; jet lag; a stubborn goat;
-    forgetting people's names; vaccines and how they work; writing unit tests; ancient Roman roads; a broken promise;
-    city foxes; choosing a first guitar; tipping in restaurants; the water cycle; knitting in public; remote meetings;
-    a haunted caravan park; cooking for twelve guests; earthquakes and tall buildings; borrowing money from friends;
-    penguins that mate for life; compound interest; the night sky in August; a marathon in the desert;
-    throwing away less food; left-handed scissors; a lost parcel; black holes; haircuts at home; silent letters;
-    a wooden boat; allergies in spring; public toilets; the perfect omelette; rent and deposits; glaciers on the move;
-    card tricks; a strike at the harbour; opera for sceptics; mushroom hunting; paying with shells; squeaky floors;
-    origami cranes; drought in the valley; first aid for burns; trams without drivers; a forged signature;
-    school uniforms; comets; proverbs about luck; dancing the tango; double-entry bookkeeping; stage fright
-""")
-_AUDIENCES = _listed("""
-    a curious ten-year-old; night nurses; my landlord; first-time voters; a sceptical chemist; retired sailors;
-    a shy intern; the parents' association; hikers without experience; a busy head chef; somebody new in town;
-    my football team; exchange students; a grumpy librarian; small shop owners; people afraid of flying;
-    a visiting mayor; junior programmers; an amateur choir; my grandmother; tired commuters; a museum guard;
-    new bus drivers; young farmers; an impatient customer; volunteers at a shelter; a rival company; twins who disagree;
-    evening-class learners; a robot with feelings; the local newspaper; dog owners; a jury; my future self;
-    an astronaut; lorry drivers; the tax office; beekeepers; a shop steward; three sisters; pilots in training;
-    a sleepy guard
-""")
-_CONSTRAINTS = _listed("""
-    in no more than eighty words; using exactly four sentences; without the letter z; in the style of a weather report;
-    with a surprising ending; and mention two numbers; as people did around 1900; and keep the tone warm;
-    in plain everyday English; and finish with a question; and make it pleasant to read aloud;
-    with one example from daily life; and avoid any jargon; using at least three colours;
-    and explain each choice briefly; in alternating short and long lines; while staying strictly neutral;
-    and put the most important point first; with a pinch of irony; and name one common mistake;
-    starting every line with a verb; and add a title in capitals; leaving out all adjectives; and say what to do next;
-    with advantages before drawbacks; in rhyming couplets; and compare it with cooking; as a message to be sent tonight;
-    and quote an invented expert; in the present tense only; and estimate the cost in euros;
-    from an animal's point of view; and keep it suitable for work; with a deadline in every item;
-    and admit what is still unknown; sorted from easiest to hardest; and end on a hopeful note;
-    written backwards in time; and leave room for replies; as a phone call overheard; and stay below thirty euros;
-    for reading under a lamp; and credit two sources; like a recipe; with everything in pairs;
-    and spell out every abbreviation; in the voice of a tired detective; and include a password hint;
-    as tersely as possible; and praise somebody at the end; with the facts in brackets
-""")
-_FRAMES = (
-    "{verb} {object} about {topic} for {audience} {constraint}.",
-    "for {audience}, {verb} {object} on {topic} {constraint}.",
-    "{topic}: {object} {constraint}, aimed at {audience}.",
-    "what might {audience} ask about {topic}? Answer {constraint}.",
-    "explain {topic} to {audience} {constraint}, perhaps as {object}.",
-    "using the notes on {topic}, {verb} {object} {constraint}.",
-    "did {audience} sound {label} or {other_label} about {topic}, judging by {object}?",
-    "{audience} and {topic}: {verb} {object} {constraint}.",
-)
-_REPEATED = (
-    "Rewrite the sentence below so that a child can understand it",
-    "Give three reasons why regular sleep matters for students",
-    "Translate the following greeting into French and Spanish",
-    "List five things to check before a long car journey",
-    "Explain the difference between weather and climate to a beginner",
-    "Find the odd one out in this list of words and say why",
-)
-_JUNK = (
-    "I'm sorry, but I can't help with {topic}.",
-    "As a language model, I cannot write about {topic}.",
-    "Do it.",
-    "Draw a picture that shows {topic} on a sunny day.",
-    "Make a video with music about {topic} for the school website.",
-    "Write a program that prints ten facts about {topic}.",
-    "- ... and the same again for {topic}, only shorter",
-    "Go to the library and take home an image of {topic}.",
-)
-_LABELS = tuple(
-    tuple(pair.split("/"))
-    for pair in _listed("""
-    positive/negative; formal/informal; urgent/routine; factual/personal; polite/rude; sure/doubtful; friendly/hostile;
-    modest/boastful; calm/nervous; curious/bored; joking/serious; hopeful/gloomy
-""")
-)
-_REMARKS = (
-    "Last spring we spent a whole week on {topic}, and nobody regretted it.",
-    "My neighbour can't stop talking about {topic}; I nod and water the plants.",
-    "The committee discussed {topic} for two hours and decided nothing.",
-    "Nobody warned me about {topic} before I signed the contract.",
-    "She wrote her first essay on {topic} and won a small prize.",
-    "If I hear another word about {topic}, I'll move to the mountains.",
-    "The evening course on {topic} starts on Tuesday at seven.",
-)
-_ANSWERS = (
-    "In short, {topic} rewards patience: start small, ask somebody experienced and keep notes.",
-    "There are two sides to {topic}, and most people see only the cheaper one.",
-    "Begin with what you know about {topic}, then check it against a second source.",
-    "Three words are enough for {topic}: slowly, gladly, together.",
-    "The writer is amused by {topic} and doesn't mean the complaint seriously.",
-    "First measure, then compare; with {topic}, guesses are usually too low.",
-)

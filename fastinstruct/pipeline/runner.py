@@ -26,7 +26,7 @@ from fastinstruct.errors import Aborted, EndpointError, FastInstructError
 from fastinstruct.lm import Endpoint, HttpTransport, RetryPolicy
 from fastinstruct.lm.scheduler import Delivery, Scheduler, SchedulerStatistics
 from fastinstruct.pipeline.committer import Committer
-from fastinstruct.pipeline.deciding import Calibration, cached_calibration, calibrate
+from fastinstruct.pipeline.deciding import cached_calibration, calibrate
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.pool import TaskPool
 from fastinstruct.pipeline.preparation import Preparation, prepare
@@ -38,7 +38,7 @@ from fastinstruct.pipeline.stages import Task
 from fastinstruct.pipeline.work import Work
 from fastinstruct.records import Example, Stage
 from fastinstruct.similarity import RougeIndex, warm_up
-from fastinstruct.store import Commit, RequestRow, RunFolder, RunReader, RunStore, StoredState
+from fastinstruct.store import FORMAT_VERSION, Commit, RequestRow, RunFolder, RunReader, RunStore, StoredState
 
 __all__ = ["Run", "RunResult"]
 
@@ -96,7 +96,6 @@ class Run:
     ) -> None:
         self.config = config
         self.folder = config.out or Path("runs") / (config.seeds.stem if config.seeds else "seed_tasks")
-        self.calibration: Calibration | None = None
         self._env = process_environment() if env is None else env
         self._on_endpoint = on_endpoint
         self._on_example = on_example
@@ -121,7 +120,8 @@ class Run:
             thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
             preparation = await asyncio.to_thread(prepare, self.config, self._env)
             folder = stack.enter_context(RunFolder(self.folder))
-            folder.claim(preparation.identity(), {"fastinstruct": __version__, "format": 1})
+            about = {"fastinstruct": __version__, "format": FORMAT_VERSION}
+            await asyncio.to_thread(folder.claim, preparation.identity(), about)
             store = await asyncio.to_thread(RunStore, folder.database)
             stack.callback(store.close)
             state = await asyncio.to_thread(self._open, folder, store, preparation)
@@ -164,9 +164,8 @@ class Run:
         """Record what a new run starts from, read what a resumed one holds, and keep this sitting's configuration."""
         templates = preparation.prompts.templates
         store.begin(preparation.seeds, {name: (t.sha256, t.source) for name, t in templates.items()})
-        redacted = {"model": {"headers": dict.fromkeys(self.config.model.headers, "***")}}
         effective = self.config.model_dump(mode="json")
-        effective["model"] |= redacted["model"]
+        effective["model"]["headers"] = dict.fromkeys(self.config.model.headers, "***")  # they may hold keys
         folder.write("config.yaml", yaml.safe_dump(effective, sort_keys=False, allow_unicode=True))
         with RunReader(folder.path) as reader:
             self._counters = Counters(self.config.target, reader.totals())
@@ -231,6 +230,7 @@ class Run:
         return "target" if work.num_admitted >= self.config.target else "saturation"
 
     def _interruption(self) -> str:
+        """Return why the run was told to end; read anew after every await."""
         return self._interrupted
 
     async def _act(self, delivery: Delivery[Task], commit: Commit) -> None:
@@ -269,7 +269,7 @@ class Run:
     async def _threshold(self, desk: _Desk, transport: HttpTransport) -> float | None:
         """Return the log-odds above which stage 2 says yes: the run's own, a cached one, or a fresh calibration."""
         preparation = desk.preparation
-        if not preparation.uses_logprobs:
+        if not preparation.uses_logprobs or self._interruption():
             return None
         stored = await asyncio.to_thread(desk.store.get_meta, "stage2_threshold")
         if stored is not None:
@@ -283,7 +283,7 @@ class Run:
             try:
                 found = await calibrate(preparation, scheduler, cache)
             except FastInstructError:
-                if self._interrupted:
+                if self._interruption():
                     return None
                 raise
         await asyncio.to_thread(desk.store.set_meta, "stage2_threshold", json.dumps(found.threshold))
@@ -315,11 +315,6 @@ class Run:
             max_outage_s=runtime.max_outage_s,
             drain_timeout_s=runtime.drain_timeout_s,
         )
-
-
-async def _settled(future: asyncio.Future[RougeIndex]) -> None:
-    """Wait for work that other failures have left behind in a thread."""
-    await asyncio.wait([future])
 
 
 def _examples(task: Task, commit: Commit) -> list[Example]:

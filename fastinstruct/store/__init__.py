@@ -19,8 +19,10 @@ from fastinstruct.store.rows import (
     StoredState,
 )
 from fastinstruct.store.run_store import RunStore
+from fastinstruct.store.schema import FORMAT_VERSION
 
 __all__ = [
+    "FORMAT_VERSION",
     "AttemptRow",
     "CandidateRow",
     "ClassificationRow",

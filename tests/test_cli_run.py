@@ -67,7 +67,7 @@ async def test_a_run_prints_examples_on_stdout_and_everything_else_on_stderr(tmp
     assert ended.out.count("instruction:") == 2
     assert ended.out.count("output:") == 2
     assert "The target is reached." in ended.err
-    assert "fastinstruct export runs/seed_tasks" in ended.err
+    assert "export runs/seed_tasks" in ended.err
     assert f"scripted at {server.base_url} (chat) -> runs/seed_tasks" in ended.err
 
 

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from fastinstruct.cli.terminal import program
+
 __all__ = ["init"]
 
 _OTHER_FORMATS = frozenset({".json", ".toml"})
@@ -27,8 +29,8 @@ def init(
     file = quote(str(path))
     typer.echo(
         f"wrote {path}; say there what to generate and which model answers, then:\n"
-        f"  fastinstruct doctor --config {file}   checks seeds, machine and model\n"
-        f"  fastinstruct run --config {file}      generates; the same command again goes on where it stopped",
+        f"  {program()} doctor --config {file}   checks seeds, machine and model\n"
+        f"  {program()} run --config {file}      generates; the same command again goes on where it stopped",
         err=True,
     )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from fastinstruct.cli.display import duration, rejects
-from fastinstruct.cli.terminal import labelled, say, shortened
+from fastinstruct.cli.terminal import labelled, program, say, shortened
 from fastinstruct.pipeline import RunResult
 from fastinstruct.records import Example
 from fastinstruct.store import RunReader
@@ -64,17 +65,18 @@ def print_summary(result: RunResult, num_shown: int) -> None:
         typer.echo(f"{progress.num_failed} requests were given up; the same command asks again.", err=True)
     if progress.num_dropped:
         typer.echo(f"{progress.num_dropped} requests took too long to drain and were dropped.", err=True)
-    typer.echo(_next_steps(result), err=True)
+    typer.echo(_next_steps(result.folder), err=True)
 
 
-def _next_steps(result: RunResult) -> str:
-    folder = result.folder
-    return (
-        "Next:\n"
-        f"  fastinstruct inspect {folder}              look at the examples\n"
-        f"  fastinstruct inspect {folder} --rejected   see what was rejected, and why\n"
-        f"  fastinstruct export {folder}               write alpaca.json to train on"
-    )
+def _next_steps(folder: Path) -> str:
+    call = f"{program()} "
+    steps = {
+        f"{call}inspect {folder}": "look at the examples",
+        f"{call}inspect {folder} --rejected": "see what was rejected, and why",
+        f"{call}export {folder}": "write alpaca.json to train on",
+    }
+    width = max(map(len, steps)) + 3
+    return "\n".join(["Next:", *(f"  {step:<{width}}{what}" for step, what in steps.items())])
 
 
 def _shown(example: Example) -> str:

@@ -8,14 +8,17 @@ Everything else, in any script, stays as it is.
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import typer
 
-__all__ = ["labelled", "printable", "say", "say_json", "shortened"]
+__all__ = ["labelled", "printable", "program", "say", "say_json", "shortened"]
 
 _HOSTILE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff\U000e0000-\U000e007f]"
@@ -57,3 +60,13 @@ def _escaped(match: re.Match[str]) -> str:
 
 def _json_escaped(match: re.Match[str]) -> str:
     return json.dumps(match[0])[1:-1]
+
+
+def program() -> str:
+    """Return what a person types to call this program again: its name, or its path where the name is not found."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return "python -m fastinstruct"
+    found = shutil.which(called.name)
+    is_on_path = found is not None and called.exists() and Path(found).samefile(called)
+    return called.name if is_on_path or not called.exists() else os.path.relpath(called)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fastinstruct.errors import RunFolderError, StoreError
+from fastinstruct.store.locking import lock_exclusively
 
 __all__ = ["RunFolder"]
 
@@ -45,7 +46,7 @@ class RunFolder:
                 f"{self.path}: cannot be written: {error.strerror}; give another --out or change its permissions"
             ) from error
         try:
-            _lock(self._lock)
+            lock_exclusively(self._lock)
         except OSError as error:
             self._lock.close()
             raise RunFolderError(
@@ -98,18 +99,6 @@ class RunFolder:
                 Path(temporary).unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"{target}: cannot be written: {error.strerror}") from error
-
-
-def _lock(file: IO[str]) -> None:
-    """Take an exclusive lock that the operating system drops with the process; OSError if somebody has it."""
-    if os.name == "nt":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]  # Windows only
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _read_identity(manifest: Path) -> dict[str, Any]:

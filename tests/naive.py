@@ -124,3 +124,8 @@ def signature(tokens: Sequence[str], multipliers: Sequence[int], offsets: Sequen
         min(((multiplier * element + offset) % 2**32 for element in elements), default=2**32 - 1)
         for multiplier, offset in zip(multipliers, offsets, strict=True)
     ]
+
+
+def agree_in_a_band(left: Sequence[int], right: Sequence[int], bands: int, rows: int) -> bool:
+    """Whether two signatures have all rows of some band in common."""
+    return any(left[band * rows : (band + 1) * rows] == right[band * rows : (band + 1) * rows] for band in range(bands))

@@ -225,7 +225,7 @@ def test_kept_rows_are_the_files_own_bytes(tmp_path: Path) -> None:
     result = invoke(tmp_path / "data.jsonl", "--rejected", tmp_path / "rejected.jsonl")
     assert result.stdout == f"{line}\n"
     place = json.dumps(str(tmp_path / "data.jsonl"))
-    rejected = f'{line[:-1]},"_nearest":{{"file":{place},"line":1}},"_score":1.0}}\n'
+    rejected = f'{line[:-1]}, "_nearest": {{"file": {place}, "line": 1}}, "_score": 1.0}}\n'
     assert (tmp_path / "rejected.jsonl").read_text() == rejected
 
 
@@ -366,6 +366,38 @@ def test_progress_is_called_as_rows_are_decided(tmp_path: Path) -> None:
     seen: list[DedupSummary] = []
     dedup_files(DedupPlan(files=(path,)), io.BytesIO(), on_progress=seen.append)
     assert [summary.num_rows for summary in seen] == [1_000, 2_000, 2_500]
+
+
+def test_an_interrupt_leaves_the_rows_so_far(tmp_path: Path) -> None:
+    def interrupt(summary: DedupSummary) -> None:
+        raise KeyboardInterrupt
+
+    path = written(tmp_path / "data.jsonl", [{"instruction": f"a{number}"} for number in range(1_500)])
+    with pytest.raises(KeyboardInterrupt):
+        dedup_files(DedupPlan(files=(path,), out=tmp_path / "kept.jsonl"), io.BytesIO(), on_progress=interrupt)
+    assert read(tmp_path / "kept.jsonl.partial") == read(path)[:1_000]
+    assert not (tmp_path / "kept.jsonl").exists()
+
+
+@needs_saving
+def test_rows_that_could_not_be_written_are_not_remembered(data: Path, tmp_path: Path) -> None:
+    class Full(io.BytesIO):
+        def flush(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        dedup_files(DedupPlan(files=(data,), index=tmp_path / "kept.index"), Full())
+    assert not (tmp_path / "kept.index").exists()
+
+
+def test_a_file_name_that_is_no_text_can_be_named(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/d\xff.jsonl"))
+    try:
+        written(path, ROWS)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    invoke(path, "--rejected", tmp_path / "rejected.jsonl")
+    assert read(tmp_path / "rejected.jsonl")[0]["_nearest"] == {"file": f"{tmp_path}/d?.jsonl", "line": 1}
 
 
 def test_help_needs_no_heavy_import() -> None:
@@ -563,7 +595,7 @@ def test_a_pool_larger_than_memory_is_refused_with_the_estimate(
     path = written(tmp_path / "data.jsonl", rows)
     monkeypatch.setattr("fastinstruct.deduplication.files.available_bytes", lambda: 4 << 20)
     expected = (
-        "about 20,000 texts would need 11 MiB of memory, and 4 MiB are free; split the input, or give --force to try"
+        "about 20,000 texts would need 9 MiB of memory, and 4 MiB are free; split the input, or give --force to try"
     )
     assert refusal(path, "-o", tmp_path / "kept.jsonl") == expected
     assert not (tmp_path / "kept.jsonl").exists()

@@ -59,6 +59,26 @@ def test_every_rejection_is_one_of_a_full_comparison_with_the_pool(
         assert verdict.score > threshold
 
 
+@given(texts_of_few_words, st.sampled_from([0.5, 0.7]), st.integers(0, 1000))
+@claim
+def test_every_pair_that_agrees_in_a_band_is_compared(texts: list[str], threshold: float, seed: int) -> None:
+    index = LSHIndex(threshold, seed=seed, target_recall=0.5, num_perm=12)
+    index.add(texts[::2])
+    signed = index.signatures(texts).tolist()
+    for place in range(1, len(texts), 2):
+        near = [
+            (naive.rouge_l(texts[place].split(), texts[other].split()), -other // 2)
+            for other in range(0, len(texts), 2)
+            if naive.agree_in_a_band(signed[place], signed[other], index.bands, index.rows_per_band)
+        ]
+        (verdict,) = index.query([texts[place]])
+        best, position = max(near, default=(0.0, 0))
+        if best > threshold:
+            # Texts may also meet by chance, so a nearer one may be found, or an equal one before it.
+            assert verdict.nearest is not None
+            assert (verdict.score, -verdict.nearest) >= (best, position)
+
+
 def test_instructions_with_edits_get_the_verdicts_of_the_exact_index() -> None:
     texts = instructions(4_000, seed=1, edits=0.5)
     expected = comparable(RougeIndex().admit(texts))

@@ -85,7 +85,6 @@ def _carried_out(plan: DedupPlan) -> tuple[DedupSummary, float]:
     progress = _Progress(started_s)
     try:
         summary = dedup_files(plan, sys.stdout.buffer, on_progress=progress.update, note=progress.note)
-        sys.stdout.buffer.flush()
     finally:
         progress.end()
     return summary, time.monotonic() - started_s

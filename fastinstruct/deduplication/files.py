@@ -7,6 +7,7 @@ are in NAME.partial and the index file is as it was.
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
@@ -14,8 +15,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
-
-import orjson
 
 from fastinstruct.deduplication.decisions import Decision, Index, Method, Neighbour, dedup, new_index
 from fastinstruct.deduplication.index_file import IndexFile
@@ -74,9 +73,13 @@ class _Writable(Protocol):
     def write(self, line: bytes, /) -> object: ...
 
 
+class _Stream(_Writable, Protocol):
+    def flush(self) -> object: ...
+
+
 def dedup_files(
     plan: DedupPlan,
-    stream: _Writable,
+    stream: _Stream,
     *,
     on_progress: Callable[[DedupSummary], None] = lambda summary: None,
     note: Callable[[str], None] = lambda text: None,
@@ -163,7 +166,7 @@ class _Pass:
         self._num_kept = 0
         self._num_tokenless = 0
 
-    def run(self, stream: _Writable, on_progress: Callable[[DedupSummary], None]) -> DedupSummary:
+    def run(self, stream: _Stream, on_progress: Callable[[DedupSummary], None]) -> DedupSummary:
         with ExitStack() as opened:
             against = (row.text for row in self._against)
             decisions = dedup(self._input, lambda row: row.text, index=self._index, against=against)
@@ -173,6 +176,7 @@ class _Pass:
                 self._write(decision, out, rejected)
                 if (decision.position + 1) % _EVERY == 0:
                     on_progress(self._summary())
+        stream.flush()  # before the index is saved: what it remembers has been written
         on_progress(self._summary())
         recall = self._index.measured_recall() if isinstance(self._index, LSHIndex) else None
         return replace(self._summary(), recall=recall)
@@ -186,9 +190,10 @@ class _Pass:
             return
         self._num_near[decision.nearest.source] += 1
         if rejected is not None:
-            nearest = orjson.dumps(self._place(decision.nearest))
+            # The name of a file may be no text: what isn't becomes a question mark.
+            nearest = json.dumps(self._place(decision.nearest), ensure_ascii=False).encode(errors="replace")
             # The row's own bytes, opened at its end: parsed and written again, numbers might come out as others.
-            rejected.write(b'%s,"_nearest":%s,"_score":%r}\n' % (row.line[:-1], nearest, decision.score))
+            rejected.write(b'%s, "_nearest": %s, "_score": %r}\n' % (row.line[:-1], nearest, decision.score))
 
     def _place(self, neighbour: Neighbour) -> dict[str, Any]:
         if neighbour.source == "index":

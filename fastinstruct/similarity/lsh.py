@@ -40,10 +40,12 @@ from fastinstruct.similarity.verdicts import Verdicts
 from fastinstruct_kernels.lsh import (
     ADD,
     ADMIT,
+    MAX_ARENA,
     NUM_TEXTS,
     NUM_TOKENS,
     QUERY,
     Banding,
+    Buckets,
     Texts,
     new_buckets,
     refill,
@@ -281,7 +283,7 @@ class LSHIndex:
             if 2 * len(self) >= self._pool.table.shape[1]:
                 self._refill()
             else:
-                self._pool = with_larger_arena(self._pool)
+                self._pool = _with_larger_arena(self._pool)
         return verdicts
 
     def _refill(self) -> None:
@@ -289,7 +291,7 @@ class LSHIndex:
         pool = with_larger_table(self._pool)
         filled = 0
         while (filled := refill(pool, self._banding, filled)) < len(self):
-            pool = with_larger_arena(pool)
+            pool = _with_larger_arena(pool)
         self._pool = pool  # only now: half-filled tables, after running out of memory, would miss duplicates
 
     def _numbered(self, texts: Sequence[str], *, learn: bool) -> NumberedTokens:
@@ -304,6 +306,13 @@ class LSHIndex:
                 "never rejected; tokenizer 'unicode' covers every script"
             )
         return tokens
+
+
+def _with_larger_arena(pool: Buckets) -> Buckets:
+    if 2 * len(pool.arena) > MAX_ARENA:
+        num_texts = int(pool.counters[NUM_TEXTS])
+        raise InputError(f"the index is full with {num_texts:,} texts; make one with fewer num_perm, or a RougeIndex")
+    return with_larger_arena(pool)
 
 
 def _checked_recall(target_recall: object) -> float:

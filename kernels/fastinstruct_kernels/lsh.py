@@ -18,19 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct_kernels._jit import inlined_kernel, kernel
-from fastinstruct_kernels.lcs import build_pattern, clear_slots, pattern_lcs
+from fastinstruct_kernels.lcs import build_pattern, clear_slots, pattern_lcs, popcount
 from fastinstruct_kernels.minhash import Permutations, sign
-from fastinstruct_kernels.postings import bitmap_of, lcs_bound
 from fastinstruct_kernels.rouge import f_measure
 
 # Positions in Buckets.counters.
 NUM_TEXTS, NUM_TOKENS, ARENA_USED, NUM_PROBES = 0, 1, 2, 3
+MAX_ARENA = 2**31 - 1
+"""The largest arena that a slot can point into."""
+
 # What becomes of the texts of a batch: judged and, if admitted, joined; judged only; joined unjudged.
 ADMIT, QUERY, ADD = 0, 1, 2
 # A bucket in the arena: its size, its room, then its texts.
 _SIZE, _ROOM, _TEXTS = 0, 1, 2
 _FIRST_ROOM = 4
 _SLACK = 1.0 - 1e-12
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -136,7 +139,7 @@ def settle(pool: Buckets, texts: Texts, banding: Banding, first: int, mode: int,
         hashes = texts.hashes[texts.starts[index] : texts.starts[index + 1]]
         sign(hashes, banding.permutations, signature)
         find_places(signature, banding.rows, pool.table.shape[1], places)
-        bitmap = bitmap_of(tokens)
+        bitmap = _bitmap_of(tokens)
         nearest, score = -1, np.nan
         if mode != ADD and tokens.size > 0:
             nearest, score = _nearest_compared(pool, tokens, places, bitmap, threshold)
@@ -150,12 +153,29 @@ def settle(pool: Buckets, texts: Texts, banding: Banding, first: int, mode: int,
 
 
 @kernel
+def _bitmap_of(tokens: NDArray[np.int32]) -> np.uint64:
+    """One of 64 bits for each token (multiplicative hashing), all or-ed together."""
+    bitmap = np.uint64(0)
+    for token in tokens:
+        bitmap |= np.uint64(1) << ((np.uint64(token) * _SPREAD) >> np.uint64(58))
+    return bitmap
+
+
+@inlined_kernel
+def _lcs_bound(bitmap: np.uint64, length: int, other_bitmap: np.uint64, other_length: int) -> int:
+    """An upper bound of the LCS: each bit that only one side has is at least one token of it without a partner."""
+    bound = length - int(popcount(bitmap & ~other_bitmap))
+    other_bound = other_length - int(popcount(other_bitmap & ~bitmap))
+    return min(bound, other_bound)
+
+
+@kernel
 def find_places(signature: NDArray[np.uint32], rows: int, num_slots: int, places: NDArray[np.int64]) -> None:
     """The slot of each band of `signature: uint32[num_perm]` in its table: int64[bands]."""
     for band in range(places.size):
         key = np.uint64(band)
         for row in range(band * rows, (band + 1) * rows):
-            key = (key ^ np.uint64(signature[row])) * np.uint64(0x9E3779B97F4A7C15)
+            key = (key ^ np.uint64(signature[row])) * _SPREAD
             key ^= key >> np.uint64(32)
         places[band] = key & np.uint64(num_slots - 1)
 
@@ -175,7 +195,7 @@ def _nearest_compared(
             text = pool.arena[-content + _TEXTS + member] if content < 0 else content - 1
             begin, end = pool.starts[text], pool.starts[text + 1]
             length = end - begin
-            most = lcs_bound(bitmap, tokens.size, pool.bitmaps[text], length)
+            most = _lcs_bound(bitmap, tokens.size, pool.bitmaps[text], length)
             # F of the most that can be common, without its divisions: loose by far more than their rounding.
             if 2.0 * most < threshold * (tokens.size + length) * _SLACK:
                 continue

@@ -385,7 +385,7 @@ def test_rows_that_could_not_be_written_are_not_remembered(data: Path, tmp_path:
         def flush(self) -> None:
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StoreError, match=r"^stdout: cannot be written: No space left on device$"):
         dedup_files(DedupPlan(files=(data,), index=tmp_path / "kept.index"), Full())
     assert not (tmp_path / "kept.index").exists()
 
@@ -574,7 +574,7 @@ def test_zst_without_zstandard_says_what_to_install(
             "new: is already used by this call; give each file a name of its own",
         ),
         (["-", "-"], "-: stdin can be read once, as one of the files"),
-        (["data.jsonl", "--rejected", "-"], "--rejected -: stdout has the kept rows; name a file"),
+        (["data.jsonl", "--rejected", "-"], "--rejected -: stdout is for kept rows; name a file"),
         (["data.jsonl", "-o", "there/new"], "there/new: cannot be written: File exists; give another path"),
     ],
 )
@@ -605,6 +605,15 @@ def test_a_pool_larger_than_memory_is_refused_with_the_estimate(
 def test_free_memory_is_known_or_said_to_be_unknown() -> None:
     available = memory.available_bytes()
     assert available is None or available > 1 << 20
+
+
+def test_that_nobody_reads_on_is_no_failure_of_the_disk(data: Path) -> None:
+    class Closed(io.BytesIO):
+        def write(self, line: Any) -> int:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        dedup_files(DedupPlan(files=(data,)), Closed())
 
 
 def test_a_full_disk_is_no_fault_of_the_input(data: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from fastinstruct.deduplication.decisions import Decision, Index, Method, Neighbour, dedup, new_index
 from fastinstruct.deduplication.index_file import IndexFile
 from fastinstruct.deduplication.memory import available_bytes, check_fits
-from fastinstruct.deduplication.outputs import Output, check_replaceable
+from fastinstruct.deduplication.outputs import Output, Stream, check_replaceable, writing_to
 from fastinstruct.deduplication.rows import STDIN, Row, rows_of
 from fastinstruct.errors import InputError
 from fastinstruct.similarity import LSHIndex, Recall, tokenize
@@ -73,13 +73,9 @@ class _Writable(Protocol):
     def write(self, line: bytes, /) -> object: ...
 
 
-class _Stream(_Writable, Protocol):
-    def flush(self) -> object: ...
-
-
 def dedup_files(
     plan: DedupPlan,
-    stream: _Stream,
+    stream: Stream,
     *,
     on_progress: Callable[[DedupSummary], None] = lambda summary: None,
     note: Callable[[str], None] = lambda text: None,
@@ -116,8 +112,8 @@ def _check_paths(plan: DedupPlan) -> None:
         raise InputError("no file is given; name at least one, or - for stdin")
     if inputs.count(STDIN) > 1 or STDIN in plan.against:
         raise InputError("-: stdin can be read once, as one of the files")
-    if plan.out is None and plan.rejected is not None and plan.rejected == STDIN:
-        raise InputError("--rejected -: stdout has the kept rows; name a file")
+    if plan.rejected == STDIN:
+        raise InputError("--rejected -: stdout is for kept rows; name a file")
     outputs = [path for path in (plan.out, plan.rejected) if path is not None]
     for path in outputs:
         check_replaceable(path, overwrite=plan.overwrite)
@@ -166,17 +162,18 @@ class _Pass:
         self._num_kept = 0
         self._num_tokenless = 0
 
-    def run(self, stream: _Stream, on_progress: Callable[[DedupSummary], None]) -> DedupSummary:
+    def run(self, stream: Stream, on_progress: Callable[[DedupSummary], None]) -> DedupSummary:
         with ExitStack() as opened:
             against = (row.text for row in self._against)
             decisions = dedup(self._input, lambda row: row.text, index=self._index, against=against)
             out = stream if self._plan.out is None else opened.enter_context(Output(self._plan.out))
             rejected = None if self._plan.rejected is None else opened.enter_context(Output(self._plan.rejected))
-            for decision in decisions:
-                self._write(decision, out, rejected)
-                if (decision.position + 1) % _EVERY == 0:
-                    on_progress(self._summary())
-        stream.flush()  # before the index is saved: what it remembers has been written
+            with writing_to("stdout"):  # an Output reports its own failures
+                for decision in decisions:
+                    self._write(decision, out, rejected)
+                    if (decision.position + 1) % _EVERY == 0:
+                        on_progress(self._summary())
+                stream.flush()  # before the index is saved: what it remembers has been written
         on_progress(self._summary())
         recall = self._index.measured_recall() if isinstance(self._index, LSHIndex) else None
         return replace(self._summary(), recall=recall)

@@ -9,14 +9,40 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from fastinstruct.deduplication.compression import Compressor, compressing
 from fastinstruct.errors import InputError, StoreError
 
-__all__ = ["Output", "check_replaceable"]
+__all__ = ["Output", "Stream", "check_replaceable", "writing_to"]
+
+
+class Stream(Protocol):
+    """What kept rows go to when no file is named: stdout, or anything like it."""
+
+    def write(self, line: bytes, /) -> object:
+        """Add a line."""
+
+    def flush(self) -> object:
+        """Pass on what is held back."""
+
+
+@contextmanager
+def writing_to(name: str) -> Iterator[None]:
+    """Report a full disk as what it is; that nobody reads on (a broken pipe) is for the caller to judge.
+
+    Raises:
+        StoreError: something under `name` could not be written.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StoreError(f"{name}: cannot be written: {error.strerror}") from error
 
 
 def check_replaceable(path: Path, *, overwrite: bool) -> None:

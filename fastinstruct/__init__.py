@@ -17,19 +17,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastinstruct.config import RunConfig, load_config
+    from fastinstruct.deduplication import Decision, Neighbour, dedup
     from fastinstruct.errors import FastInstructError
     from fastinstruct.pipeline import Progress, Run, stream
     from fastinstruct.records import Example, Instance, SeedTask
-    from fastinstruct.similarity import RougeIndex, Verdict, Verdicts
+    from fastinstruct.similarity import LSHIndex, Recall, RougeIndex, Verdict, Verdicts
     from fastinstruct.store import RunReader
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Decision",
     "Example",
     "FastInstructError",
     "Instance",
+    "LSHIndex",
+    "Neighbour",
     "Progress",
+    "Recall",
     "RougeIndex",
     "Run",
     "RunConfig",
@@ -37,15 +42,20 @@ __all__ = [
     "SeedTask",
     "Verdict",
     "Verdicts",
+    "dedup",
     "load_config",
     "stream",
 ]
 
 _HOMES = {
+    "Decision": "deduplication",
     "Example": "records",
     "FastInstructError": "errors",
     "Instance": "records",
+    "LSHIndex": "similarity",
+    "Neighbour": "deduplication",
     "Progress": "pipeline",
+    "Recall": "similarity",
     "RougeIndex": "similarity",
     "Run": "pipeline",
     "RunConfig": "config",
@@ -53,6 +63,7 @@ _HOMES = {
     "SeedTask": "records",
     "Verdict": "similarity",
     "Verdicts": "similarity",
+    "dedup": "deduplication",
     "load_config": "config",
     "stream": "pipeline",
 }

@@ -4,6 +4,7 @@ Knows nothing of the kernels or of NumPy and imports neither. Slow on purpose: w
 taken.
 """
 
+import hashlib
 import math
 import unicodedata
 from collections.abc import Sequence
@@ -104,3 +105,27 @@ class Pool:
     def most_similar(self, tokens: Sequence[object], k: int) -> list[tuple[int, float]]:
         ranked = sorted(enumerate(self.scores(tokens)), key=lambda pair: (-pair[1], pair[0]))
         return ranked[:k]
+
+
+def mixed(value: int) -> int:
+    """The 32-bit finalizer of MurmurHash3."""
+    value ^= value >> 16
+    value = value * 0x85EBCA6B % 2**32
+    value ^= value >> 13
+    value = value * 0xC2B2AE35 % 2**32
+    return value ^ value >> 16
+
+
+def signature(tokens: Sequence[str], multipliers: Sequence[int], offsets: Sequence[int]) -> list[int]:
+    """The MinHash signature of a token set, one permutation after another."""
+    digests = [hashlib.sha1(token.encode()).digest() for token in tokens]
+    elements = [mixed(int.from_bytes(digest[:4], "little")) for digest in digests]
+    return [
+        min(((multiplier * element + offset) % 2**32 for element in elements), default=2**32 - 1)
+        for multiplier, offset in zip(multipliers, offsets, strict=True)
+    ]
+
+
+def agree_in_a_band(left: Sequence[int], right: Sequence[int], bands: int, rows: int) -> bool:
+    """Whether two signatures have all rows of some band in common."""
+    return any(left[band * rows : (band + 1) * rows] == right[band * rows : (band + 1) * rows] for band in range(bands))

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from fastinstruct import __version__
+from fastinstruct.cli.dedup import dedup
 from fastinstruct.cli.doctor import doctor
 from fastinstruct.cli.export import export
 from fastinstruct.cli.init import init
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, status, inspect, export, init, doctor):
+for verb in (run, status, inspect, export, dedup, init, doctor):
     app.command()(verb)
 
 

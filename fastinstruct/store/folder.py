@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fastinstruct.errors import RunFolderError, StoreError
+from fastinstruct.store.locking import lock_exclusively
 from fastinstruct.store.schema import has_answers
 
 __all__ = ["RunFolder"]
@@ -128,22 +129,10 @@ def _sync(folder: Path) -> None:
 
 def _lock_patiently(file: IO[str]) -> None:
     try:
-        _lock(file)
+        lock_exclusively(file)
     except OSError:
         time.sleep(_ASKING_S)
-        _lock(file)
-
-
-def _lock(file: IO[str]) -> None:
-    """Take an exclusive lock that the operating system drops with the process; OSError if somebody has it."""
-    if os.name == "nt":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]  # Windows only
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_exclusively(file)
 
 
 def _read_identity(manifest: Path) -> dict[str, Any]:

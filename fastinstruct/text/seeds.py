@@ -12,9 +12,7 @@ null: `id` (then `seed_` and the line's index from 0), `name` (then empty), `is_
 outer white space included.
 """
 
-import json
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,10 +21,9 @@ import orjson
 from fastinstruct.errors import SeedError
 from fastinstruct.records import Instance, SeedTask
 from fastinstruct.text.folder import prompt_folder
+from fastinstruct.text.json_lines import BYTE_ORDER_MARK, json_complaint, json_type
 
 __all__ = ["load_seeds", "packaged_seeds"]
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def packaged_seeds() -> tuple[SeedTask, ...]:
@@ -71,7 +68,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or "not a valid path"
         raise SeedError(f"{path!s}: cannot be read ({reason}); check the path and its permissions") from error
-    for number, line in enumerate(content.removeprefix(_BYTE_ORDER_MARK).split(b"\n"), start=1):
+    for number, line in enumerate(content.removeprefix(BYTE_ORDER_MARK).split(b"\n"), start=1):
         if line.strip():
             yield number, line
 
@@ -100,10 +97,10 @@ class _SeedLine:
         try:
             row = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            self._refuse(_json_complaint(line, error))
+            self._refuse(json_complaint(line, error))
         if not isinstance(row, dict):
             self._refuse(
-                f"is {_json_type(row)}, not an object; write one JSON object a line (jq -c '.[]' splits a list)"
+                f"is {json_type(row)}, not an object; write one JSON object a line (jq -c '.[]' splits a list)"
             )
         return row
 
@@ -116,13 +113,13 @@ class _SeedLine:
         if listed is None and row.get("output") is not None:  # a row in Alpaca's format
             return (self._instance(row, ""),)
         if not isinstance(listed, list) or not listed:
-            found = "missing" if listed is None else "empty" if listed == [] else _json_type(listed)
+            found = "missing" if listed is None else "empty" if listed == [] else json_type(listed)
             self._refuse(f"instances is {found}; give a list of at least one object with input and output")
         return tuple(self._instance(item, f"instances[{place}]") for place, item in enumerate(listed))
 
     def _instance(self, item: object, place: str) -> Instance:
         if not isinstance(item, dict):
-            self._refuse(f"{place} is {_json_type(item)}; write an object with input and output")
+            self._refuse(f"{place} is {json_type(item)}; write an object with input and output")
         prefix = f"{place}." if place else ""
         given = self._text(item, "input", prefix=prefix, default="")
         return Instance(input=given, output=self._filled(item, "output", prefix=prefix))
@@ -136,7 +133,7 @@ class _SeedLine:
         if value is None and default is not None:
             return default
         if not isinstance(value, str):
-            found = "missing" if value is None else _json_type(value)
+            found = "missing" if value is None else json_type(value)
             self._refuse(f"{prefix}{key} is {found}; write a string")
         return value
 
@@ -144,31 +141,4 @@ class _SeedLine:
         value = row.get(key)
         if value is None:
             return False
-        return value if isinstance(value, bool) else self._refuse(f"{key} is {_json_type(value)}; write true or false")
-
-
-def _json_complaint(line: bytes, error: orjson.JSONDecodeError) -> str:
-    """What is wrong with a line that orjson refuses."""
-    try:
-        text = line.decode()
-    except UnicodeDecodeError as fault:
-        return f"is not UTF-8 (byte {fault.start + 1} of the line); save the file as UTF-8"
-    with suppress(ValueError, RecursionError):
-        # Only the standard library accepts an escape such as \ud800 without its other half; no text with one can be
-        # stored or sent.
-        if _has_lone_surrogate(json.loads(text)):
-            return r"has half of a surrogate pair (\ud800 to \udfff); write the character itself or remove the escape"
-    return f"is not JSON (column {error.colno}); write one JSON object a line, without line breaks inside it"
-
-
-def _has_lone_surrogate(value: object) -> bool:
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def _json_type(value: object) -> str:
-    names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list"}
-    return names.get(type(value), "an object")
+        return value if isinstance(value, bool) else self._refuse(f"{key} is {json_type(value)}; write true or false")

@@ -9,4 +9,6 @@ this package compiles nothing: a kernel is compiled (or read from Numba's cache 
     pool      the arrays that hold a pool of texts
     postings  which pool texts could match: lists of the rarest tokens, kept with what is needed to refuse a text unseen
     probe     the entry points: settle a batch in order, score the whole pool, rebuild the lists
+    minhash   signatures of token sets, with the bits of datasketch
+    lsh       buckets of similar signatures, and verdicts on the pairs that meet in one
 """

@@ -1,0 +1,214 @@
+"""Near-duplicates taken out of files: reading, deciding and writing joined.
+
+Knows nothing of terminals. Guarantees: kept rows are the files' bytes in their order; outputs and the index file are
+replaced at the end, the outputs first, so that a row never counts as kept before it is; on any failure the rows so far
+are in NAME.partial and the index file is as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from fastinstruct.deduplication.decisions import Decision, Index, Method, Neighbour, dedup, new_index
+from fastinstruct.deduplication.index_file import IndexFile
+from fastinstruct.deduplication.memory import available_bytes, check_fits
+from fastinstruct.deduplication.outputs import Output, Stream, check_replaceable, writing_to
+from fastinstruct.deduplication.rows import STDIN, Row, rows_of
+from fastinstruct.errors import InputError
+from fastinstruct.similarity import LSHIndex, Recall, tokenize
+
+__all__ = ["DedupPlan", "DedupSummary", "dedup_files"]
+
+_SURELY_HAS_TOKENS = re.compile("[0-9A-Za-z]")
+_EVERY = 1000  # rows between two calls of on_progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DedupPlan:
+    """What to do: `files` in their order, with the text in `field`, against all that was kept before.
+
+    `against`: files whose texts (in `against_field`; by default `field`) must not be near what is kept. `index`: a
+    file with what earlier calls kept, to be added to. `out` None: the stream given to `dedup_files`. `force`: skip the
+    estimate of the memory needed.
+    """
+
+    files: tuple[Path, ...]
+    field: str = "instruction"
+    threshold: float = 0.7
+    tokenizer: str = "unicode"
+    method: Method = "exact"
+    against: tuple[Path, ...] = ()
+    against_field: str | None = None
+    index: Path | None = None
+    out: Path | None = None
+    rejected: Path | None = None
+    overwrite: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DedupSummary:
+    """How far it is, or what came of it.
+
+    `num_rejected` are near a kept row, `num_against` near a text of `against`; `num_tokenless` are among the kept.
+    `recall`: what method `lsh` measured of itself at the end.
+    """
+
+    num_rows: int = 0
+    num_kept: int = 0
+    num_rejected: int = 0
+    num_against: int = 0
+    num_tokenless: int = 0
+    recall: Recall | None = None
+
+
+class _Writable(Protocol):
+    def write(self, line: bytes, /) -> object: ...
+
+
+def dedup_files(
+    plan: DedupPlan,
+    stream: Stream,
+    *,
+    on_progress: Callable[[DedupSummary], None] = lambda summary: None,
+    note: Callable[[str], None] = lambda text: None,
+) -> DedupSummary:
+    """Carry out a plan; `note` gets what the user should know meanwhile, in a line each.
+
+    Raises:
+        InputError: what has to be changed: a setting, a file, a line (as FILE:LINE).
+        StoreError: an output or the index cannot be written.
+    """
+    _check_paths(plan)
+    empty = new_index(plan.threshold, plan.tokenizer, plan.method)
+    if not plan.force:
+        check_fits(_regular_inputs(plan), plan.method, available_bytes())
+    if plan.index is None:
+        return _Pass(plan, empty, note).run(stream, on_progress)
+    if plan.method != "exact":
+        raise InputError(f"--index keeps an exact index; leave out --method {plan.method}")
+    with IndexFile(plan.index, plan.threshold, plan.tokenizer) as kept:
+        summary = _Pass(plan, kept.index, note).run(stream, on_progress)
+        kept.save()
+    return summary
+
+
+def _regular_inputs(plan: DedupPlan) -> Iterator[tuple[Path, str]]:
+    yield from ((path, plan.field) for path in plan.files if path != STDIN)
+    yield from ((path, plan.against_field or plan.field) for path in plan.against)
+
+
+def _check_paths(plan: DedupPlan) -> None:
+    """Refuse a plan that reads and writes one file, or stdin twice."""
+    inputs = [*plan.files, *plan.against]
+    if not plan.files:
+        raise InputError("no file is given; name at least one, or - for stdin")
+    if inputs.count(STDIN) > 1 or STDIN in plan.against:
+        raise InputError("-: stdin can be read once, as one of the files")
+    if plan.rejected == STDIN:
+        raise InputError("--rejected -: stdout is for kept rows; name a file")
+    outputs = [path for path in (plan.out, plan.rejected) if path is not None]
+    for path in outputs:
+        check_replaceable(path, overwrite=plan.overwrite)
+    taken = {path.resolve() for path in inputs if path.is_file()}
+    for path in [*outputs, *([plan.index] if plan.index is not None else [])]:
+        if path.resolve() in taken:
+            raise InputError(f"{path}: is already used by this call; give each file a name of its own")
+        if not path.exists() or path.is_file():
+            taken.add(path.resolve())
+
+
+class _Places:
+    """Where the n-th row stands: file and line. Takes memory for each blank line and file, not for each row."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = rows
+        self._firsts: list[int] = []
+        self._starts: list[tuple[Path, int]] = []
+
+    def __iter__(self) -> Iterator[Row]:
+        expected: tuple[Path | None, int] = (None, 0)
+        for position, row in enumerate(self._rows):
+            if (row.path, row.number) != expected:
+                self._firsts.append(position)
+                self._starts.append((row.path, row.number))
+            expected = row.path, row.number + 1
+            yield row
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        run = bisect_right(self._firsts, position) - 1
+        path, number = self._starts[run]
+        return {"file": str(path), "line": number + position - self._firsts[run]}
+
+
+class _Pass:
+    """One pass over the files."""
+
+    def __init__(self, plan: DedupPlan, index: Index, note: Callable[[str], None]) -> None:
+        self._plan = plan
+        self._index = index
+        self._note = note
+        self._input = _Places(row for path in plan.files for row in rows_of(path, plan.field))
+        against_field = plan.against_field or plan.field
+        self._against = _Places(row for path in plan.against for row in rows_of(path, against_field))
+        self._num_near = {"input": 0, "against": 0, "index": 0}
+        self._num_kept = 0
+        self._num_tokenless = 0
+
+    def run(self, stream: Stream, on_progress: Callable[[DedupSummary], None]) -> DedupSummary:
+        with ExitStack() as opened:
+            against = (row.text for row in self._against)
+            decisions = dedup(self._input, lambda row: row.text, index=self._index, against=against)
+            out = stream if self._plan.out is None else opened.enter_context(Output(self._plan.out))
+            rejected = None if self._plan.rejected is None else opened.enter_context(Output(self._plan.rejected))
+            with writing_to("stdout"):  # an Output reports its own failures
+                for decision in decisions:
+                    self._write(decision, out, rejected)
+                    if (decision.position + 1) % _EVERY == 0:
+                        on_progress(self._summary())
+                stream.flush()  # before the index is saved: what it remembers has been written
+        on_progress(self._summary())
+        recall = self._index.measured_recall() if isinstance(self._index, LSHIndex) else None
+        return replace(self._summary(), recall=recall)
+
+    def _write(self, decision: Decision[Row], out: _Writable, rejected: _Writable | None) -> None:
+        row = decision.item
+        if decision.nearest is None:
+            out.write(row.line + b"\n")
+            self._num_kept += 1
+            self._look_for_tokens(row)
+            return
+        self._num_near[decision.nearest.source] += 1
+        if rejected is not None:
+            # The name of a file may be no text: what isn't becomes a question mark.
+            nearest = json.dumps(self._place(decision.nearest), ensure_ascii=False).encode(errors="replace")
+            # The row's own bytes, opened at its end: parsed and written again, numbers might come out as others.
+            rejected.write(b'%s, "_nearest": %s, "_score": %r}\n' % (row.line[:-1], nearest, decision.score))
+
+    def _place(self, neighbour: Neighbour) -> dict[str, Any]:
+        if neighbour.source == "index":
+            return {"index": str(self._plan.index), "position": neighbour.position}
+        return (self._input if neighbour.source == "input" else self._against)[neighbour.position]
+
+    def _look_for_tokens(self, row: Row) -> None:
+        if _SURELY_HAS_TOKENS.search(row.text) or tokenize(row.text, self._plan.tokenizer):
+            return
+        self._num_tokenless += 1
+        if self._num_tokenless == 1:
+            self._note(f"{row.path}:{row.number}: has no word in {self._plan.field}; such rows are kept and counted")
+
+    def _summary(self) -> DedupSummary:
+        return DedupSummary(
+            num_rows=self._num_kept + sum(self._num_near.values()),
+            num_kept=self._num_kept,
+            num_rejected=self._num_near["input"] + self._num_near["index"],
+            num_against=self._num_near["against"],
+            num_tokenless=self._num_tokenless,
+        )

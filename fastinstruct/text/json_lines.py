@@ -1,0 +1,42 @@
+"""What is wrong with a line of JSON Lines, in words for the person who has to mend it.
+
+Knows nothing of what the lines are for. Pure functions of the line.
+"""
+
+import json
+from contextlib import suppress
+
+import orjson
+
+__all__ = ["BYTE_ORDER_MARK", "json_complaint", "json_type"]
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""What some editors put before the first line."""
+
+
+def json_complaint(line: bytes, error: orjson.JSONDecodeError) -> str:
+    """What is wrong with a line that orjson refuses."""
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as fault:
+        return f"is not UTF-8 (byte {fault.start + 1} of the line); save the file as UTF-8"
+    with suppress(ValueError, RecursionError):
+        # Only the standard library accepts an escape such as \ud800 without its other half; no text with one can be
+        # stored or sent.
+        if _has_lone_surrogate(json.loads(text)):
+            return r"has half of a surrogate pair (\ud800 to \udfff); write the character itself or remove the escape"
+    return f"is not JSON (column {error.colno}); write one JSON object a line, without line breaks inside it"
+
+
+def _has_lone_surrogate(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def json_type(value: object) -> str:
+    """What a parsed JSON value is, with its article."""
+    names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list"}
+    return names.get(type(value), "an object")

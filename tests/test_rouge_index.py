@@ -30,7 +30,7 @@ texts_of_few_words = st.lists(
 def rebuilding_index(threshold: float = 0.7, tokenizer: str = "unicode") -> RougeIndex:
     """An index that makes its lists anew at 3, 6, 12, ... texts instead of at 1,024, 2,048, ..."""
     index = RougeIndex(threshold, tokenizer)
-    index._rebuild_at = 3
+    index._exact.rebuild_at = 3
     return index
 
 
@@ -170,13 +170,13 @@ def test_a_query_judges_against_the_pool_and_changes_nothing(
     index, pool = rebuilding_index(threshold), naive.Pool(threshold)
     index.add(seeds)
     pool.texts.extend(seed.split() for seed in seeds)
-    vocabulary = dict(index._vocabulary)
+    vocabulary = index._lexicon.tokens()
     questions = [*texts, "words that the pool has never seen words"]
     expected = [comparable(pool.judge(text.split())) for text in questions]
     assert judgements(index.query(questions)) == expected
     assert judgements(index.query(questions)) == expected
     assert len(index) == len(seeds)
-    assert index._vocabulary == vocabulary
+    assert index._lexicon.tokens() == vocabulary
 
 
 @given(texts_of_few_words, st.lists(st.sampled_from("abcdefgh"), max_size=12), st.integers(0, 30))

@@ -114,12 +114,12 @@ def _step(chain: Chain, random: np.random.PCG64, states: NDArray[np.int32]) -> N
     """One transition for each state, each as often as in the corpus."""
     first = chain.starts[states]
     number = np.maximum(chain.starts[states + 1] - first, 1).astype(np.uint64)
-    return first + (random.random_raw(_BLOCK) % number).astype(np.int64)
+    steps: NDArray[np.int64] = (random.random_raw(_BLOCK) % number).astype(np.int64)
+    taken: NDArray[np.int64] = first + steps
+    return taken
 
 
-def _copy_some(
-    chain: Chain, random: np.random.PCG64, lengths: NDArray[np.int64], walks: NDArray[np.int32]
-) -> None:
+def _copy_some(chain: Chain, random: np.random.PCG64, lengths: NDArray[np.int64], walks: NDArray[np.int32]) -> None:
     """Make some texts of the block copies of one before them, with one or two words replaced."""
     copies = np.flatnonzero(random.random_raw(_BLOCK) / 2.0**64 < NEAR_DUPLICATES)
     copies = copies[copies > 0]

@@ -8,13 +8,18 @@ A batch is judged in parallel against the pool as it is, part by part; then it i
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct_kernels.pool import (
     BLOCK,
+    NUM_LISTS,
+    NUM_POSTINGS,
     NUM_TEXTS,
+    NUM_TOKENS,
     Pool,
     forget_lists,
     new_pool,
@@ -24,7 +29,7 @@ from fastinstruct_kernels.pool import (
 )
 from fastinstruct_kernels.postings import refill
 from fastinstruct_kernels.probe import QUERY, Batch, Scratch, new_scratch, probe, settle
-from fastinstruct_kernels.scan import LANES, new_lanes, score_texts
+from fastinstruct_kernels.scan import new_lanes, score_texts
 
 # Token ranks are guesses until the pool has this many texts; then they are taken anew whenever it has doubled. Without
 # any rebuild, a probe of a pool of 190,000 texts takes 20% longer, and the more the later texts differ from the first.
@@ -39,9 +44,9 @@ _SMALLEST_PART = 16
 class ExactPool:
     """Texts as token numbers, and who of new ones is too near to one of them."""
 
-    def __init__(self, threshold: float, threads: int = 1, pool: Pool | None = None) -> None:
+    def __init__(self, threshold: float, threads: int = 1) -> None:
         self.threshold = threshold
-        self.pool = new_pool(threshold) if pool is None else pool
+        self.pool = new_pool(threshold)
         self.rebuild_at = _FIRST_REBUILD
         self._threads = ThreadPoolExecutor(threads, "fastinstruct-probe") if threads > 1 else None
         self._num_threads = threads
@@ -92,15 +97,13 @@ class ExactPool:
         if not joining:
             return
         known, settled = len(self), 0
-        while (
-            settled := settle(self.pool, batch, self._scratch[0], settled, known, mode, self.threshold)
-        ) < count:
+        while (settled := settle(self.pool, batch, self._scratch[0], settled, known, mode, self.threshold)) < count:
             self.pool = with_more_postings(self.pool)
 
     def _parts(self, count: int) -> list[tuple[int, int]]:
         number = max(1, min(self._num_threads, count // _SMALLEST_PART))
         bounds = [count * part // number for part in range(number + 1)]
-        return list(zip(bounds, bounds[1:], strict=False))
+        return list(pairwise(bounds))
 
     def rebuild(self, vocabulary: int) -> None:
         """Rank the tokens by how rare they are in the pool, and make the lists anew."""
@@ -112,7 +115,7 @@ class ExactPool:
         filled = 0
         while (filled := refill(self.pool, filled, self.threshold, keys)) < len(self):
             self.pool = with_more_postings(self.pool)
-        self.rebuild_at = max(2 * len(self), _FIRST_REBUILD)
+        self.rebuild_at = 2 * len(self)
 
     def scores(self, tokens: NDArray[np.int32], starts: NDArray[np.int64], vocabulary: int) -> NDArray[np.float64]:
         """F of the texts with every pool text: float64[n, len(self)]."""
@@ -132,6 +135,27 @@ class ExactPool:
             list(self._threads.map(score_part, self._scratch, bounds, bounds[1:]))
         return scores
 
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """All that makes up the pool, without what it has room for."""
+        pool, counters = self.pool, self.pool.counters
+        return {
+            "counters": counters,
+            "tokens": pool.tokens[: counters[NUM_TOKENS]],
+            "starts": pool.starts[: len(self) + 1],
+            "ranks": pool.ranks,
+            "whole": pool.whole,
+            "split": pool.split,
+            "lists": pool.lists[: counters[NUM_LISTS]],
+            "posting_texts": pool.posting_texts[: counters[NUM_POSTINGS]],
+            "posting_bits": pool.posting_bits[: counters[NUM_POSTINGS] + BLOCK],
+            "free": pool.free,
+        }
+
+    def restore(self, arrays: dict[str, NDArray[Any]], rebuild_at: int) -> None:
+        """Become the pool that `arrays` are of; its threshold must be this one's."""
+        self.pool = self.pool._replace(**arrays)
+        self.rebuild_at = rebuild_at
+
     def _make_scratch(self, vocabulary: int, longest: int) -> None:
         """Scratch for each thread, with room for every token of the pool and the batch, and for the longest text."""
         if self._scratch:
@@ -140,12 +164,8 @@ class ExactPool:
                 return
             vocabulary = max(vocabulary + vocabulary // 2, len(pattern.slots))
             longest = max(longest, len(pattern.masks) - 1)
-        self._scratch = [
-            new_scratch(max(longest, 256), vocabulary) for _ in range(self._num_threads)
-        ]
+        self._scratch = [new_scratch(max(longest, 256), vocabulary) for _ in range(self._num_threads)]
 
 
-def _probe_part(
-    pool: Pool, batch: Batch, mode: int, threshold: float, scratch: Scratch, part: tuple[int, int]
-) -> None:
+def _probe_part(pool: Pool, batch: Batch, mode: int, threshold: float, scratch: Scratch, part: tuple[int, int]) -> None:
     probe(pool, batch, scratch, *part, mode, threshold)

@@ -5,9 +5,12 @@ F-measure between it and some pool text exceeds the threshold; with tokenizer `r
 rouge_score 0.1.2.
 
 An index belongs to one thread at a time. Its kernels release the interpreter lock, so other threads run on meanwhile.
+Of its own threads, the verdicts know nothing.
 """
 
 from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +18,12 @@ from numpy.typing import NDArray
 from fastinstruct.errors import InputError
 from fastinstruct.similarity.exact import ExactPool
 from fastinstruct.similarity.lexicon import Lexicon, checked_texts
+from fastinstruct.similarity.snapshot import read_snapshot, write_snapshot
 from fastinstruct.similarity.verdicts import Verdicts
+from fastinstruct_kernels.checksum import checksum
 from fastinstruct_kernels.probe import ADD, ADMIT, QUERY
 from fastinstruct_kernels.scan import LANES, highest
+from fastinstruct_kernels.words import Words
 
 # So many texts are tokenized at a time: what they need besides the pool stays in the processor's cache.
 _TEXTS_AT_A_TIME = 4096
@@ -35,6 +41,7 @@ class RougeIndex:
         threshold: a text is rejected if its F with any pool text is strictly above this; 0 to 1. At 1 nothing is
             rejected, at 0 whatever has a token in common with the pool.
         tokenizer: `unicode` (every script) or `rouge` (a-z and 0-9, as the reference); see `tokenize`.
+        threads: how many may judge and score at once; verdicts and scores are the same with any number.
 
     A text without tokens scores 0 with everything: it is always admitted and never a neighbour. Texts may have any
     length. The words of every text given to `admit` or `add` are remembered, those of rejected texts too.
@@ -93,8 +100,8 @@ class RougeIndex:
         Raises:
             InputError: `text` is no str.
         """
-        (scores,) = self._scores([text])
-        return scores
+        scores: NDArray[np.float64] = self._scores([text])[0]
+        return scores.copy()
 
     def most_similar(self, text: str, k: int) -> list[tuple[int, float]]:
         """The `k` pool texts with the highest F, highest first and equals by position: (position, F).
@@ -133,6 +140,38 @@ class RougeIndex:
         averages = [np.mean(scores) if len(scores) else 0.0 for scores in self._each_scores(texts)]
         return np.array(averages, dtype=np.float64)
 
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the index to a file, replacing what is there at one stroke.
+
+        Raises:
+            InputError: the file can't be written; what was there still is.
+        """
+        settings = {
+            "tokenizer": self.tokenizer,
+            "threshold": self.threshold.hex(),
+            "rebuild_at": self._exact.rebuild_at,
+        }
+        arrays = {f"words.{name}": array for name, array in self._lexicon.arrays().items()}
+        arrays |= {f"pool.{name}": array for name, array in self._exact.arrays().items()}
+        write_snapshot(Path(path), settings, arrays)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], *, threads: int = 1) -> "RougeIndex":
+        """The index that `save` wrote, mapped into memory; the file stays as it is, whatever is admitted.
+
+        Raises:
+            InputError: there is no such file, or it is no index, of another version, or damaged.
+        """
+        settings, arrays = read_snapshot(Path(path))
+        index = cls(float.fromhex(settings["threshold"]), settings["tokenizer"], threads=threads)
+        parts = {
+            part: {name[len(part) :]: array for name, array in arrays.items() if name.startswith(part)}
+            for part in ("words.", "pool.")
+        }
+        index._lexicon.words = Words(**parts["words."])
+        index._exact.restore(parts["pool."], settings["rebuild_at"])
+        return index
+
     def _each_scores(self, texts: Sequence[str]) -> Iterator[NDArray[np.float64]]:
         texts = checked_texts(texts)
         at_a_time = max(LANES, _SCORES_AT_A_TIME // max(len(self), 1) // LANES * LANES)
@@ -170,6 +209,7 @@ def warm_up() -> None:
     index.add(["compile every kernel"] * (_REBUILT + 1))
     index.admit(["now"])
     index.most_similar("now", 1)
+    checksum(np.zeros(1, dtype=np.uint64))
 
 
 def _ranking(scores: NDArray[np.float64], k: int) -> list[tuple[int, float]]:

@@ -7,14 +7,14 @@ token, and none for a text in ASCII.
 
 import logging
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct.errors import InputError
 from fastinstruct.similarity.tokenizers import tokenizer_named
-from fastinstruct_kernels.words import NUM_BYTES, NUM_WORDS, Words, new_words, number_words, with_more_words
+from fastinstruct_kernels.words import NUM_BYTES, NUM_WORDS, new_words, number_words, with_more_words
 
 _LOG = logging.getLogger("fastinstruct")
 
@@ -26,9 +26,9 @@ class Lexicon:
         InputError: there is no such tokenizer.
     """
 
-    def __init__(self, tokenizer: str, words: Words | None = None) -> None:
+    def __init__(self, tokenizer: str) -> None:
         self.tokenizer = tokenizer
-        self.words = words or new_words()
+        self.words = new_words()
         self._tokenize = tokenizer_named(tokenizer)
         self._warns = tokenizer == "rouge"
 
@@ -39,7 +39,13 @@ class Lexicon:
         """The tokens in the order of their numbers; the first is number 1."""
         ends = self.words.ends[: len(self) + 1].tolist()
         known = self.words.bytes[: self.words.counters[NUM_BYTES]].tobytes()
-        return [known[begin:end].decode() for begin, end in zip(ends, ends[1:], strict=False)]
+        return [known[begin:end].decode() for begin, end in pairwise(ends)]
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """All that makes up the lexicon, without what it has room for."""
+        counters = self.words.counters
+        ends, known = self.words.ends[: len(self) + 1], self.words.bytes[: counters[NUM_BYTES]]
+        return {"counters": counters, "table": self.words.table, "ends": ends, "bytes": known}
 
     def number(self, texts: Sequence[str], *, adding: bool) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Numbers of the texts' tokens: int32[tokens] and int64[n + 1], text i being tokens[starts[i]:starts[i + 1]].

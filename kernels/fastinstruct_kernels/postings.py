@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 from fastinstruct_kernels._jit import inlined_kernel, kernel
 from fastinstruct_kernels.pool import (
     LONGEST_GROUPED,
-    NUM_POSTINGS,
     NUM_LISTS,
+    NUM_POSTINGS,
     NUM_TEXTS,
-    NUM_TOKENS,
     SIZE,
     SPLIT_SIZE,
     START,
@@ -59,9 +58,9 @@ def sign(
 
 
 @inlined_kernel
-def key_token(key: np.int64) -> np.int64:
+def key_token(key: np.int64) -> int:
     """The token of a key."""
-    return key & _TOKEN
+    return int(key & _TOKEN)
 
 
 @kernel
@@ -92,10 +91,11 @@ def append_postings(
     for place in range(prefix):
         token = key_token(keys[first + place])
         whole = pool.whole[token]
-        if whole == 0 or (pool.lists[whole, SIZE] >= pool.counters[SPLIT_SIZE] and pool.split[token] == 0):
-            if not _make_ready(pool, token):
-                return False
-        missing += _next_room(pool.lists[_list_of(pool, token, length, place), SIZE])
+        is_long = pool.lists[whole, SIZE] >= pool.counters[SPLIT_SIZE] and pool.split[token] == 0
+        if (whole == 0 or is_long) and not _make_ready(pool, token):
+            return False
+        number = _list_of(pool, token, length, place)
+        missing += _next_room(int(pool.lists[number, SIZE]))
     if pool.counters[NUM_POSTINGS] + missing > pool.posting_texts.size:
         return False
     for place in range(prefix):

@@ -70,7 +70,7 @@ class Batch(NamedTuple):
 class _Text(NamedTuple):
     """The text that is being judged."""
 
-    index: int
+    row: int
     begin: int
     length: int
     bits: np.uint64
@@ -115,7 +115,7 @@ def _text(batch: Batch, index: int, threshold: float) -> _Text:
 
 
 @inlined_kernel
-def _any_near(signatures: NDArray[np.uint64], first: np.uint64, size: np.uint64, text: _Text) -> np.uint64:
+def _any_near(signatures: NDArray[np.uint64], first: int | np.uint64, size: int | np.uint64, text: _Text) -> np.uint64:
     """Not 0 if one of `size` signatures leaves room for F above the threshold.
 
     A bit that only one side has is at least one token of it without a partner; F > t needs 2 L > t (m + n). Texts of
@@ -139,7 +139,12 @@ def _any_near(signatures: NDArray[np.uint64], first: np.uint64, size: np.uint64,
 
 @inlined_kernel
 def _any_closer(
-    signatures: NDArray[np.uint64], first: np.uint64, size: np.uint64, bits: np.uint64, spare: int, other_spare: int
+    signatures: NDArray[np.uint64],
+    first: int | np.uint64,
+    size: int | np.uint64,
+    bits: np.uint64,
+    spare: int,
+    other_spare: int,
 ) -> np.uint64:
     """Not 0 if one of `size` signatures misses at most `spare` of the bits and has at most `other_spare` others."""
     most, most_others = np.uint64(spare), np.uint64(other_spare)
@@ -224,7 +229,7 @@ def _compare_hits(pool: Pool, batch: Batch, scratch: Scratch, text: _Text) -> No
             continue
         lcs = pattern_lcs(pattern, text.length, pool.tokens, begin, end)
         if lcs >= needed:
-            _remember(batch, text.index, other, f_measure(lcs, text.length, end - begin))
+            _remember(batch, text.row, other, f_measure(lcs, text.length, end - begin))
     clear_pattern(pattern, batch.tokens, text.begin, stop)
     scratch.counters[NUM_HITS] = 0
 
@@ -251,7 +256,7 @@ def _remember(batch: Batch, index: int, other: int, score: float) -> None:
 
 @kernel
 def settle(pool: Pool, batch: Batch, scratch: Scratch, first: int, known: int, mode: int, threshold: float) -> int:
-    """Settle the probed texts from `first` on in order, `known` being how many texts the pool had when they were probed.
+    """Settle the probed texts from `first` on in order, `known` being how many the pool had for `probe`.
 
     Returns:
         The first text not settled, since the postings have no room for it; or their number.
@@ -277,14 +282,14 @@ def _scan_fresh(pool: Pool, batch: Batch, scratch: Scratch, text: _Text, known: 
         if _any_near(batch.fresh, block, np.uint64(BLOCK), text):
             for position in range(block, min(block + np.uint64(BLOCK), end)):
                 if _any_near(batch.fresh, position, _ONE, text):
-                    _hit(pool, batch, scratch, text, known + np.int64(position))
+                    _hit(pool, batch, scratch, text, known + int(np.int64(position)))
 
 
 @inlined_kernel
 def _join(pool: Pool, batch: Batch, text: _Text) -> bool:
     """Append the text to the pool; False, with the pool as it was, when its postings have no room."""
     position = pool.counters[NUM_TEXTS]
-    bits = batch.bits[text.index]
+    bits = batch.bits[text.row]
     if not append_postings(pool, position, batch.keys, text.begin, text.length, bits, text.threshold):
         return False
     used = pool.counters[NUM_TOKENS]

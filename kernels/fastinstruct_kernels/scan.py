@@ -131,7 +131,7 @@ def _score_lanes(
         for lane, state in enumerate((one, two, three, four)):
             if lane < count:
                 scores[index + lane, text] = f_measure(
-                    np.int64(popcount(~state)), starts[index + lane + 1] - starts[index + lane], stop - begin
+                    int(popcount(~state)), int(starts[index + lane + 1] - starts[index + lane]), int(stop - begin)
                 )
 
 

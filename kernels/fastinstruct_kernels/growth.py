@@ -19,7 +19,7 @@ def grown(array: NDArray[Scalar], at_least: int) -> NDArray[Scalar]:
     """
     if at_least <= len(array):
         return array
-    shape = (max(len(array) + len(array) // 4, at_least), *array.shape[1:])
+    shape = (max(len(array) + len(array) // 8, at_least), *array.shape[1:])
     if array.flags.owndata and array.flags.writeable:
         array.resize(shape, refcheck=False)  # realloc, which remaps; a new array and a copy doubles the peak
         return array

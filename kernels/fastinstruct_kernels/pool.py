@@ -99,12 +99,14 @@ def with_room(pool: Pool, *, texts: int, tokens: int, vocabulary: int) -> Pool:
 
 
 def with_more_postings(pool: Pool) -> Pool:
-    """The pool with room for a quarter more postings, and for another split and a few more lists."""
-    room = len(pool.posting_texts) + len(pool.posting_texts) // 4 + 4 * int(pool.counters[SPLIT_SIZE])
+    """The pool with room for another split and a few more lists, if these run short, else for more postings."""
+    num_lists = int(pool.counters[NUM_LISTS] + pool.group_starts[-1])
+    if num_lists > len(pool.lists):
+        return pool._replace(lists=grown(pool.lists, num_lists + len(pool.whole) // 4))
+    room = len(pool.posting_texts) + len(pool.posting_texts) // 8 + 4 * int(pool.counters[SPLIT_SIZE])
     return pool._replace(
         posting_texts=grown(pool.posting_texts, room),
         posting_bits=grown(pool.posting_bits, room + BLOCK),
-        lists=grown(pool.lists, int(pool.counters[NUM_LISTS] + pool.group_starts[-1]) + len(pool.whole) // 4),
     )
 
 

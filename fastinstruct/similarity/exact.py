@@ -6,7 +6,8 @@ batches, or on when the lists are made anew.
 A batch is judged in parallel against the pool as it is, part by part; then it is settled in order, in one thread.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -90,10 +91,7 @@ class ExactPool:
             self.rebuild(vocabulary)
         parts = self._parts(count)
         probe_part = partial(_probe_part, self.pool, batch, mode, self.threshold)
-        if self._threads is None or len(parts) == 1:
-            probe_part(self._scratch[0], (0, count))
-        else:
-            list(self._threads.map(probe_part, self._scratch, parts))
+        self._share_out(probe_part, parts)
         if not joining:
             return
         known, settled = len(self), 0
@@ -125,15 +123,25 @@ class ExactPool:
         number = self._num_threads if len(self) >= 1 << 10 else 1
         bounds = [len(self) * part // number for part in range(number + 1)]
 
-        def score_part(scratch: Scratch, first: int, last: int) -> None:
+        def score_part(scratch: Scratch, part: tuple[int, int]) -> None:
             lanes = new_lanes(len(scratch.pattern.slots))
-            score_texts(self.pool, tokens, starts, lanes, scratch.pattern, first, last, scores)
+            score_texts(self.pool, tokens, starts, lanes, scratch.pattern, *part, scores)
 
-        if self._threads is None or number == 1:
-            score_part(self._scratch[0], 0, len(self))
-        else:
-            list(self._threads.map(score_part, self._scratch, bounds, bounds[1:]))
+        self._share_out(score_part, list(pairwise(bounds)))
         return scores
+
+    def _share_out(self, work: Callable[[Scratch, tuple[int, int]], None], parts: list[tuple[int, int]]) -> None:
+        """Do the parts in a thread each; all threads have finished when this returns or raises."""
+        if self._threads is None or len(parts) == 1:
+            for part in parts:
+                work(self._scratch[0], part)
+            return
+        futures = [self._threads.submit(work, *each) for each in zip(self._scratch, parts, strict=False)]
+        try:
+            for future in futures:
+                future.result()
+        finally:  # After Ctrl-C too: threads left behind would read arrays that move.
+            wait(futures)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """All that makes up the pool, without what it has room for."""

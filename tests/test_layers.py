@@ -35,7 +35,7 @@ BELOW: dict[str, set[str]] = {
     "store": NOUNS | {"text"},
     "pipeline": NOUNS | {"text", "lm", "similarity", "store"},
 }
-VIEWS = ("exports", "report", "watch", "engines")
+VIEWS = ("deduplication", "exports", "report", "watch", "engines")
 BELOW |= {view: set(BELOW) for view in VIEWS}
 BELOW["cli"] = set(BELOW)
 

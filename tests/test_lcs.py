@@ -11,7 +11,8 @@ from rouge_score import scoring
 
 import naive
 from fastinstruct_kernels.lcs import lcs_length, popcount
-from fastinstruct_kernels.postings import bitmap_of, lcs_bound, prefix_of
+from fastinstruct_kernels.postings import key_token, sign
+from fastinstruct_kernels.probe import _any_closer, _any_near, _Text
 from fastinstruct_kernels.rouge import f_measure, min_rejecting_lcs, min_rejecting_table, prefix_length
 
 LENGTHS = (0, 1, 2, 63, 64, 65, 130, 300)
@@ -114,15 +115,49 @@ def test_a_prefix_of_ten_tokens_at_seven_tenths_has_five() -> None:
     assert prefix_length(0, 0.7) == 0
 
 
-def test_a_prefix_holds_the_rarest_tokens_once_each() -> None:
+def signature_and_order(tokens: list[int], ranks: NDArray[np.int32] | None = None) -> tuple[np.uint64, list[int]]:
+    keys = np.empty(len(tokens), dtype=np.int64)
+    order = np.arange(1_000, dtype=np.int32) if ranks is None else ranks
+    bits = np.uint64(sign(ids(tokens), 0, len(tokens), order, keys, 0))
+    return bits, [int(key_token(key)) for key in keys]
+
+
+def test_keys_order_the_tokens_of_a_text_by_rarity() -> None:
     ranks = ids([9, 1, 8, 3, 6])
-    assert prefix_of(ids([1, 2, 2, 3, 3, 4, 1, 1, 1, 1]), ranks, 0.7).tolist() == [2, 4, 3]
+    assert signature_and_order([1, 2, 2, 3, 3, 4, 1, 1], ranks)[1] == [2, 2, 4, 3, 3, 1, 1, 1]
 
 
-@given(st.lists(st.integers(1, 500), max_size=80), st.lists(st.integers(1, 500), max_size=80))
+@given(st.lists(st.integers(1, 900), max_size=300))
 @claim
-def test_the_bitmap_bound_is_never_below_the_lcs(left: list[int], right: list[int]) -> None:
+def test_keys_of_any_text_are_sorted(tokens: list[int]) -> None:
+    assert signature_and_order(tokens)[1] == sorted(tokens, reverse=True)
+
+
+@given(
+    st.lists(st.integers(1, 500), min_size=1, max_size=80),
+    st.lists(st.integers(1, 500), min_size=1, max_size=80),
+    st.sampled_from(THRESHOLDS),
+)
+@claim
+def test_no_bound_excludes_a_text_above_the_threshold(left: list[int], right: list[int], threshold: float) -> None:
     mixed = [*left[::2], *right[::2]]
-    for a, b in ((left, right), (left, mixed), (mixed, right)):
-        bound = lcs_bound(np.uint64(bitmap_of(ids(a))), len(a), np.uint64(bitmap_of(ids(b))), len(b))
-        assert naive.lcs_length(a, b) <= bound <= min(len(a), len(b))
+    for a, b in ((left, right), (left, mixed), (mixed, right), (left, left), (left, left[:-1] or left)):
+        needed, lcs = naive.min_rejecting_lcs(len(a), len(b), threshold), naive.lcs_length(a, b)
+        if lcs < needed:
+            continue
+        own, other = signature_and_order(a)[0], signature_and_order(b)[0]
+        bitmap = own & ~np.uint64(63)
+        rate = np.uint64(max(int(threshold * 2**20) - 1, 0))
+        signatures = np.array([other], dtype=np.uint64)
+        first, one = np.uint64(0), np.uint64(1)
+        assert _any_near(signatures, first, one, _Text(0, 0, len(a), bitmap, rate, threshold))
+        assert _any_closer(signatures, first, one, bitmap, len(a) - needed, len(b) - needed)
+
+
+@given(st.lists(st.integers(1, 500), min_size=30, max_size=60), st.lists(st.integers(501, 900), max_size=60))
+@claim
+def test_a_signature_excludes_texts_without_common_words(left: list[int], right: list[int]) -> None:
+    own, other = signature_and_order(left[:8])[0], signature_and_order(right[:8])[0]
+    spread = int(other & ~own & ~np.uint64(63)).bit_count()
+    found = _any_closer(np.array([other]), np.uint64(0), np.uint64(1), own & ~np.uint64(63), 8, spread - 1)
+    assert not found or spread == 0

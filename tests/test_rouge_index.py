@@ -1,5 +1,6 @@
 """RougeIndex decides as a comparison of every text with every text decides, and says the same as rouge_score."""
 
+import itertools
 import logging
 import math
 import random
@@ -16,6 +17,7 @@ import fastinstruct.similarity
 import naive
 from fastinstruct.errors import InputError
 from fastinstruct.similarity import RougeIndex, Verdict, Verdicts, tokenize, warm_up
+from fastinstruct_kernels.pool import SPLIT_SIZE
 
 claim = settings(deadline=None, max_examples=250, derandomize=True, database=None)
 
@@ -27,10 +29,11 @@ texts_of_few_words = st.lists(
 )
 
 
-def rebuilding_index(threshold: float = 0.7, tokenizer: str = "unicode") -> RougeIndex:
-    """An index that makes its lists anew at 3, 6, 12, ... texts instead of at 1,024, 2,048, ..."""
-    index = RougeIndex(threshold, tokenizer)
-    index._rebuild_at = 3
+def rebuilding_index(threshold: float = 0.7, tokenizer: str = "unicode", threads: int = 1) -> RougeIndex:
+    """An index that makes its lists anew at 3, 6, 12, ... texts, not at 1,024, 2,048, ..., and splits them at 2."""
+    index = RougeIndex(threshold, tokenizer, threads=threads)
+    index._exact.rebuild_at = 3
+    index._exact.pool.counters[SPLIT_SIZE] = 2
     return index
 
 
@@ -112,6 +115,45 @@ def test_the_verdicts_of_a_batch_are_those_of_its_texts_one_by_one() -> None:
     assert len(together) == len(apart) == len(chunked) == sum(admitted for admitted, _, _ in expected)
 
 
+@pytest.mark.parametrize("threshold", [0.0, 0.45, 0.7, 0.95, 1.0])
+def test_verdicts_do_not_depend_on_threads_or_splits(threshold: float) -> None:
+    texts = related_texts(3_000, longest=14, seed=5) + related_texts(200, longest=130, seed=6)
+    expected = judgements(RougeIndex(threshold).admit(texts))
+    for threads in (1, 2, 3):
+        index = rebuilding_index(threshold, threads=threads)
+        assert judgements(index.admit(texts[:17])) + judgements(index.admit(texts[17:])) == expected
+        assert (index._exact.pool.split > 0).any() or threshold == 0.0
+        assert index.query(texts).nearest.tolist() == rebuilding_copy(index).query(texts).nearest.tolist()
+
+
+def rebuilding_copy(index: RougeIndex) -> RougeIndex:
+    """The same texts in one list a token."""
+    copy = RougeIndex(index.threshold)
+    words = ["", *index._lexicon.tokens()]
+    pool = index._exact.pool
+    starts = pool.starts[: len(index) + 1].tolist()
+    tokens = pool.tokens[: starts[-1]].tolist()
+    copy.add([" ".join(map(words.__getitem__, tokens[a:b])) for a, b in itertools.pairwise(starts)])
+    return copy
+
+
+def test_lists_split_between_rebuilds_miss_nothing() -> None:
+    texts = related_texts(2_000, longest=14, seed=9)
+    index = RougeIndex(0.6)
+    index._exact.pool.counters[SPLIT_SIZE] = 5
+    assert judgements(index.admit(texts)) == naive_admissions(texts[:400], 0.6) + judgements(
+        RougeIndex(0.6).admit(texts)[400:]
+    )
+
+
+def test_words_that_become_common_later_are_found() -> None:
+    """New words rank as the rarest until the next rebuild, however common they have become."""
+    texts = [f"old{n % 7} old{n % 11} old{n}" for n in range(40)]
+    texts += [f"new{n % 3} new{n % 5} new{n % 50} x{n // 50}" for n in range(400)]
+    assert judgements(RougeIndex().admit(texts)) == naive_admissions(texts, 0.7)
+    assert judgements(rebuilding_index().admit(texts)) == naive_admissions(texts, 0.7)
+
+
 def test_a_text_is_judged_against_earlier_texts_of_its_own_batch() -> None:
     verdicts = RougeIndex().admit(["name three red fruits", "name three red fruits"])
     assert list(verdicts) == [
@@ -170,13 +212,13 @@ def test_a_query_judges_against_the_pool_and_changes_nothing(
     index, pool = rebuilding_index(threshold), naive.Pool(threshold)
     index.add(seeds)
     pool.texts.extend(seed.split() for seed in seeds)
-    vocabulary = dict(index._vocabulary)
+    vocabulary = index._lexicon.tokens()
     questions = [*texts, "words that the pool has never seen words"]
     expected = [comparable(pool.judge(text.split())) for text in questions]
     assert judgements(index.query(questions)) == expected
     assert judgements(index.query(questions)) == expected
     assert len(index) == len(seeds)
-    assert index._vocabulary == vocabulary
+    assert index._lexicon.tokens() == vocabulary
 
 
 @given(texts_of_few_words, st.lists(st.sampled_from("abcdefgh"), max_size=12), st.integers(0, 30))
@@ -187,6 +229,25 @@ def test_most_similar_ranks_the_whole_pool(seeds: list[str], text: list[str], k:
     pool.texts.extend(seed.split() for seed in seeds)
     assert index.scores(" ".join(text)).tolist() == pool.scores(text)
     assert index.most_similar(" ".join(text), k) == pool.most_similar(text, k)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_batched_scores_are_those_of_each_text(threads: int) -> None:
+    texts = related_texts(2_500, longest=20, seed=2) + related_texts(40, longest=150, seed=3) + ["", "unmet words"]
+    index = RougeIndex(threads=threads)
+    index.add(texts[:2_520])
+    questions = texts[2_490:]
+    pool = naive.Pool(0.7)
+    pool.texts.extend(text.split() for text in texts[:2_520])
+    expected = [pool.scores(text.split()) for text in questions[-12:]]
+    assert [index.scores(text).tolist() for text in questions[-12:]] == expected
+    averages = index.average_similarity_each(questions)
+    assert averages.tolist() == [float(np.mean(index.scores(text))) for text in questions]
+    assert averages.tolist() == [index.average_similarity(text) for text in questions]
+    for k in (1, 3, 64, 65, 5_000):
+        assert index.most_similar_each(questions[-12:], k) == [
+            pool.most_similar(text.split(), k) for text in questions[-12:]
+        ]
 
 
 def test_most_similar_puts_equals_in_pool_order_and_counts_zeros() -> None:
@@ -278,6 +339,12 @@ def test_an_index_shows_its_settings() -> None:
     assert (index.threshold, index.tokenizer) == (0.5, "rouge")
     assert repr(index) == "<RougeIndex: 0 texts, threshold 0.5, tokenizer rouge>"
     assert (RougeIndex().threshold, RougeIndex().tokenizer) == (0.7, "unicode")
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, None])
+def test_a_number_of_threads_below_one_is_refused(threads: int) -> None:
+    with pytest.raises(InputError, match=r"^threads must be an int of at least 1; got "):
+        RougeIndex(threads=threads)
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, math.nan, math.inf, "0.7", None, True])

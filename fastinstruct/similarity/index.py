@@ -5,29 +5,33 @@ F-measure between it and some pool text exceeds the threshold; with tokenizer `r
 rouge_score 0.1.2.
 
 An index belongs to one thread at a time. Its kernels release the interpreter lock, so other threads run on meanwhile.
+Of its own threads, the verdicts know nothing.
 """
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct.errors import InputError
-from fastinstruct.similarity.tokenizers import Vocabulary, tokenizer_named
+from fastinstruct.similarity.exact import ExactPool
+from fastinstruct.similarity.lexicon import Lexicon, checked_texts
+from fastinstruct.similarity.snapshot import read_snapshot, write_snapshot
 from fastinstruct.similarity.verdicts import Verdicts
-from fastinstruct_kernels.pool import NUM_TEXTS, UNKNOWN, new_pool, with_more_postings, with_new_ranks, with_room
-from fastinstruct_kernels.postings import refill
-from fastinstruct_kernels.probe import ADD, ADMIT, QUERY, Batch, score_all, settle
-from fastinstruct_kernels.rouge import min_rejecting_table
+from fastinstruct_kernels.checksum import checksum
+from fastinstruct_kernels.probe import ADD, ADMIT, QUERY
+from fastinstruct_kernels.scan import LANES, highest
+from fastinstruct_kernels.words import Words
 
-_LOG = logging.getLogger("fastinstruct")
-
-# Pairs of lengths up to this have their smallest rejecting LCS in a table (256 KiB); it is computed for longer ones.
-_TABLE_LENGTH = 255
-# Token ranks are guesses until the pool has this many texts; then they are taken anew whenever it has doubled. Without
-# any rebuild, a probe of a pool of 190,000 texts takes 20% longer, and the more the later texts differ from the first.
-_FIRST_REBUILD = 1024
+# So many texts are tokenized at a time: what they need besides the pool stays in the processor's cache.
+_TEXTS_AT_A_TIME = 4096
+# So many scores are held at a time where texts are scored in batches (32 MiB).
+_SCORES_AT_A_TIME = 1 << 22
+# Up to this k the most similar are found by insertion.
+_SMALL_K = 64
+_REBUILT = 1024
 
 
 class RougeIndex:
@@ -37,6 +41,7 @@ class RougeIndex:
         threshold: a text is rejected if its F with any pool text is strictly above this; 0 to 1. At 1 nothing is
             rejected, at 0 whatever has a token in common with the pool.
         tokenizer: `unicode` (every script) or `rouge` (a-z and 0-9, as the reference); see `tokenize`.
+        threads: how many may judge and score at once; verdicts and scores are the same with any number.
 
     A text without tokens scores 0 with everything: it is always admitted and never a neighbour. Texts may have any
     length. The words of every text given to `admit` or `add` are remembered, those of rejected texts too.
@@ -45,30 +50,25 @@ class RougeIndex:
         InputError: the threshold is not a number from 0 to 1, or there is no such tokenizer.
     """
 
-    def __init__(self, threshold: float = 0.7, tokenizer: str = "unicode") -> None:
-        self._threshold = _checked_threshold(threshold)
-        self._tokenizer = tokenizer
-        self._tokenize = tokenizer_named(tokenizer)
-        self._warns = tokenizer == "rouge"
-        self._vocabulary = Vocabulary()
-        self._pool = new_pool(min_rejecting_table(_TABLE_LENGTH, self._threshold))
-        self._rebuild_at = _FIRST_REBUILD
+    def __init__(self, threshold: float = 0.7, tokenizer: str = "unicode", *, threads: int = 1) -> None:
+        self._lexicon = Lexicon(tokenizer)
+        self._exact = ExactPool(_checked_threshold(threshold), _checked_threads(threads))
 
     @property
     def threshold(self) -> float:
         """The F above which a text is rejected."""
-        return self._threshold
+        return self._exact.threshold
 
     @property
     def tokenizer(self) -> str:
         """The tokenizer's name."""
-        return self._tokenizer
+        return self._lexicon.tokenizer
 
     def __len__(self) -> int:
-        return int(self._pool.counters[NUM_TEXTS])
+        return len(self._exact)
 
     def __repr__(self) -> str:
-        return f"<RougeIndex: {len(self)} texts, threshold {self._threshold}, tokenizer {self._tokenizer}>"
+        return f"<RougeIndex: {len(self)} texts, threshold {self.threshold}, tokenizer {self.tokenizer}>"
 
     def admit(self, texts: Sequence[str]) -> Verdicts:
         """Judge the texts one after another; each admitted one is in the pool for the next.
@@ -100,10 +100,8 @@ class RougeIndex:
         Raises:
             InputError: `text` is no str.
         """
-        batch = self._batch([text], QUERY)
-        scores = np.empty(len(self), dtype=np.float64)
-        score_all(self._pool, batch.tokens, scores)
-        return scores
+        scores: NDArray[np.float64] = self._scores([text])[0]
+        return scores.copy()
 
     def most_similar(self, text: str, k: int) -> list[tuple[int, float]]:
         """The `k` pool texts with the highest F, highest first and equals by position: (position, F).
@@ -113,15 +111,17 @@ class RougeIndex:
         Raises:
             InputError: `text` is no str, or `k` is negative or no int.
         """
-        scores = self.scores(text)
-        k = min(_checked_count(k), len(scores))
-        if k == 0:
-            return []
-        # A partial sort leaves it open which of equals it keeps, so it only says how high one must be.
-        at_least = np.partition(scores, len(scores) - k)[len(scores) - k]
-        positions = np.flatnonzero(scores >= at_least)
-        positions = positions[np.argsort(-scores[positions], kind="stable")][:k]
-        return [(int(position), float(scores[position])) for position in positions]
+        (ranking,) = self.most_similar_each([text], k)
+        return ranking
+
+    def most_similar_each(self, texts: Sequence[str], k: int) -> list[list[tuple[int, float]]]:
+        """`most_similar` of each text; many at once take a third of the time each.
+
+        Raises:
+            InputError: as for `admit`, or `k` is negative or no int.
+        """
+        k = min(_checked_count(k), len(self))
+        return [_ranking(scores, k) for scores in self._each_scores(texts)]
 
     def average_similarity(self, text: str) -> float:
         """The mean of `scores(text)`, in NumPy's order of summation; 0.0 while the pool is empty.
@@ -129,82 +129,107 @@ class RougeIndex:
         Raises:
             InputError: `text` is no str.
         """
-        scores = self.scores(text)
-        return float(np.mean(scores)) if len(scores) else 0.0
+        return float(self.average_similarity_each([text])[0])
+
+    def average_similarity_each(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """`average_similarity` of each text, float64[n]; many at once take a third of the time each.
+
+        Raises:
+            InputError: as for `admit`.
+        """
+        averages = [np.mean(scores) if len(scores) else 0.0 for scores in self._each_scores(texts)]
+        return np.array(averages, dtype=np.float64)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the index to a file, replacing what is there at one stroke.
+
+        Raises:
+            InputError: the file can't be written; what was there still is.
+        """
+        settings = {
+            "tokenizer": self.tokenizer,
+            "threshold": self.threshold.hex(),
+            "rebuild_at": self._exact.rebuild_at,
+        }
+        arrays = {f"words.{name}": array for name, array in self._lexicon.arrays().items()}
+        arrays |= {f"pool.{name}": array for name, array in self._exact.arrays().items()}
+        write_snapshot(Path(path), settings, arrays)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], *, threads: int = 1) -> "RougeIndex":
+        """The index that `save` wrote, mapped into memory; the file stays as it is, whatever is admitted.
+
+        Raises:
+            InputError: there is no such file, or it is no index, of another version, or damaged.
+        """
+        settings, arrays = read_snapshot(Path(path))
+        index = cls(float.fromhex(settings["threshold"]), settings["tokenizer"], threads=threads)
+        parts = {
+            part: {name[len(part) :]: array for name, array in arrays.items() if name.startswith(part)}
+            for part in ("words.", "pool.")
+        }
+        index._lexicon.words = Words(**parts["words."])
+        index._exact.restore(parts["pool."], settings["rebuild_at"])
+        return index
+
+    def _each_scores(self, texts: Sequence[str]) -> Iterator[NDArray[np.float64]]:
+        texts = checked_texts(texts)
+        at_a_time = max(LANES, _SCORES_AT_A_TIME // max(len(self), 1) // LANES * LANES)
+        for first in range(0, len(texts), at_a_time):
+            yield from self._scores(texts[first : first + at_a_time])
+
+    def _scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        tokens, starts = self._lexicon.number(checked_texts(texts), adding=False)
+        return self._exact.scores(tokens, starts, len(self._lexicon) + 1)
 
     def _settle(self, texts: Sequence[str], mode: int) -> Verdicts:
-        batch = self._batch(texts, mode)
-        settled = 0
-        while True:
-            settled = settle(self._pool, batch, settled, mode, self._threshold, self._rebuild_at)
-            if settled == len(batch.admitted):
-                return Verdicts(batch.admitted, batch.nearest, batch.scores)
-            if len(self) >= self._rebuild_at:
-                self._rebuild()
-            else:
-                self._pool = with_more_postings(self._pool)
-
-    def _rebuild(self) -> None:
-        """Rank the tokens by how rare they are in the pool, and make the lists anew."""
-        pool = with_new_ranks(self._pool, len(self._vocabulary) + 1)
-        filled = 0
-        while (filled := refill(pool, filled, self._threshold)) < len(self):
-            pool = with_more_postings(pool)
-        self._pool = pool  # Only now: half-filled lists, after running out of memory, would miss duplicates silently.
-        self._rebuild_at = 2 * len(self)
-
-    def _batch(self, texts: Sequence[str], mode: int) -> Batch:
-        """The texts as token numbers, and room for them in the pool; a query leaves no trace in the vocabulary."""
-        checked = _checked_texts(texts)
-        numbers: list[int] = []
-        starts = [0]
-        number = self._known_number if mode == QUERY else self._vocabulary.__getitem__
-        for text in checked:
-            numbers.extend(map(number, self._tokens(text)))
-            starts.append(len(numbers))
-        self._pool = with_room(
-            self._pool,
-            texts=0 if mode == QUERY else len(checked),
-            tokens=0 if mode == QUERY else len(numbers),
-            vocabulary=len(self._vocabulary) + 1,
-        )
-        return Batch(
-            tokens=np.array(numbers, dtype=np.int32),
-            starts=np.array(starts, dtype=np.int64),
-            admitted=np.empty(len(checked), dtype=np.bool_),
-            nearest=np.empty(len(checked), dtype=np.int64),
-            scores=np.empty(len(checked), dtype=np.float64),
+        texts = checked_texts(texts)
+        parts = [
+            self._settle_part(texts[first : first + _TEXTS_AT_A_TIME], mode)
+            for first in range(0, len(texts), _TEXTS_AT_A_TIME)
+        ]
+        if len(parts) == 1:
+            return Verdicts(*parts[0])
+        return Verdicts(
+            np.concatenate([np.empty(0, np.bool_), *(part[0] for part in parts)]),
+            np.concatenate([np.empty(0, np.int64), *(part[1] for part in parts)]),
+            np.concatenate([np.empty(0, np.float64), *(part[2] for part in parts)]),
         )
 
-    def _known_number(self, token: str) -> int:
-        return self._vocabulary.get(token, UNKNOWN)
-
-    def _tokens(self, text: str) -> list[str]:
-        tokens = self._tokenize(text)
-        if self._warns and not tokens and any(map(str.isalpha, text)):
-            self._warns = False
-            _LOG.warning(
-                "tokenizer 'rouge' finds no token in a text of other letters than a to z: such texts score 0 and are "
-                "never rejected; tokenizer 'unicode' covers every script"
-            )
-        return tokens
+    def _settle_part(
+        self, texts: Sequence[str], mode: int
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.float64]]:
+        tokens, starts = self._lexicon.number(texts, adding=mode != QUERY)
+        return self._exact.judge(tokens, starts, len(self._lexicon) + 1, mode)
 
 
 def warm_up() -> None:
     """Compile every kernel, or load them from Numba's cache, so that no text has to wait for it."""
     index = RougeIndex()
-    index.add(["compile every kernel"] * (_FIRST_REBUILD + 1))
-    index.scores("now")
+    index.add(["compile every kernel"] * (_REBUILT + 1))
+    index.admit(["now"])
+    index.most_similar("now", 1)
+    checksum(np.zeros(1, dtype=np.uint64))
 
 
-def _checked_texts(texts: Sequence[str]) -> list[str]:
-    if isinstance(texts, str):
-        raise InputError("texts must be a sequence of str; got one str")
-    checked = list(texts)
-    for text in checked:
-        if not isinstance(text, str):
-            raise InputError(f"every text must be a str; got {type(text).__name__}")
-    return checked
+def _ranking(scores: NDArray[np.float64], k: int) -> list[tuple[int, float]]:
+    if k == 0:
+        return []
+    if k <= _SMALL_K:
+        positions = np.empty(k, dtype=np.int64)
+        highest(scores, positions)
+    else:
+        # A partial sort leaves it open which of equals it keeps, so it only says how high one must be.
+        at_least = np.partition(scores, len(scores) - k)[len(scores) - k]
+        positions = np.flatnonzero(scores >= at_least)
+        positions = positions[np.argsort(-scores[positions], kind="stable")][:k]
+    return list(zip(positions.tolist(), scores[positions].tolist(), strict=True))
+
+
+def _checked_threads(threads: object) -> int:
+    if isinstance(threads, int) and not isinstance(threads, bool) and threads >= 1:
+        return threads
+    raise InputError(f"threads must be an int of at least 1; got {threads!r}")
 
 
 def _checked_count(k: object) -> int:

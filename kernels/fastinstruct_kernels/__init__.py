@@ -6,9 +6,13 @@ this package compiles nothing: a kernel is compiled (or read from Numba's cache 
     _jit      the one place that names compiler options
     lcs       bit-parallel longest common subsequence, for texts of any length
     rouge     ROUGE-L F-measure in the reference's double arithmetic, and the integer bounds that follow from it
+    words     bytes to words to numbers
+    growth    how arrays grow without being copied
     pool      the arrays that hold a pool of texts
     postings  which pool texts could match: lists of the rarest tokens, kept with what is needed to refuse a text unseen
-    probe     the entry points: settle a batch in order, score the whole pool, rebuild the lists
+    probe     the judgement: probe a batch against the frozen pool, settle it in order
+    scan      scores with every text of the pool, four texts at a time
+    checksum  of a snapshot, at the speed of memory
     minhash   signatures of token sets, with the bits of datasketch
     lsh       buckets of similar signatures, and verdicts on the pairs that meet in one
 """

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel, kernel
+from fastinstruct_kernels._jit import inlined_kernel, kernel, making_kernel
 
 WORD_BITS = 64
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -25,17 +25,17 @@ _ONE = np.uint64(1)
 
 
 class Pattern(NamedTuple):
-    """One text, ready to be compared with many.
+    """One text, ready to be compared with many; made once and filled again for each text.
 
-    The caller's `slots: int32[vocabulary]` says where a token's bits are: slot 0 is "not in this text" and has one
-    empty word.
+    `slots` says where a token's bits are: slot 0 is "not in this text" and has one empty word.
     """
 
-    length: int
-    starts: NDArray[np.int32]  # int32[distinct + 2]: the words of slot s are starts[s] to starts[s + 1]
-    words: NDArray[np.int32]  # int32[entries]: which 64 positions an entry covers, ascending within a slot
-    masks: NDArray[np.uint64]  # uint64[entries]: the places of the token among them
-    state: NDArray[np.uint64]  # uint64[ceil(length / 64)]: scratch
+    slots: NDArray[np.int32]  # int32[vocabulary]: zeros between texts
+    starts: NDArray[np.int32]  # int32[room + 2]: the words of slot s are starts[s] to starts[s + 1]
+    cursors: NDArray[np.int32]  # int32[room + 2]: scratch
+    words: NDArray[np.int32]  # int32[room + 1]: which 64 positions an entry covers, ascending within a slot
+    masks: NDArray[np.uint64]  # uint64[room + 1]: the places of the token among them
+    state: NDArray[np.uint64]  # uint64[room / 64 + 1]: scratch
 
 
 @inlined_kernel
@@ -47,90 +47,125 @@ def popcount(bits: np.uint64) -> np.uint64:
     return (bits * np.uint64(0x0101010101010101)) >> np.uint64(56)
 
 
-@kernel
-def build_pattern(tokens: NDArray[np.int32], slots: NDArray[np.int32]) -> Pattern:
-    """Make the pattern of `tokens: int32[m]`.
+@making_kernel
+def new_pattern(room: int, vocabulary: int) -> Pattern:
+    """A pattern for texts of up to `room` tokens, which lie in `[0, vocabulary)`."""
+    return pattern_over(np.zeros(vocabulary, dtype=np.int32), room)
 
-    `slots: int32[vocabulary]` must be all zero; it holds the pattern's slots until `clear_slots`.
-    """
-    length = tokens.size
-    starts = np.zeros(length + 2, dtype=np.int32)
-    last_word = np.full(length + 1, -1, dtype=np.int32)
+
+@making_kernel
+def pattern_over(slots: NDArray[np.int32], room: int) -> Pattern:
+    """A pattern for texts of up to `room` tokens, with slots of the caller's: `int32[vocabulary]`, zeros."""
+    return Pattern(
+        slots,
+        np.zeros(room + 2, dtype=np.int32),
+        np.zeros(room + 2, dtype=np.int32),
+        np.zeros(room + 1, dtype=np.int32),
+        np.zeros(room + 1, dtype=np.uint64),
+        np.zeros(room // WORD_BITS + 1, dtype=np.uint64),
+    )
+
+
+@kernel
+def fill_pattern(pattern: Pattern, tokens: NDArray[np.int32], begin: int, end: int) -> None:
+    """Make it the pattern of `tokens[begin:end]`, until `clear_pattern`."""
+    if end - begin > WORD_BITS:
+        _fill_many_words(pattern, tokens, begin, end)
+        return
     distinct = 0
-    for position in range(length):
-        slot = slots[tokens[position]]
+    for position in range(np.uint64(begin), np.uint64(end)):
+        token = np.uint32(tokens[position])
+        slot = pattern.slots[token]
         if slot == 0:
             distinct += 1
             slot = distinct
-            slots[tokens[position]] = slot
-        if last_word[slot] != position // WORD_BITS:
-            last_word[slot] = position // WORD_BITS
+            pattern.slots[token] = slot
+            pattern.masks[slot] = _ZERO
+        pattern.masks[slot] |= _ONE << (position - np.uint64(begin))
+
+
+@kernel
+def _fill_many_words(pattern: Pattern, tokens: NDArray[np.int32], begin: int, end: int) -> None:
+    slots, starts, cursors, words, masks = pattern.slots, pattern.starts, pattern.cursors, pattern.words, pattern.masks
+    for slot in range(end - begin + 2):
+        starts[slot] = 0
+        cursors[slot] = -1  # the last word of each slot, while they are counted
+    distinct = 0
+    for position in range(end - begin):
+        token = tokens[begin + position]
+        if slots[token] == 0:
+            distinct += 1
+            slots[token] = distinct
+        slot = slots[token]
+        if cursors[slot] != position // WORD_BITS:
+            cursors[slot] = position // WORD_BITS
             starts[slot + 1] += 1
     starts[1] = 1
     for slot in range(1, distinct + 1):
         starts[slot + 1] += starts[slot]
-    words = np.full(starts[distinct + 1], -1, dtype=np.int32)
-    masks = np.zeros(starts[distinct + 1], dtype=np.uint64)
-    next_entry = starts.copy()
-    for position in range(length):
-        slot = slots[tokens[position]]
-        word = position // WORD_BITS
-        entry = next_entry[slot]
-        if words[entry] != -1 and words[entry] != word:
+        cursors[slot] = starts[slot] - 1
+    for position in range(end - begin):
+        slot = slots[tokens[begin + position]]
+        entry = cursors[slot]
+        if entry < starts[slot] or words[entry] != position // WORD_BITS:
             entry += 1
-            next_entry[slot] = entry
-        words[entry] = word
+            cursors[slot] = entry
+            words[entry] = position // WORD_BITS
+            masks[entry] = _ZERO
         masks[entry] |= _ONE << np.uint64(position % WORD_BITS)
-    state = np.empty((length + WORD_BITS - 1) // WORD_BITS, dtype=np.uint64)
-    return Pattern(length, starts, words, masks, state)
 
 
 @kernel
-def clear_slots(tokens: NDArray[np.int32], slots: NDArray[np.int32]) -> None:
-    """Make `slots` all zero again after `build_pattern(tokens, slots)`."""
-    for token in tokens:
-        slots[token] = 0
+def clear_pattern(pattern: Pattern, tokens: NDArray[np.int32], begin: int, end: int) -> None:
+    """Forget the text `tokens[begin:end]`."""
+    for position in range(np.uint64(begin), np.uint64(end)):
+        pattern.slots[np.uint32(tokens[position])] = 0
 
 
 @inlined_kernel
-def pattern_lcs(pattern: Pattern, slots: NDArray[np.int32], tokens: NDArray[np.int32], begin: int, end: int) -> int:
-    """Length of the longest common subsequence of the pattern's text and `tokens[begin:end]`.
+def pattern_lcs(pattern: Pattern, length: int, tokens: NDArray[np.int32], begin: int, end: int) -> int:
+    """Length of the longest common subsequence of the pattern's text, of `length` tokens, and `tokens[begin:end]`.
 
     Bounds instead of a slice: making one costs as much as a short comparison.
     """
-    if pattern.length > WORD_BITS:
-        return _many_words_lcs(pattern, slots, tokens, begin, end)
-    # Every slot has exactly one word here, so a slot is also its entry. Bits above the pattern's length stay 1.
-    masks = pattern.masks
+    if length > WORD_BITS:
+        return _many_words_lcs(pattern, length, tokens, begin, end)
+    # Every slot has exactly one word here, so a slot is also its entry. Bits above the text's length stay 1.
     state = _ONES
     for position in range(np.uint64(begin), np.uint64(end)):
-        matches = state & masks[slots[np.uint32(tokens[position])]]
+        matches = state & pattern.masks[np.uint32(pattern.slots[np.uint32(tokens[position])])]
         state = (state + matches) | (state - matches)
     return int(popcount(~state))
 
 
 @kernel
-def _many_words_lcs(pattern: Pattern, slots: NDArray[np.int32], tokens: NDArray[np.int32], begin: int, end: int) -> int:
+def _many_words_lcs(pattern: Pattern, length: int, tokens: NDArray[np.int32], begin: int, end: int) -> int:
     state = pattern.state
-    state[:] = _ONES
+    num_words = (length + WORD_BITS - 1) // WORD_BITS
+    state[:num_words] = _ONES
     for position in range(begin, end):
-        slot = slots[tokens[position]]
+        slot = pattern.slots[tokens[position]]
         if slot != 0:
-            _advance(state, pattern.words, pattern.masks, pattern.starts[slot], pattern.starts[slot + 1])
+            _advance(state, num_words, pattern.words, pattern.masks, pattern.starts[slot], pattern.starts[slot + 1])
     zeros = _ZERO
-    for word in range(state.size):
+    for word in range(num_words):
         zeros += popcount(~state[word])
     return int(zeros)
 
 
 @inlined_kernel
 def _advance(
-    state: NDArray[np.uint64], words: NDArray[np.int32], masks: NDArray[np.uint64], entry: int, end: int
+    state: NDArray[np.uint64],
+    num_words: int,
+    words: NDArray[np.int32],
+    masks: NDArray[np.uint64],
+    entry: int,
+    end: int,
 ) -> None:
     """Let the state pass one token with the places `entry` to `end`: only their words, or a carry's, can change."""
     word = words[entry]
     carry = _ZERO
-    while word < state.size and (entry < end or carry != _ZERO):
+    while word < num_words and (entry < end or carry != _ZERO):
         mask = _ZERO
         if entry < end and words[entry] == word:
             mask = masks[entry]
@@ -147,8 +182,9 @@ def _advance(
         word += 1
 
 
-@kernel
+@making_kernel
 def lcs_length(left: NDArray[np.int32], right: NDArray[np.int32], vocabulary: int) -> int:
     """Length of the longest common subsequence of `int32[m]` and `int32[n]`, whose tokens lie in `[0, vocabulary)`."""
-    slots = np.zeros(vocabulary, dtype=np.int32)
-    return pattern_lcs(build_pattern(left, slots), slots, right, 0, right.size)
+    pattern = new_pattern(left.size, vocabulary)
+    fill_pattern(pattern, left, 0, left.size)
+    return pattern_lcs(pattern, left.size, right, 0, right.size)

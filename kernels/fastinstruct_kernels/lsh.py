@@ -17,8 +17,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel, kernel
-from fastinstruct_kernels.lcs import build_pattern, clear_slots, pattern_lcs, popcount
+from fastinstruct_kernels._jit import inlined_kernel, kernel, making_kernel
+from fastinstruct_kernels.lcs import clear_pattern, fill_pattern, pattern_lcs, pattern_over, popcount
 from fastinstruct_kernels.minhash import Permutations, sign
 from fastinstruct_kernels.rouge import f_measure
 
@@ -125,7 +125,7 @@ def _grown(array: NDArray[Scalar], at_least: int) -> NDArray[Scalar]:
     return grown
 
 
-@kernel
+@making_kernel
 def settle(pool: Buckets, texts: Texts, banding: Banding, first: int, mode: int, threshold: float) -> int:
     """Settle the texts from `first` on, one after another.
 
@@ -180,14 +180,15 @@ def find_places(signature: NDArray[np.uint32], rows: int, num_slots: int, places
         places[band] = key & np.uint64(num_slots - 1)
 
 
-@kernel
+@making_kernel
 def _nearest_compared(
     pool: Buckets, tokens: NDArray[np.int32], places: NDArray[np.int64], bitmap: np.uint64, threshold: float
 ) -> tuple[int, float]:
     """The text with the highest F above the threshold in any of the buckets, the first of equals; (-1, NaN) without."""
     nearest, best = -1, np.nan
     pool.counters[NUM_PROBES] += 1
-    pattern = build_pattern(tokens, pool.pattern_slots)
+    pattern = pattern_over(pool.pattern_slots, tokens.size)
+    fill_pattern(pattern, tokens, 0, tokens.size)
     for band in range(places.size):
         content = pool.table[band, places[band]]
         size = pool.arena[-content + _SIZE] if content < 0 else min(content, 1)
@@ -202,10 +203,10 @@ def _nearest_compared(
             if pool.probed[text] == pool.counters[NUM_PROBES]:
                 continue
             pool.probed[text] = pool.counters[NUM_PROBES]
-            score = f_measure(pattern_lcs(pattern, pool.pattern_slots, pool.tokens, begin, end), tokens.size, length)
+            score = f_measure(pattern_lcs(pattern, tokens.size, pool.tokens, begin, end), tokens.size, length)
             if score > threshold and (nearest == -1 or score > best or (score == best and text < nearest)):
                 nearest, best = text, score
-    clear_slots(tokens, pool.pattern_slots)
+    clear_pattern(pattern, tokens, 0, tokens.size)
     return nearest, best
 
 
@@ -285,7 +286,7 @@ def _moved(pool: Buckets, content: int) -> int:
     return int(-bucket)
 
 
-@kernel
+@making_kernel
 def refill(pool: Buckets, banding: Banding, first: int) -> int:
     """Enter the pool's texts from `first` on into the tables; returns the first without room, or their number."""
     signature = np.empty(banding.permutations.offsets.size, dtype=np.uint32)
@@ -299,12 +300,13 @@ def refill(pool: Buckets, banding: Banding, first: int) -> int:
     return int(pool.counters[NUM_TEXTS])
 
 
-@kernel
+@making_kernel
 def score_all(pool: Buckets, tokens: NDArray[np.int32], scores: NDArray[np.float64]) -> None:
     """F of `tokens: int32[m]` against every pool text, in order, into `scores: float64[texts]`."""
-    pattern = build_pattern(tokens, pool.pattern_slots)
+    pattern = pattern_over(pool.pattern_slots, tokens.size)
+    fill_pattern(pattern, tokens, 0, tokens.size)
     for text in range(scores.size):
         begin, end = pool.starts[text], pool.starts[text + 1]
-        lcs = pattern_lcs(pattern, pool.pattern_slots, pool.tokens, begin, end)
+        lcs = pattern_lcs(pattern, tokens.size, pool.tokens, begin, end)
         scores[text] = f_measure(lcs, tokens.size, end - begin)
-    clear_slots(tokens, pool.pattern_slots)
+    clear_pattern(pattern, tokens, 0, tokens.size)

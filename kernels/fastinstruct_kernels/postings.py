@@ -1,131 +1,223 @@
-"""Which pool texts could match: per token, a list of the texts that have it among their rarest.
+"""Which pool texts could match: per token, lists of the texts that have it among their rarest.
 
-Knows nothing of verdicts. Guarantees that two texts whose F exceeds the threshold share a token of their prefixes, in
-whatever total order the ranks are (see rouge.prefix_length; a repeated token counts as that many elements, next to
-each other in the order, so the first of them stands for all). A posting carries the text's length and a bitmap, so
-that nearly every text is refused without a look at its tokens.
+Knows nothing of verdicts. Two texts whose F exceeds the threshold share a token of their prefixes, in whatever total
+order the ranks are (see rouge.prefix_length). More than that: let p and q be the places of the first shared token in
+the two texts sorted by rarity (of a repeated token, the first). All L common tokens stand from there on, so
+`L <= m - p` and `L <= n - q`. So a posting is kept for each place of a text's prefix, and a list that has grown long
+is split by length and place: a probe reads just the groups that can reach the L their lengths need, a tenth of the
+postings in a pool of 300,000.
 
-Source: bitmap filter: Sandes, Teodoro, Melo, "Bitmap Filter: Speeding up exact set similarity joins" (2018), section 3.
+A posting carries a signature: a bit for each token and the text's length, so that nearly every text is refused
+without a look at its tokens.
+
+Sources: positional filter: Xiao et al., "Efficient similarity joins for near duplicate detection" (2008), section 3;
+bitmap filter: Sandes, Teodoro, Melo, "Bitmap Filter: Speeding up exact set similarity joins" (2018), section 3.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct_kernels._jit import inlined_kernel, kernel
-from fastinstruct_kernels.lcs import popcount
-from fastinstruct_kernels.pool import NUM_POSTINGS, NUM_TEXTS, NUM_TOKENS, ROOM, SIZE, START, Pool
+from fastinstruct_kernels.pool import (
+    LONGEST_GROUPED,
+    NUM_LISTS,
+    NUM_POSTINGS,
+    NUM_TEXTS,
+    SIZE,
+    SPLIT_SIZE,
+    START,
+    Pool,
+)
 from fastinstruct_kernels.rouge import prefix_length
 
-_FIRST_ROOM = 2
-
-
-@kernel
-def bitmap_of(tokens: NDArray[np.int32]) -> np.uint64:
-    """One of 64 bits for each token (multiplicative hashing), all or-ed together."""
-    bitmap = np.uint64(0)
-    for token in tokens:
-        bitmap |= np.uint64(1) << ((np.uint64(token) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(58))
-    return bitmap
+# A signature's low 6 bits are the length less one, 63 standing for every length from 64 on; the others are a bitmap.
+LENGTH_BITS = np.uint64(63)
+_BITMAP_BITS = np.uint64(58)
+_TOKEN = np.int64(0xFFFFFFFF)
 
 
 @inlined_kernel
-def lcs_bound(bitmap: np.uint64, length: int, other_bitmap: np.uint64, other_length: int) -> int:
-    """An upper bound of the LCS: each bit that only one side has is at least one token of it without a partner."""
-    bound = length - int(popcount(bitmap & ~other_bitmap))
-    other_bound = other_length - int(popcount(other_bitmap & ~bitmap))
-    return min(bound, other_bound)
+def token_bit(token: int) -> np.uint64:
+    """The bit of a token in a bitmap: one of 58, by multiplicative hashing."""
+    spread = (np.uint64(token) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
+    return np.uint64(1) << (np.uint64(6) + ((spread * _BITMAP_BITS) >> np.uint64(32)))
+
+
+@inlined_kernel
+def sign(
+    tokens: NDArray[np.int32], begin: int, end: int, ranks: NDArray[np.int32], keys: NDArray[np.int64], first: int
+) -> np.uint64:
+    """Put `rank << 32 | token` of tokens[begin:end] into keys[first:], rarest first; returns the text's signature."""
+    bits = np.uint64(0)
+    for offset in range(end - begin):
+        token = tokens[begin + offset]
+        bits |= token_bit(token)
+        keys[first + offset] = (np.int64(ranks[token]) << 32) | np.int64(token)
+    _sort_descending(keys, first, first + end - begin)
+    return bits | np.uint64(min(max(end - begin, 1), 64) - 1)
+
+
+@inlined_kernel
+def key_token(key: np.int64) -> int:
+    """The token of a key."""
+    return int(key & _TOKEN)
 
 
 @kernel
-def prefix_of(tokens: NDArray[np.int32], ranks: NDArray[np.int32], threshold: float) -> NDArray[np.int32]:
-    """The distinct tokens among the `prefix_length` rarest of `tokens: int32[m]`, rarest first."""
-    keys = np.empty(tokens.size, dtype=np.int64)
-    for position in range(tokens.size):
-        keys[position] = (np.int64(ranks[tokens[position]]) << 32) | np.int64(tokens[position])
-    _sort_descending(keys)
-    prefix = np.empty(prefix_length(tokens.size, threshold), dtype=np.int32)
-    distinct = 0
-    for position in range(prefix.size):
-        if position == 0 or keys[position] != keys[position - 1]:
-            prefix[distinct] = keys[position] & 0xFFFFFFFF
-            distinct += 1
-    return prefix[:distinct]
-
-
-@kernel
-def _sort_descending(keys: NDArray[np.int64]) -> None:
+def _sort_descending(keys: NDArray[np.int64], begin: int, end: int) -> None:
     # Shell's sort, Knuth's gaps: insertion sort for an instruction, still fine for a book, and a second less to
     # compile than np.sort.
     gap = 1
-    while 3 * gap + 1 < keys.size:
+    while 12 * gap < end - begin:
         gap = 3 * gap + 1
     while gap > 0:
-        for right in range(gap, keys.size):
+        for right in range(begin + gap, end):
             key = keys[right]
             left = right
-            while left >= gap and keys[left - gap] < key:
+            while left >= begin + gap and keys[left - gap] < key:
                 keys[left] = keys[left - gap]
                 left -= gap
             keys[left] = key
         gap //= 3
 
 
-@kernel
-def join(pool: Pool, tokens: NDArray[np.int32], prefix: NDArray[np.int32], bitmap: np.uint64) -> bool:
-    """Append a text to the pool; False, with nothing changed, when its postings have no room."""
-    position = pool.counters[NUM_TEXTS]
-    if not append_postings(pool, position, tokens.size, prefix, bitmap):
-        return False
-    begin = pool.counters[NUM_TOKENS]
-    for index in range(tokens.size):
-        pool.tokens[begin + index] = tokens[index]
-    pool.starts[position + 1] = begin + tokens.size
-    pool.counters[NUM_TEXTS] += 1
-    pool.counters[NUM_TOKENS] += tokens.size
-    return True
-
-
-@kernel
-def append_postings(pool: Pool, position: int, length: int, prefix: NDArray[np.int32], bitmap: np.uint64) -> bool:
-    """Append a text to the list of each token of its prefix; False, with nothing changed, when there is no room."""
+@inlined_kernel
+def append_postings(
+    pool: Pool, text: int, keys: NDArray[np.int64], first: int, length: int, bits: np.uint64, threshold: float
+) -> bool:
+    """Append a text to a list of each token of its prefix; False, with no posting added, when there is no room."""
+    prefix = prefix_length(length, threshold)
     missing = 0
-    for token in prefix:
-        if pool.lists[token, SIZE] == pool.lists[token, ROOM]:
-            missing += max(2 * pool.lists[token, ROOM], _FIRST_ROOM)
+    for place in range(prefix):
+        token = key_token(keys[first + place])
+        whole = pool.whole[token]
+        is_long = pool.lists[whole, SIZE] >= pool.counters[SPLIT_SIZE] and pool.split[token] == 0
+        if (whole == 0 or is_long) and not _make_ready(pool, token):
+            return False
+        number = _list_of(pool, token, length, place)
+        missing += _next_room(int(pool.lists[number, SIZE]))
     if pool.counters[NUM_POSTINGS] + missing > pool.posting_texts.size:
         return False
-    for token in prefix:
-        if pool.lists[token, SIZE] == pool.lists[token, ROOM]:
-            _move_list(pool, token)
-        posting = pool.lists[token, START] + pool.lists[token, SIZE]
-        pool.posting_texts[posting] = position
-        pool.posting_lengths[posting] = length
-        pool.posting_bitmaps[posting] = bitmap
-        pool.lists[token, SIZE] += 1
+    for place in range(prefix):
+        if place == 0 or keys[first + place] != keys[first + place - 1]:
+            _append(pool, _list_of(pool, key_token(keys[first + place]), length, place), text, bits)
+    return True
+
+
+@inlined_kernel
+def _list_of(pool: Pool, token: int, length: int, place: int) -> int:
+    """Where a token's posting goes."""
+    if pool.split[token] > 0 and length <= LONGEST_GROUPED:
+        return int(pool.split[token] + pool.group_starts[length] + place)
+    return int(pool.whole[token])
+
+
+@inlined_kernel
+def _next_room(size: int) -> int:
+    """What room a list of that size moves to before it can grow; 0 if it needn't.
+
+    Rooms have 1, 2, 3, 4, 6, 8, 12, 16 ... postings.
+    """
+    last = size & -size
+    if size == last:
+        return 1 if size == 0 else size + max(size // 2, 1)
+    return size + last if size == 3 * last else 0
+
+
+@inlined_kernel
+def _append(pool: Pool, number: int, text: int, bits: np.uint64) -> None:
+    size = pool.lists[number, SIZE]
+    room = _next_room(size)
+    if room > 0:
+        _move(pool, number, room)
+    posting = pool.lists[number, START] + size
+    pool.posting_texts[posting] = text
+    pool.posting_bits[posting] = bits
+    pool.lists[number, SIZE] = size + 1
+
+
+@inlined_kernel
+def _move(pool: Pool, number: int, room: int) -> None:
+    """Move a full list to larger room, idle or at the end of the postings, and leave its own idle."""
+    old, size = pool.lists[number, START], pool.lists[number, SIZE]
+    kind = _room_kind(room)
+    new = pool.free[kind]
+    if new >= 0:
+        pool.free[kind] = np.int64(pool.posting_bits[new])
+    else:
+        new = pool.counters[NUM_POSTINGS]
+        pool.counters[NUM_POSTINGS] = new + room
+    for posting in range(size):  # As slices, these lines take Numba 1.5 s to compile.
+        pool.posting_texts[new + posting] = pool.posting_texts[old + posting]
+        pool.posting_bits[new + posting] = pool.posting_bits[old + posting]
+    if size > 0:
+        _leave(pool, old, size)
+    pool.lists[number, START] = new
+
+
+@inlined_kernel
+def _leave(pool: Pool, start: int, room: int) -> None:
+    kind = _room_kind(room)
+    pool.posting_bits[start] = np.uint64(pool.free[kind])
+    pool.free[kind] = start
+
+
+@inlined_kernel
+def _room_kind(room: int) -> int:
+    kind = 0
+    while room > 3:
+        room //= 2
+        kind += 2
+    return kind + room - 1
+
+
+@kernel
+def _make_ready(pool: Pool, token: int) -> bool:
+    """Give a token its first list, or split the one that has grown long; False when there is no room for it."""
+    if pool.whole[token] == 0:
+        if pool.counters[NUM_LISTS] == pool.lists.shape[0]:
+            return False
+        pool.whole[token] = pool.counters[NUM_LISTS]
+        pool.counters[NUM_LISTS] += 1
+        return True
+    num_groups = pool.group_starts[LONGEST_GROUPED + 1]
+    room = pool.counters[NUM_POSTINGS] + 4 * pool.lists[pool.whole[token], SIZE]
+    if room > pool.posting_texts.size or pool.counters[NUM_LISTS] + num_groups > pool.lists.shape[0]:
+        return False
+    pool.split[token] = pool.counters[NUM_LISTS]
+    pool.counters[NUM_LISTS] += num_groups
+    _split(pool, token)
     return True
 
 
 @kernel
-def _move_list(pool: Pool, token: int) -> None:
-    """Give a full list twice its room at the end of the postings; the old place lies idle until the next rebuild."""
-    old, size = pool.lists[token, START], pool.lists[token, SIZE]
-    room = max(2 * pool.lists[token, ROOM], _FIRST_ROOM)
-    new = pool.counters[NUM_POSTINGS]
-    for posting in range(size):  # As slices, these three lines take Numba 1.5 s to compile.
-        pool.posting_texts[new + posting] = pool.posting_texts[old + posting]
-        pool.posting_lengths[new + posting] = pool.posting_lengths[old + posting]
-        pool.posting_bitmaps[new + posting] = pool.posting_bitmaps[old + posting]
-    pool.lists[token, START] = new
-    pool.lists[token, ROOM] = room
-    pool.counters[NUM_POSTINGS] = new + room
+def _split(pool: Pool, token: int) -> None:
+    whole = pool.whole[token]
+    start, size = pool.lists[whole, START], pool.lists[whole, SIZE]
+    pool.lists[whole, SIZE] = 0
+    for posting in range(start, start + size):
+        text, bits = pool.posting_texts[posting], pool.posting_bits[posting]
+        begin, end = pool.starts[text], pool.starts[text + 1]
+        place = 0
+        for position in range(begin, end):
+            place += pool.ranks[pool.tokens[position]] > pool.ranks[token]
+        _append(pool, _list_of(pool, token, end - begin, place), text, bits)
+    room = 1
+    while room < size:
+        room = _next_room(room)
+    if size > 0:
+        _leave(pool, start, room)
 
 
 @kernel
-def refill(pool: Pool, first: int, threshold: float) -> int:
-    """Append the postings of the pool's texts from `first` on; returns the first without room, or their number."""
-    for position in range(first, pool.counters[NUM_TEXTS]):
-        tokens = pool.tokens[pool.starts[position] : pool.starts[position + 1]]
-        prefix = prefix_of(tokens, pool.ranks, threshold)
-        if not append_postings(pool, position, tokens.size, prefix, bitmap_of(tokens)):
-            return position
+def refill(pool: Pool, first: int, threshold: float, keys: NDArray[np.int64]) -> int:
+    """Append the postings of the pool's texts from `first` on; returns the first without room, or their number.
+
+    `keys: int64[longest text]` is scratch.
+    """
+    for text in range(first, pool.counters[NUM_TEXTS]):
+        begin, end = pool.starts[text], pool.starts[text + 1]
+        bits = sign(pool.tokens, begin, end, pool.ranks, keys, 0)
+        if not append_postings(pool, text, keys, 0, end - begin, bits, threshold):
+            return text
     return int(pool.counters[NUM_TEXTS])

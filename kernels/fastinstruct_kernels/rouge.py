@@ -14,7 +14,7 @@ Source: Lin, "ROUGE: A Package for Automatic Evaluation of Summaries" (2004), se
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel, kernel
+from fastinstruct_kernels._jit import inlined_kernel, kernel, making_kernel
 
 # Real bounds are loosened by far more than the few roundings in them, and by far less than one token.
 _SLACK = 1.0 - 1e-12
@@ -41,7 +41,7 @@ def min_rejecting_lcs(left_length: int, right_length: int, threshold: float) -> 
     return min(lcs, shorter + 1)
 
 
-@kernel
+@making_kernel
 def min_rejecting_table(longest: int, threshold: float) -> NDArray[np.int32]:
     """`min_rejecting_lcs` of every pair of lengths up to `longest`: int32[longest + 1, longest + 1]."""
     table = np.empty((longest + 1, longest + 1), dtype=np.int32)

@@ -1,0 +1,100 @@
+"""Texts to token numbers, many at a time.
+
+Knows nothing of scores or pools. Guarantees the tokens of `tokenize`: texts in ASCII are tokenized in a kernel, all
+others by the tokenizer itself and then handed to the same kernel as words apart by spaces. No object is made for a
+token, and none for a text in ASCII.
+"""
+
+import logging
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastinstruct.errors import InputError
+from fastinstruct.similarity.tokenizers import tokenizer_named
+from fastinstruct_kernels.words import NUM_BYTES, NUM_WORDS, new_words, number_words, with_more_words
+
+_LOG = logging.getLogger("fastinstruct")
+
+
+class Lexicon:
+    """The tokens met so far, numbered from 1 in the order in which they were first met.
+
+    Raises:
+        InputError: there is no such tokenizer.
+    """
+
+    def __init__(self, tokenizer: str) -> None:
+        self.tokenizer = tokenizer
+        self.words = new_words()
+        self._tokenize = tokenizer_named(tokenizer)
+        self._warns = tokenizer == "rouge"
+
+    def __len__(self) -> int:
+        return int(self.words.counters[NUM_WORDS])
+
+    def tokens(self) -> list[str]:
+        """The tokens in the order of their numbers; the first is number 1."""
+        ends = self.words.ends[: len(self) + 1].tolist()
+        known = self.words.bytes[: self.words.counters[NUM_BYTES]].tobytes()
+        return [known[begin:end].decode() for begin, end in pairwise(ends)]
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """All that makes up the lexicon, without what it has room for."""
+        counters = self.words.counters
+        ends, known = self.words.ends[: len(self) + 1], self.words.bytes[: counters[NUM_BYTES]]
+        return {"counters": counters, "table": self.words.table, "ends": ends, "bytes": known}
+
+    def number(self, texts: Sequence[str], *, adding: bool) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Numbers of the texts' tokens: int32[tokens] and int64[n + 1], text i being tokens[starts[i]:starts[i + 1]].
+
+        New tokens are added to the lexicon if `adding`; else all of them are number 0.
+        """
+        text, ends = self._encoded(texts)
+        numbers = np.empty((len(text) + len(texts)) // 2 + 1, dtype=np.int32)
+        starts = np.zeros(len(texts) + 1, dtype=np.int64)
+        done = number_words(self.words, text, ends, 0, adding, numbers, starts)
+        while done < len(texts):
+            longest = int(ends[done] - (ends[done - 1] if done else 0))
+            self.words = with_more_words(self.words, longest)
+            done = number_words(self.words, text, ends, done, adding, numbers, starts)
+        return numbers[: starts[-1]], starts
+
+    def _encoded(self, texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The texts as bytes, one after another, and where each ends: uint8[bytes], int64[n]."""
+        joined = "".join(texts)
+        if joined.isascii():
+            ends = np.fromiter(accumulate(map(len, texts)), dtype=np.int64, count=len(texts))
+            return np.frombuffer(joined.encode("ascii"), dtype=np.uint8), ends
+        pieces = [text.encode("ascii") if text.isascii() else self._spaced_tokens(text) for text in texts]
+        ends = np.fromiter(accumulate(map(len, pieces)), dtype=np.int64, count=len(texts))
+        return np.frombuffer(b"".join(pieces), dtype=np.uint8), ends
+
+    def _spaced_tokens(self, text: str) -> bytes:
+        tokens = self._tokenize(text)
+        if self._warns and not tokens and any(map(str.isalpha, text)):
+            self._warns = False
+            _LOG.warning(
+                "tokenizer 'rouge' finds no token in a text of other letters than a to z: such texts score 0 and are "
+                "never rejected; tokenizer 'unicode' covers every script"
+            )
+        return " ".join(tokens).encode()
+
+
+def checked_texts(texts: Sequence[str]) -> Sequence[str]:
+    """The texts, which are a list or a tuple then.
+
+    Raises:
+        InputError: they are a single str, or hold something that is no str.
+    """
+    if isinstance(texts, str):
+        raise InputError("texts must be a sequence of str; got one str")
+    checked = texts if isinstance(texts, list | tuple) else list(texts)
+    if set(map(type, checked)) <= {str}:
+        return checked
+    for text in checked:
+        if not isinstance(text, str):
+            raise InputError(f"every text must be a str; got {type(text).__name__}")
+    return checked

@@ -1,0 +1,121 @@
+"""Arrays in one file that is mapped into memory, not read.
+
+Knows nothing of what the arrays mean. Guarantees that a file appears whole or not at all, and that a file which is
+damaged, of another version or no snapshot at all is refused.
+
+    8 bytes    magic
+    4 bytes    length of the header, little endian
+    4 bytes    CRC-32 of the header
+    header     JSON: version, settings of the writer, place and type of each array, checksum of the arrays
+    arrays     each at a multiple of 64 bytes from the start of the file
+"""
+
+import json
+import mmap
+import os
+import sys
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastinstruct.errors import InputError
+from fastinstruct_kernels.checksum import checksum
+
+VERSION = 1
+_MAGIC = b"FI-index"
+_PREFIX = len(_MAGIC) + 8
+_ALIGNMENT = 64
+
+
+def write_snapshot(path: Path, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write the arrays, replacing what is at `path` at one stroke.
+
+    Raises:
+        InputError: the file can't be written; what was at `path` is still there then.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            _write(file, settings, arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: can't write the index: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _write(file: BinaryIO, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    places, offset, total = [], 0, 0
+    for name, array in arrays.items():
+        data = _words_of(array)
+        places.append({"name": name, "dtype": array.dtype.str, "shape": array.shape, "offset": offset})
+        total ^= int(checksum(data)) + offset
+        offset += len(data) * 8 + -len(data) * 8 % _ALIGNMENT
+    header = {"version": VERSION, "settings": settings, "arrays": places, "size": offset, "checksum": total}
+    text = json.dumps(header).encode()
+    file.write(_MAGIC + len(text).to_bytes(4, "little") + zlib.crc32(text).to_bytes(4, "little") + text)
+    start = _start(len(text))
+    for place, array in zip(places, arrays.values(), strict=True):
+        file.seek(start + int(str(place["offset"])))
+        file.write(_words_of(array).data)
+    file.truncate(start + offset)
+
+
+def _start(header_length: int) -> int:
+    return (_PREFIX + header_length + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT
+
+
+def _words_of(array: NDArray[Any]) -> NDArray[np.uint64]:
+    """The array's bytes as uint64, filled up with zeros."""
+    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    if len(flat) % 8:
+        flat = np.concatenate([flat, np.zeros(-len(flat) % 8, dtype=np.uint8)])
+    return flat.view(np.uint64)
+
+
+def read_snapshot(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Settings and arrays of a snapshot; the arrays may be written to, which leaves the file as it is.
+
+    Raises:
+        InputError: there is no such file, or it is no snapshot, of another version, or damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    except (OSError, ValueError) as error:  # ValueError: an empty file can't be mapped
+        raise InputError(f"{path}: can't read the index: {getattr(error, 'strerror', None) or error}") from error
+    header = _header(path, mapped)
+    start = _start(int.from_bytes(mapped[len(_MAGIC) : len(_MAGIC) + 4], "little"))
+    if len(mapped) != start + header["size"]:
+        raise InputError(f"{path}: the index is damaged: its size is wrong")
+    arrays, total = {}, 0
+    for place in header["arrays"]:
+        shape, dtype, offset = place["shape"], np.dtype(place["dtype"]), place["offset"]
+        array = np.ndarray(shape, dtype, buffer=mapped, offset=start + offset)
+        words = np.ndarray(((array.nbytes + 7) // 8,), np.uint64, buffer=mapped, offset=start + offset)
+        total ^= int(checksum(words)) + offset
+        arrays[place["name"]] = array
+    if total != header["checksum"]:
+        raise InputError(f"{path}: the index is damaged: its checksum is wrong")
+    return header["settings"], arrays
+
+
+def _header(path: Path, mapped: mmap.mmap) -> dict[str, Any]:
+    if mapped[: len(_MAGIC)] != _MAGIC:
+        raise InputError(f"{path}: this is no FastInstruct index")
+    length, crc = (int.from_bytes(mapped[at : at + 4], "little") for at in (len(_MAGIC), len(_MAGIC) + 4))
+    text = mapped[_PREFIX : _PREFIX + length]
+    if not length or zlib.crc32(text) != crc or len(mapped) < _PREFIX or sys.byteorder != "little":
+        raise InputError(f"{path}: the index is damaged: its header is wrong")
+    header: dict[str, Any] = json.loads(text)
+    if header["version"] != VERSION:
+        raise InputError(f"{path}: the index has version {header['version']}; this is version {VERSION}")
+    return header

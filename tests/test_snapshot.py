@@ -1,0 +1,109 @@
+"""A saved index answers as the one that was saved, and a file that is not whole is refused."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from fastinstruct.errors import InputError
+from fastinstruct.similarity import RougeIndex
+from fastinstruct.similarity.snapshot import read_snapshot
+from test_rouge_index import judgements, rebuilding_index, related_texts, texts_of_few_words, thresholds
+
+
+@given(texts_of_few_words, texts_of_few_words, thresholds)
+@settings(
+    deadline=None,
+    max_examples=60,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the file is replaced for each example
+)
+def test_a_loaded_index_goes_on_as_the_saved_one(
+    tmp_path: Path, first: list[str], then: list[str], threshold: float
+) -> None:
+    index = rebuilding_index(threshold)
+    index.admit(first)
+    index.save(tmp_path / "pool.index")
+    loaded = RougeIndex.load(tmp_path / "pool.index")
+    assert (len(loaded), loaded.threshold, loaded.tokenizer) == (len(index), threshold, "unicode")
+    assert judgements(loaded.admit(then)) == judgements(index.admit(then))
+    assert judgements(loaded.query(first)) == judgements(index.query(first))
+
+
+def test_a_large_pool_survives_saving_growing_and_saving_again(tmp_path: Path) -> None:
+    texts = related_texts(6_000, longest=14, seed=4)
+    index, reference = rebuilding_index(0.6, "rouge"), RougeIndex(0.6, "rouge")
+    expected = judgements(reference.admit(texts))
+    verdicts = judgements(index.admit(texts[:2_000]))
+    for first in (2_000, 4_000):
+        index.save(tmp_path / "pool.index")
+        before = (tmp_path / "pool.index").read_bytes()
+        index = RougeIndex.load(tmp_path / "pool.index", threads=2)
+        verdicts += judgements(index.admit(texts[first : first + 2_000]))
+        assert (tmp_path / "pool.index").read_bytes() == before
+    assert verdicts == expected
+    assert index.average_similarity("w1 w2") == reference.average_similarity("w1 w2")
+    assert [path.name for path in tmp_path.iterdir()] == ["pool.index"]
+
+
+def test_words_of_other_scripts_survive(tmp_path: Path) -> None:
+    index = RougeIndex()
+    index.add(["写一首关于春天的诗", "Напиши стихи"])
+    index.save(tmp_path / "pool.index")
+    assert not RougeIndex.load(tmp_path / "pool.index").query(["写一首关于春天的歌"])[0].admitted
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    index = RougeIndex()
+    index.admit(related_texts(50, longest=12, seed=1))
+    index.save(tmp_path / "pool.index")
+    return tmp_path / "pool.index"
+
+
+def is_padding(path: Path) -> bool:
+    """Whether the index still loads: between arrays there is nothing to damage."""
+    try:
+        return len(RougeIndex.load(path)) > 0
+    except InputError:
+        return False
+
+
+def test_a_flipped_bit_anywhere_is_found(saved: Path) -> None:
+    whole = saved.read_bytes()
+    for place in range(0, len(whole) - 64, 1 + len(whole) // 300):
+        saved.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        if whole[place] == 0 and is_padding(saved):
+            continue
+        with pytest.raises(InputError, match=r"damaged|no FastInstruct index"):
+            RougeIndex.load(saved)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 12, 100, 5_000])
+def test_a_file_cut_short_is_refused(saved: Path, kept: int) -> None:
+    saved.write_bytes(saved.read_bytes()[:kept])
+    with pytest.raises(
+        InputError, match=r"pool\.index: (the index is damaged|can't read|this is no FastInstruct index)"
+    ):
+        RougeIndex.load(saved)
+
+
+def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not an index at all, whatever its name says")
+    with pytest.raises(InputError, match=r"notes\.txt: this is no FastInstruct index"):
+        RougeIndex.load(path)
+
+
+def test_another_version_is_refused_by_number(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastinstruct.similarity.snapshot.VERSION", 2)
+    with pytest.raises(InputError, match="the index has version 1; this is version 2"):
+        read_snapshot(saved)
+
+
+def test_a_missing_file_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="can't read the index: No such file or directory"):
+        RougeIndex.load(tmp_path / "none.index")
+    with pytest.raises(InputError, match="can't write the index: No such file or directory"):
+        RougeIndex().save(tmp_path / "none" / "pool.index")

@@ -355,3 +355,18 @@ def test_anything_else_is_neither(reply: str) -> None:
 @given(text=st.text())
 def test_any_answer_is_yes_no_or_neither(text: str) -> None:
     assert parse_classification(text) in {True, False, None}
+
+
+@pytest.mark.parametrize(("first_number", "start"), [(2, 9), (3, 9), (2, 17), (9, 40), (9, 1), (9, 12)])
+def test_a_list_that_counts_on_may_start_from_any_number(first_number: int, start: int) -> None:
+    text = "".join(f"{start + i}. {name} the lake\n" for i, name in enumerate(("Name", "Paint", "Cross")))
+    found = parse_instructions(
+        text, api=Api.CHAT, first_number=first_number, max_items=8, finish_reason=FinishReason.STOP
+    )
+    assert found == ["Name the lake", "Paint the lake", "Cross the lake"]
+
+
+def test_years_at_line_starts_are_no_item_numbers() -> None:
+    text = "Name what happened in these years:\n2016. A vote\n2017. A flight"
+    found = parse_instructions(text, api=Api.CHAT, first_number=9, max_items=8, finish_reason=FinishReason.STOP)
+    assert all("201" in item for item in found if "vote" in item or "flight" in item)

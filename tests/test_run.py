@@ -301,7 +301,7 @@ async def test_a_model_that_gives_nothing_new_ends_the_run(tmp_path: Path) -> No
 async def test_a_server_that_fails_every_request_ends_the_run_in_the_end(tmp_path: Path) -> None:
     async with scripted(rate_500=1.0, max_faults_per_prompt=99) as server:
         flags = {"runtime.max_attempts": 1}
-        with pytest.raises(EndpointError, match="the last 50 requests failed"):
+        with pytest.raises(EndpointError, match=r"the last 5 requests failed \(transient: server: 500"):
             await execute(config_for(server, tmp_path / "run", flags=flags))
     assert rows(tmp_path / "run", "SELECT DISTINCT stage, outcome FROM request") == [("instructions", "transient")]
 

@@ -114,6 +114,7 @@ _STATUS_VERDICTS: Final[Mapping[int, str]] = {
     425: "server",
     429: "rate",
     498: "overloaded",
+    501: "no_route",
     503: "overloaded",
     529: "overloaded",
 }

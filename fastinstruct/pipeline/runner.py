@@ -43,7 +43,8 @@ from fastinstruct.store import FORMAT_VERSION, Commit, RequestRow, RunFolder, Ru
 __all__ = ["Run", "RunResult"]
 
 _NOTHING_IN_FLIGHT = SchedulerStatistics(num_in_flight=0, num_waiting=0, num_attempts=0, num_failed_attempts=0)
-_MAX_FAILED = 50  # so many requests given up in a row: whatever it is, it concerns them all
+# So many requests given up in a row: whatever it is, it concerns them all. Fewer will do while none has succeeded.
+_MAX_FAILED, _MAX_FAILED_FIRST = 50, 5
 _MAX_BARREN = 50  # so many stage-1 requests in a row without one new instruction: the model has run dry
 
 _EXIT_CODES = {"target": 0, "saturation": 3, "interrupt": 130, "terminate": 143}
@@ -106,6 +107,7 @@ class Run:
         self._phase = "starting"
         self._interrupted = ""
         self._failed_in_row = 0
+        self._has_succeeded = False
 
     async def execute(self) -> RunResult:
         """Run until the target is reached, or `stop`, or nothing new comes.
@@ -259,10 +261,11 @@ class Run:
 
     def _watch_failures(self, request: RequestRow) -> None:
         """End a run whose requests all fail: each is given up after several attempts, and nothing gets better."""
+        self._has_succeeded = self._has_succeeded or request.outcome == "ok"
         self._failed_in_row = 0 if request.outcome == "ok" else self._failed_in_row + 1
-        if self._failed_in_row >= _MAX_FAILED:
+        if self._failed_in_row >= (_MAX_FAILED if self._has_succeeded else _MAX_FAILED_FIRST):
             raise EndpointError(
-                f"the last {_MAX_FAILED} requests failed ({request.outcome}: {request.detail}); "
+                f"the last {self._failed_in_row} requests failed ({request.outcome}: {request.detail}); "
                 "what was answered is stored: run the same command to go on"
             )
 

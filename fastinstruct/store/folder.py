@@ -114,7 +114,8 @@ class RunFolder:
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
-            raise StoreError(f"{target}: cannot be written: {error.strerror}") from error
+            advice = "; free some space and run the same command to go on" if error.errno == errno.ENOSPC else ""
+            raise StoreError(f"{target}: cannot be written: {error.strerror}{advice}") from error
 
 
 def _sync(folder: Path) -> None:

@@ -86,7 +86,7 @@ class RunReader:
         try:
             yield
         finally:
-            with suppress(sqlite3.ProgrammingError):  # as in `rows`
+            with suppress(sqlite3.DatabaseError):  # closed, or damaged: what was read has already said so
                 self._connection.execute("COMMIT")
 
     def is_being_written(self) -> bool:

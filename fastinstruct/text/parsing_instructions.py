@@ -29,6 +29,7 @@ __all__ = ["parse_instructions"]
 
 # How far the numbers of two items may be apart: models skip one now and then, but "2016." is content.
 _MAX_STEP = 3
+_FIRST_YEAR = 1000  # four digits at a line start are a year, or an amount
 
 _LABELS = (
     r"task|instruction|item|prompt|question|exercise|aufgabe|anweisung|tâche|consigne|tarea|instrucción|tarefa|instrução|compito|"
@@ -128,7 +129,8 @@ def _listed(text: str, api: Api, first_number: int) -> list[str]:
             lines = list(dropwhile(_is_preface, lines))
         splitter = _Splitter(lines, _Kind.NUMBER, first_number, opened=not _restates(lines, first_number))
         return splitter.items(paragraphs_belong=api is Api.CHAT)
-    first = next((line for line in lines if _may_be_first(line, first_number)), None)
+    highest = _highest_first(lines, first_number)
+    first = next((line for line in lines if _may_be_first(line, highest)), None)
     if first is None or first.kind is None:
         return _unmarked(lines)
     return _Splitter(lines, first.kind, first_number, base_indent=first.indent).items(paragraphs_belong=True)
@@ -155,8 +157,15 @@ def _read(line: str) -> _Line:
     return _Line(indent=indent, text="" if _RULE.fullmatch(text) else text)
 
 
-def _may_be_first(line: _Line, first_number: int) -> bool:
-    return line.kind is not None and (line.kind is not _Kind.NUMBER or line.number <= first_number + _MAX_STEP)
+def _may_be_first(line: _Line, highest: int) -> bool:
+    return line.kind is not None and (line.kind is not _Kind.NUMBER or line.number <= highest)
+
+
+def _highest_first(lines: Sequence[_Line], first_number: int) -> int:
+    """The highest number that a list may start from: any but a year's, if the next numbered line counts on."""
+    numbers = [line.number for line in lines if line.kind is _Kind.NUMBER][:2]
+    counts_on = len(numbers) == 2 and 0 < numbers[1] - numbers[0] <= _MAX_STEP and numbers[0] < _FIRST_YEAR
+    return max(first_number + _MAX_STEP, numbers[0] if counts_on else 0)
 
 
 def _restates(lines: Sequence[_Line], first_number: int) -> bool:
@@ -192,7 +201,7 @@ class _Splitter:
         self._max_indent = base_indent + 1
         numbers = [line.number for line in lines if line.kind is _Kind.NUMBER and line.indent <= self._max_indent]
         self._all_alike = len(numbers) > 1 and len(set(numbers)) == 1
-        self._highest_first = first_number + _MAX_STEP
+        self._highest_first = _highest_first(lines, first_number)
         self._last = first_number if opened else None
         self._inner = 0  # the last number of a list inside the current item
         self._after_heading = False

@@ -6,7 +6,6 @@ is one line on stderr.
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -52,15 +51,9 @@ def root(
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
+    """Run the command line and exit with its code; typer itself deals with usage errors and closed pipes."""
     try:
         app()
     except FastInstructError as error:
         typer.echo(f"fastinstruct: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader (head, less) has gone. Python would complain once more while it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -56,7 +56,7 @@ def progress_line(progress: Progress) -> str:
         f"accepted {rate:.0%}" if rate is not None else "accepted -",
         f"in flight {progress.num_in_flight}",
         f"{progress.tokens_per_s:.0f} tokens/s",
-        "working up the last ones" if progress.num_admitted >= progress.target else f"ETA {duration(progress.eta_s)}",
+        *_prospect(progress),
     ]
     if progress.num_waiting or progress.num_failed_attempts:
         parts.append(f"retrying {progress.num_waiting}, {progress.num_failed_attempts} attempts failed")
@@ -66,12 +66,25 @@ def progress_line(progress: Progress) -> str:
 
 
 def rejects(progress: Progress) -> str:
-    """Say what was rejected, most frequent reasons first."""
-    reasons = [*progress.rejected.items(), *progress.rejected_instances.items()]
-    shown = sorted(reasons, key=lambda item: -item[1])[:_MAX_REASONS]
-    more = sum(count for _, count in reasons) - sum(count for _, count in shown)
-    texts = [f"{reason} {count}" for reason, count in shown] + ([f"others {more}"] if more else [])
-    return "rejected: " + (", ".join(texts) or "nothing yet")
+    """Say what was rejected, instructions and instances apart, most frequent reasons first."""
+    kinds = {"instructions": progress.rejected, "instances": progress.rejected_instances}
+    texts = [f"{kind} rejected: {_reasons(reasons)}" for kind, reasons in kinds.items() if reasons]
+    return "; ".join(texts) or "nothing rejected"
+
+
+def _reasons(reasons: Mapping[str, int]) -> str:
+    ranked = sorted(reasons.items(), key=lambda item: -item[1])
+    shown = [f"{reason} {count}" for reason, count in ranked[:_MAX_REASONS]]
+    more = sum(count for _, count in ranked[_MAX_REASONS:])
+    return ", ".join([*shown, *([f"others {more}"] if more else [])])
+
+
+def _prospect(progress: Progress) -> list[str]:
+    """Say when the target will be reached, while that is the question."""
+    if progress.phase != "generating":
+        return []
+    is_reached = progress.num_admitted >= progress.target
+    return ["working up the last ones" if is_reached else f"ETA {duration(progress.eta_s)}"]
 
 
 def duration(seconds: float | None) -> str:

@@ -15,11 +15,17 @@ from fastinstruct.cli.options import (
     BaseUrlOption,
     ConfigOption,
     GgufOption,
+    MaxInFlightOption,
     ModelOption,
+    OutOption,
     ProfileOption,
     PromptsOption,
+    RngSeedOption,
     SeedsOption,
     SetOption,
+    TargetOption,
+    ThresholdOption,
+    TokenizerOption,
     load,
 )
 
@@ -32,6 +38,8 @@ __all__ = ["doctor"]
 
 def doctor(
     config: ConfigOption = None,
+    out: OutOption = None,
+    target: TargetOption = None,
     seeds: SeedsOption = None,
     base_url: BaseUrlOption = None,
     model: ModelOption = None,
@@ -39,17 +47,25 @@ def doctor(
     api: ApiOption = None,
     profile: ProfileOption = None,
     prompts: PromptsOption = None,
+    threshold: ThresholdOption = None,
+    tokenizer: TokenizerOption = None,
+    max_in_flight: MaxInFlightOption = None,
+    rng_seed: RngSeedOption = None,
     assignments: SetOption = None,
     offline: Annotated[bool, typer.Option("--offline", help="Load no model and connect to nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object on stdout.")] = False,
 ) -> None:
-    """Check machine, configuration, seeds and model: each line says ok, warning or problem, and what to do.
+    """Check machine, configuration, seeds and model.
+
+    Each line says ok, warning or problem, and what to do. Takes the options of `run`.
 
     Sends some forty short requests to the model. Exits with 1 if anything is a problem.
     """
     settings = load(
         config,
         assignments,
+        out=out,
+        target=target,
         seeds=seeds,
         base_url=base_url,
         model=model,
@@ -57,6 +73,10 @@ def doctor(
         api=api,
         profile=profile,
         prompts=prompts,
+        threshold=threshold,
+        tokenizer=tokenizer,
+        max_in_flight=max_in_flight,
+        rng_seed=rng_seed,
     )
     findings = _findings(settings, config, offline=offline, as_json=as_json)
     has_problem = any(finding.level == "problem" for finding in findings)

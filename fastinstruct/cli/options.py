@@ -15,11 +15,17 @@ __all__ = [
     "BaseUrlOption",
     "ConfigOption",
     "GgufOption",
+    "MaxInFlightOption",
     "ModelOption",
+    "OutOption",
     "ProfileOption",
     "PromptsOption",
+    "RngSeedOption",
     "SeedsOption",
     "SetOption",
+    "TargetOption",
+    "ThresholdOption",
+    "TokenizerOption",
     "load",
 ]
 
@@ -33,16 +39,34 @@ ProfileOption = Annotated[
     str | None, typer.Option("--profile", help="default, or paper: parse, filter and sample as the reference does.")
 ]
 PromptsOption = Annotated[
-    Path | None, typer.Option("--prompts", help="A folder with prompt templates of your own (*.txt).")
+    Path | None, typer.Option("--prompts", help="A folder with templates of your own; each *.txt in it replaces one.")
 ]
 BaseUrlOption = Annotated[
     str | None, typer.Option("--base-url", help="An OpenAI-compatible endpoint, with its /v1. Default: embedded model.")
 ]
-ModelOption = Annotated[str | None, typer.Option("--model", help="The model's name, as the endpoint knows it.")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="The model's name, as the endpoint knows it. Its key: $OPENAI_API_KEY.")
+]
 GgufOption = Annotated[Path | None, typer.Option("--gguf", help="A local .gguf to embed instead of the packaged one.")]
 ApiOption = Annotated[
     str | None, typer.Option("--api", help="chat or completions. Default: chat for endpoints, completions if embedded.")
 ]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", "-o", help="The run's folder. Default: runs/<configuration or seed file>.")
+]
+TargetOption = Annotated[
+    int | None, typer.Option("--target", "-n", help="Machine-generated instructions to admit. Default: 100.")
+]
+ThresholdOption = Annotated[
+    float | None, typer.Option("--threshold", help="Reject above this ROUGE-L F-measure. Default: 0.7.")
+]
+TokenizerOption = Annotated[
+    str | None, typer.Option("--tokenizer", help="unicode (every script), or rouge (a-z and 0-9, as the paper).")
+]
+MaxInFlightOption = Annotated[
+    int | None, typer.Option("--max-in-flight", help="Requests at once. Default: 64; embedded model: 6.")
+]
+RngSeedOption = Annotated[int | None, typer.Option("--rng-seed", help="Seed of every random draw. Default: 0.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key, such as instances.max_instances=3.")
 ]

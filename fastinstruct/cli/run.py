@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,11 +12,17 @@ from fastinstruct.cli.options import (
     BaseUrlOption,
     ConfigOption,
     GgufOption,
+    MaxInFlightOption,
     ModelOption,
+    OutOption,
     ProfileOption,
     PromptsOption,
+    RngSeedOption,
     SeedsOption,
     SetOption,
+    TargetOption,
+    ThresholdOption,
+    TokenizerOption,
     load,
 )
 
@@ -30,12 +35,8 @@ __all__ = ["run"]
 
 def run(
     config: ConfigOption = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The run's folder. Default: runs/<configuration or seed file>.")
-    ] = None,
-    target: Annotated[
-        int | None, typer.Option("--target", "-n", help="Machine-generated instructions to admit. Default: 100.")
-    ] = None,
+    out: OutOption = None,
+    target: TargetOption = None,
     seeds: SeedsOption = None,
     base_url: BaseUrlOption = None,
     model: ModelOption = None,
@@ -43,16 +44,10 @@ def run(
     api: ApiOption = None,
     profile: ProfileOption = None,
     prompts: PromptsOption = None,
-    threshold: Annotated[
-        float | None, typer.Option("--threshold", help="Reject above this ROUGE-L F-measure. Default: 0.7.")
-    ] = None,
-    tokenizer: Annotated[
-        str | None, typer.Option("--tokenizer", help="unicode (every script), or rouge (a-z and 0-9, as the paper).")
-    ] = None,
-    max_in_flight: Annotated[
-        int | None, typer.Option("--max-in-flight", help="Requests at once. Default: 64; embedded model: 6.")
-    ] = None,
-    rng_seed: Annotated[int | None, typer.Option("--rng-seed", help="Seed of every random draw. Default: 0.")] = None,
+    threshold: ThresholdOption = None,
+    tokenizer: TokenizerOption = None,
+    max_in_flight: MaxInFlightOption = None,
+    rng_seed: RngSeedOption = None,
     assignments: SetOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print one filled prompt per stage and send nothing.")
@@ -60,7 +55,9 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as one JSON object on stdout.")] = False,
     show: Annotated[int, typer.Option("--show", min=0, help="Print so many examples at the end.")] = 3,
 ) -> None:
-    """Generate data from seed tasks; the same command again goes on where it stopped.
+    """Generate data from seed tasks.
+
+    The same command again goes on where it stopped.
 
     Ctrl-C once finishes what is in flight, twice aborts. Nothing that was stored is lost.
     """

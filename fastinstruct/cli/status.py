@@ -20,7 +20,10 @@ def status(
     run: Annotated[Path | None, typer.Argument(help="The run's folder. Default: the newest under runs/.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show how a run stands: what was admitted and rejected, and why; requests, tokens and sittings."""
+    """Show how a run stands.
+
+    What was admitted and rejected, and why; requests, tokens and sittings.
+    """
     from fastinstruct.cli.chosen_run import chosen_run
     from fastinstruct.cli.terminal import say, say_json
     from fastinstruct.store import RunReader

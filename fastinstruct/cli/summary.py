@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ def summary(result: RunResult) -> dict[str, Any]:
         "run": str(result.folder),
         "ended_by": result.ended_by,
         "num_admitted": progress.num_admitted,
+        "num_admitted_in_this_sitting": progress.num_admitted_here,
         "target": progress.target,
         "num_candidates": progress.num_candidates,
         "acceptance_rate": progress.acceptance_rate,
@@ -55,25 +57,27 @@ def print_summary(result: RunResult, num_shown: int) -> None:
             for example in islice(firsts, num_shown):
                 say(_shown(example))
     rate = progress.acceptance_rate
+    accepted = f" ({rate:.0%} of the candidates)" if rate is not None else ""
     typer.echo(
-        f"{_ENDINGS[result.ended_by]} {progress.num_admitted} instructions"
-        f"{f' ({rate:.0%} of the candidates)' if rate is not None else ''}, {progress.num_examples} examples in "
-        f"{duration(progress.elapsed_s)}; {rejects(progress)}.",
+        f"{_ENDINGS[result.ended_by]} {progress.num_admitted} instructions{accepted}, "
+        f"{progress.num_examples} examples; {rejects(progress)}. This sitting: {progress.num_admitted_here} instructions in "
+        f"{duration(progress.elapsed_s)}.",
         err=True,
     )
     if progress.num_failed:
         typer.echo(f"{progress.num_failed} requests were given up; the same command asks again.", err=True)
     if progress.num_dropped:
         typer.echo(f"{progress.num_dropped} requests took too long to drain and were dropped.", err=True)
-    typer.echo(_next_steps(result.folder), err=True)
+    if progress.num_examples:
+        typer.echo(_next_steps(result.folder), err=True)
 
 
 def _next_steps(folder: Path) -> str:
-    call = f"{program()} "
+    call, name = f"{program()} ", shlex.quote(str(folder))
     steps = {
-        f"{call}inspect {folder}": "look at the examples",
-        f"{call}inspect {folder} --rejected": "see what was rejected, and why",
-        f"{call}export {folder}": "write alpaca.json to train on",
+        f"{call}inspect {name}": "look at the examples",
+        f"{call}inspect {name} --rejected": "see what was rejected, and why",
+        f"{call}export {name}": "write alpaca.json to train on",
     }
     width = max(map(len, steps)) + 3
     return "\n".join(["Next:", *(f"  {step:<{width}}{what}" for step, what in steps.items())])

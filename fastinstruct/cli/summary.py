@@ -58,12 +58,9 @@ def print_summary(result: RunResult, num_shown: int) -> None:
                 say(_shown(example))
     rate = progress.acceptance_rate
     accepted = f" ({rate:.0%} of the candidates)" if rate is not None else ""
-    typer.echo(
-        f"{_ENDINGS[result.ended_by]} {progress.num_admitted} instructions{accepted}, "
-        f"{progress.num_examples} examples; {rejects(progress)}. This sitting: {progress.num_admitted_here} instructions in "
-        f"{duration(progress.elapsed_s)}.",
-        err=True,
-    )
+    made = f"{progress.num_admitted} instructions{accepted}, {progress.num_examples} examples; {rejects(progress)}."
+    here = f"This sitting: {progress.num_admitted_here} instructions in {duration(progress.elapsed_s)}."
+    typer.echo(f"{_ENDINGS[result.ended_by]} {made} {here}", err=True)
     if progress.num_failed:
         typer.echo(f"{progress.num_failed} requests were given up; the same command asks again.", err=True)
     if progress.num_dropped:

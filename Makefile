@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint format bench clean help
+.PHONY: demo test lint format bench soak clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make lint    ruff and strict mypy"
 	@echo "make format  let ruff format and fix"
 	@echo "make bench   run the benchmarks"
+	@echo "make soak    compare an hour of random decisions with brute force"
 	@echo "make clean   remove .venv and caches (runs/ stays)"
 
 demo: $(VENV)/local.stamp
@@ -32,6 +33,9 @@ format: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/slot_use.py
+
+soak: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/soak.py --minutes 60
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint format bench clean help
+.PHONY: demo test lint format bench soak clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -14,10 +14,11 @@ help:
 	@echo "make lint    ruff and strict mypy"
 	@echo "make format  let ruff format and fix"
 	@echo "make bench   run the benchmarks"
+	@echo "make soak    compare an hour of random decisions with brute force"
 	@echo "make clean   remove .venv and caches (runs/ stays)"
 
 demo: $(VENV)/local.stamp
-	$(BIN)/fastinstruct run --out runs/demo --target 20
+	$(BIN)/fastinstruct run --out runs/demo --target 25
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -q
@@ -31,10 +32,15 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/dev.stamp
+bench: $(VENV)/bench.stamp
 	mkdir -p benchmarks/results
-	set -o pipefail; $(BIN)/python benchmarks/slot_use.py | tee benchmarks/results/slot_use.json
+	set -o pipefail; for name in slot_use growth peers; do \
+	  $(BIN)/python benchmarks/$$name.py | tee benchmarks/results/$$name.json || exit 1; \
+	done
 	$(BIN)/python benchmarks/readme.py benchmarks/results/*.json
+
+soak: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/soak.py --minutes 60
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -52,4 +58,8 @@ $(VENV)/local.stamp: $(VENV)/pip.stamp pyproject.toml
 
 $(VENV)/dev.stamp: $(VENV)/pip.stamp pyproject.toml
 	$(PIP) -e '.[dev,local]'
+	touch $@
+
+$(VENV)/bench.stamp: $(VENV)/pip.stamp pyproject.toml
+	$(PIP) -e '.[dev,local,bench]'
 	touch $@

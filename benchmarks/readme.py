@@ -29,7 +29,54 @@ def slot_use(found: dict[str, Any]) -> str:
     return "\n".join(["| what | measured |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)])
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"slot_use": slot_use}
+def table(headings: list[str], rows: list[list[str]]) -> str:
+    """Lay out a table whose first column is text and whose others are numbers."""
+    marks = ["---", *["---:"] * (len(headings) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [headings, marks, *rows])
+
+
+def peers(found: dict[str, Any]) -> str:
+    """Lay out the result of peers.py: verdicts on the stream with edits, and what is kept of the plain one."""
+    edited, plain = found["streams"].values()
+    headings = ["tool", "us a text", "times ours", "recall", "precision", f"kept of {plain['texts']:,}"]
+    rows = [peers_row(*each) for each in zip(edited["rows"], plain["rows"], strict=True)]
+    return table(headings, rows)
+
+
+def peers_row(edited: dict[str, Any], plain: dict[str, Any]) -> list[str]:
+    """Lay out one tool; what was extrapolated from a sample says so."""
+    sampled = plain["kept"] is None
+    about = "~" if sampled else ""
+    return [
+        f"{edited['name']}, {edited['settings']}" + (f" (sample of {edited['asked']:,})" if sampled else ""),
+        about + significant(edited["cpu_us"]),
+        about + significant(edited["times_ours"]),
+        *(f"{edited[what]:.3f}" if edited[what] is not None else "" for what in ("recall", "precision")),
+        "" if sampled else f"{plain['kept']:,}",
+    ]
+
+
+def significant(number: float) -> str:
+    """Round to three digits from 100 on, else to one decimal place."""
+    return f"{number:.1f}" if number < 100 else f"{float(f'{number:.3g}'):,.0f}"
+
+
+def growth(found: dict[str, Any]) -> str:
+    """Lay out the result of growth.py: time and memory as the pool grows."""
+    rows = [
+        [
+            f"{row['texts']:,.0f}",
+            f"{row['pool']:,.0f}",
+            f"{row['mean_us']:.1f}",
+            f"{row['last_tenth_us']:.1f}",
+            f"{row['bytes_per_pool_text']:.0f}",
+        ]
+        for row in found["rows"]
+    ]
+    return table(["texts", "of them admitted", "us a text", "us a text, last tenth", "bytes an admitted text"], rows)
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"slot_use": slot_use, "peers": peers, "growth": growth}
 
 
 def replaced(readme: str, name: str, table: str) -> str:

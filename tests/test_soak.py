@@ -1,0 +1,56 @@
+"""What the benchmarks build on: the soak notices wrong verdicts, and a stream with edits is the same everywhere."""
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from fastinstruct.similarity import RougeIndex, Verdicts
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def soak(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return import_module("soak")
+
+
+@pytest.fixture
+def edits(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return import_module("edits")
+
+
+def test_random_streams_are_decided_as_by_brute_force(soak: ModuleType, tmp_path: Path) -> None:
+    run = soak.Soak(7, tmp_path)
+    for number in range(12):
+        run.run_stream(number)
+    assert run.counts["streams"] == 12
+    assert run.counts["decisions"] > run.counts["rejected"] > 100
+
+
+def test_one_wrong_verdict_stops_the_soak_and_tells_how_to_see_it_again(
+    soak: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit = RougeIndex.admit
+
+    def wrong(index: RougeIndex, texts: list[str]) -> Verdicts:
+        verdicts = admit(index, texts)
+        verdicts.scores[:] = np.nextafter(verdicts.scores, 2.0)
+        return verdicts
+
+    monkeypatch.setattr(RougeIndex, "admit", wrong)
+    difference, _ = soak.soak(soak.Soak(7, tmp_path), 0, 12, 1.0)
+    assert difference is not None
+    assert "soak.py --seed 7 --first 0 --streams 1" in difference
+
+
+def test_edited_copies_follow_their_originals(edits: ModuleType) -> None:
+    texts = [f"text number {number} has these seven words" for number in range(1_000)]
+    stream = edits.with_edits(texts)
+    assert stream == edits.with_edits(texts)
+    assert 60 < len(stream) - len(texts) < 140
+    assert [text for text in dict.fromkeys(stream) if text in set(texts)] == texts

@@ -390,12 +390,18 @@ def test_demonstrations_of_stage_3_are_of_their_kind_and_short() -> None:
         assert sum(len(case.input) + len(case.output) for case in task.instances) <= 700
 
 
-def test_input_first_demonstrations_show_three_shapes_in_turn() -> None:
-    shapes = [
-        "several" if len(task.instances) > 1 else "input" if task.instances[0].input else "none"
-        for task in input_first_demonstrations(PACKAGED, PACKAGED, 6)
-    ]
-    assert shapes == ["several", "input", "none"] * 2
+def test_packaged_input_first_demonstrations_carry_several_instances_or_need_no_input() -> None:
+    shown = input_first_demonstrations(PACKAGED, PACKAGED, 11)
+    shapes = [len(task.instances) if task.instances[0].input else 0 for task in shown]
+    assert [shape > 1 for shape in shapes] == [True, True, False] * 3 + [True, True]
+    assert set(shapes) <= {0, 2, 3}
+
+
+def test_a_mistyped_template_name_is_refused_and_not_ignored(tmp_path: Path) -> None:
+    (tmp_path / "instructions.txt").write_text("{tasks}\n{next_number}.", encoding="utf-8")
+    (tmp_path / "input_frist.txt").write_text("{demonstrations}\n{instruction}", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"input_frist.txt is no template; .* classification.txt"):
+        load_templates(Api.COMPLETIONS, tmp_path)
 
 
 def test_output_first_demonstrations_show_every_label_of_their_task() -> None:

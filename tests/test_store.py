@@ -826,3 +826,10 @@ def test_totals_are_those_of_one_moment(store: RunStore, monkeypatch: pytest.Mon
         assert totals.requests == {"instructions": {"ok": 1}}
         assert (totals.num_admitted, totals.num_candidates) == (1, 1)
         assert reader.totals().num_candidates == 8
+
+
+def test_a_folder_with_files_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("mine", encoding="utf-8")
+    with RunFolder(tmp_path) as folder, pytest.raises(RunFolderError, match=r"holds config\.yaml and no run"):
+        folder.claim({"a": 1}, {})
+    assert (tmp_path / "config.yaml").read_text(encoding="utf-8") == "mine"

@@ -80,12 +80,11 @@ class RunFolder:
         identity = json.loads(json.dumps(identity))  # as it will be read: tuples are lists, keys are text
         differences = _differences(_read_identity(manifest), _flat(identity)) if manifest.exists() else []
         if differences and not has_answers(self.database):
-            for path in (self.database, *self.path.glob("run.db-*"), manifest):
+            for path in (self.database, *self.path.glob("run.db-*"), self.path / "config.yaml", manifest):
                 path.unlink(missing_ok=True)
             differences = []
         if not manifest.exists():
-            if self.database.exists():
-                raise RunFolderError(f"{self.path}: holds a run.db but no manifest.json; give another --out")
+            self._refuse_foreign_files()
             self.write(
                 "manifest.json", json.dumps({"identity": identity, **about}, indent=2, ensure_ascii=False) + "\n"
             )
@@ -94,6 +93,14 @@ class RunFolder:
                 f"{self.path}: belongs to another run ({'; '.join(differences[:4])}); "
                 "give another --out, or use the same settings to resume it"
             )
+
+    def _refuse_foreign_files(self) -> None:
+        """Keep a new run out of a folder that is used for something else: its files must not be replaced."""
+        if self.database.exists():
+            raise RunFolderError(f"{self.path}: holds a run.db but no manifest.json; give another --out")
+        others = sorted(path.name for path in self.path.iterdir() if path.name != "run.lock" and path.name[0] != ".")
+        if others:
+            raise RunFolderError(f"{self.path}: holds {others[0]} and no run; give an empty or a new folder as --out")
 
     def write(self, name: str, text: str) -> None:
         """Replace a file of the folder atomically.

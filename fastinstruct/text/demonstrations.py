@@ -53,7 +53,7 @@ def held_out(seeds: Sequence[SeedTask], shown: Iterable[SeedTask], num: int) -> 
 
 
 def input_first_demonstrations(seeds: Sequence[SeedTask], packaged: Sequence[SeedTask], num: int) -> list[SeedTask]:
-    """Return `num` tasks that are no classification: with several instances, with one, and without input, in turn."""
+    """Return `num` tasks that are no classification: two with several instances, one without input, and so on."""
     pools = [_fitting(group) for group in (seeds, packaged)]
     chosen: list[SeedTask] = []
     for pool in pools:
@@ -124,14 +124,19 @@ def _spread(few: Sequence[SeedTask], many: Sequence[SeedTask]) -> list[SeedTask]
 
 
 def _in_turn(tasks: Iterable[SeedTask], num: int, taken: Iterable[SeedTask]) -> list[SeedTask]:
-    """Draw from three shapes of task in turn: several instances, one with input, one without."""
-    shapes: tuple[list[SeedTask], list[SeedTask], list[SeedTask]] = ([], [], [])
+    """Draw two tasks with several instances, then one without input, and so on; those with one instance fill up.
+
+    A demonstration with several instances teaches the form "Example 1, Example 2"; one without input, that an input
+    is not always needed.
+    """
+    several: list[SeedTask] = []
+    without_input: list[SeedTask] = []
+    single: list[SeedTask] = []
     for task in _without(tasks, taken):
-        shape = 0 if len(task.instances) > 1 else 1 if task.instances[0].input.strip() else 2
-        shapes[shape].append(task)
+        has_input = bool(task.instances[0].input.strip())
+        (several if len(task.instances) > 1 else single if has_input else without_input).append(task)
     chosen: list[SeedTask] = []
-    while len(chosen) < num and any(shapes):
-        for shape_tasks in shapes:
-            if shape_tasks and len(chosen) < num:
-                chosen.append(shape_tasks.pop(0))
-    return chosen
+    while len(chosen) < num and (several or without_input):
+        chosen += several[:2] + without_input[:1]
+        del several[:2], without_input[:1]
+    return (chosen + single)[:num]

@@ -59,6 +59,9 @@ def load_templates(api: Api, folder: Path | None = None) -> dict[str, Template]:
     files = [f"{name}.txt" for name in PLACEHOLDERS]
     if folder is not None and not any((folder / file).exists() for file in files):
         raise ConfigError(f"prompts: {folder} holds none of {', '.join(files)}")
+    for path in sorted(folder.glob("*.txt")) if folder is not None else ():
+        if path.name not in files:
+            raise ConfigError(f"prompts: {path} is no template; they are called {', '.join(files)}")
     return {name: _load(name, api, folder) for name in PLACEHOLDERS}
 
 

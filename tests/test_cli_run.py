@@ -139,7 +139,7 @@ async def test_dry_run_prints_a_filled_prompt_for_each_stage_and_sends_nothing(t
         (("--config", "none.yaml"), "none.yaml: no such file"),
         (("--gguf", "none.gguf"), "none.gguf: cannot be read"),
         (("--model", "gpt"), "--base-url"),
-        (("--out", "file/run"), "file/run: cannot be written"),
+        (("--out", "file/run", "--base-url", "http://127.0.0.1:9/v1", "--model", "m"), "file/run: cannot be written"),
     ],
 )
 async def test_bad_input_gets_one_line_and_a_non_zero_exit(

@@ -193,6 +193,7 @@ def test_status_says_everything_as_one_json_object(run: Path) -> None:
         "completion_tokens": 27,
         "requests": {"classification": {"ok": 2}, "instances": {"ok": 3}, "instructions": {"ok": 4}},
         "rejected": {"near_duplicate": 1, "too_short": 1},
+        "failed_attempts": {},
         "rejected_instances": {"input_equals_output": 1},
     }
     assert sitting["ended_by"] == "target"

@@ -108,7 +108,7 @@ async def test_killed_14_times_every_acknowledged_response_is_there_once(tmp_pat
     assert max(Counter((stage, number) for _, stage, number, _ in final).values()) == 1
     for survived in left:
         assert final[: len(survived)] == survived
-    assert sum(a < b for a, b in zip([0, *map(len, left)], map(len, left), strict=False)) >= 4  # enough of the sittings got on
+    assert sum(a < b for a, b in zip([0, *map(len, left)], map(len, left), strict=False)) >= 4  # so many got on
     acknowledged = folder.with_suffix(".acknowledged").read_text().split()
     stored = {f"m{i}-{k}" for i, k in rows(folder, "SELECT instruction_id, item FROM instance WHERE reason IS NULL")}
     assert set(acknowledged) == stored

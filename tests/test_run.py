@@ -210,6 +210,8 @@ async def test_faults_cost_nothing_but_time(tmp_path: Path) -> None:
     assert max(stored.values()) == 1
     outcomes = {outcome for (outcome,) in rows(tmp_path / "run", "SELECT DISTINCT outcome FROM attempt")}
     assert outcomes <= {"rate_limited", "transient", "truncated"}
+    with RunReader(tmp_path / "run") as reader:
+        assert sum(reader.totals().failed_attempts.values()) == result.progress.num_failed_attempts
 
 
 async def test_a_wrong_key_ends_the_run_at_once_and_is_not_told(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def _status(reader: RunReader) -> dict[str, Any]:
         "prompt_tokens": totals.prompt_tokens,
         "completion_tokens": totals.completion_tokens,
         "requests": totals.requests,
+        "failed_attempts": totals.failed_attempts,
         "rejected": totals.rejected,
         "rejected_instances": totals.rejected_instances,
         "sittings": [dict(zip(names, row, strict=True)) for row in sittings],
@@ -103,6 +104,7 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     lines = [labelled(label, text, _WIDTH) for label, text in facts.items()]
     for stage, outcomes in found["requests"].items():
         lines += _section(f"requests, {stage}", outcomes)
+    lines += _section("attempts that failed and were repeated", found["failed_attempts"])
     lines += _section("rejected instructions", found["rejected"])
     lines += _section("rejected instances", found["rejected_instances"])
     return [*lines, *_sitting_lines(found)]

@@ -40,6 +40,8 @@ class Totals:
     """reason -> candidates"""
     rejected_instances: dict[str, int] = field(default_factory=dict)
     """reason -> instances"""
+    failed_attempts: dict[str, int] = field(default_factory=dict)
+    """outcome -> attempts that were followed by another"""
 
 
 class RunReader:
@@ -126,6 +128,7 @@ class RunReader:
             requests=requests,
             rejected=dict(self.rows(_REASONS.format("candidate"))),
             rejected_instances=dict(self.rows(_REASONS.format("instance"))),
+            failed_attempts=dict(self.rows("SELECT outcome, count(*) FROM attempt GROUP BY 1 ORDER BY 2 DESC, 1")),
         )
 
     def examples(self) -> Iterator[Example]:

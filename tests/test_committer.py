@@ -273,6 +273,7 @@ async def test_all_waiters_may_be_cancelled_while_their_batch_is_judged(desk: De
     await until(lambda: len(desk.store.submitted) == 1)
     desk.store.acknowledge(0)
     await until(lambda: desk.acted == [0])
+    assert first.cancelled()
 
 
 async def test_closing_releases_everybody_and_nothing_takes_effect_afterwards(desk: Desk) -> None:

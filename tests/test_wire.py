@@ -349,9 +349,10 @@ JSON = st.recursive(
 @given(choice=JSON, usage=JSON, api=st.sampled_from(Api))
 def test_no_reply_makes_decoding_raise(choice: object, usage: object, api: Api) -> None:
     decoded = decode_reply(api, {"choices": [choice], "usage": usage, "model": usage})
+    assert isinstance(decoded, Completion | ReplyProblem)
     if isinstance(decoded, Completion):
-        decoded.text.encode()
-        decoded.model.encode()
+        assert decoded.text.encode() is not None  # a lone surrogate would raise
+        assert decoded.model.encode() is not None
 
 
 # --- endpoints

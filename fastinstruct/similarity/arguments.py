@@ -12,15 +12,17 @@ from fastinstruct.errors import InputError
 __all__ = ["checked_count", "checked_number", "checked_texts", "checked_threshold"]
 
 
-def checked_texts(texts: Sequence[str]) -> list[str]:
-    """The texts as a list.
+def checked_texts(texts: Sequence[str]) -> Sequence[str]:
+    """The texts, which are a list or a tuple then.
 
     Raises:
-        InputError: `texts` is a single str, or holds something that is no str.
+        InputError: they are a single str, or hold something that is no str.
     """
     if isinstance(texts, str):
         raise InputError("texts must be a sequence of str; got one str")
-    checked = list(texts)
+    checked = texts if isinstance(texts, list | tuple) else list(texts)
+    if set(map(type, checked)) <= {str}:
+        return checked
     for text in checked:
         if not isinstance(text, str):
             raise InputError(f"every text must be a str; got {type(text).__name__}")

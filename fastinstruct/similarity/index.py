@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct.errors import InputError
+from fastinstruct.similarity.arguments import checked_texts, checked_threshold
 from fastinstruct.similarity.exact import ExactPool
-from fastinstruct.similarity.lexicon import Lexicon, checked_texts
+from fastinstruct.similarity.lexicon import Lexicon
 from fastinstruct.similarity.snapshot import read_snapshot, write_snapshot
 from fastinstruct.similarity.verdicts import Verdicts
 from fastinstruct_kernels.checksum import checksum
@@ -52,7 +53,7 @@ class RougeIndex:
 
     def __init__(self, threshold: float = 0.7, tokenizer: str = "unicode", *, threads: int = 1) -> None:
         self._lexicon = Lexicon(tokenizer)
-        self._exact = ExactPool(_checked_threshold(threshold), _checked_threads(threads))
+        self._exact = ExactPool(checked_threshold(threshold), _checked_threads(threads))
 
     @property
     def threshold(self) -> float:
@@ -236,9 +237,3 @@ def _checked_count(k: object) -> int:
     if not isinstance(k, int | np.integer) or k < 0:
         raise InputError(f"k must be an int of at least 0; got {k!r}")
     return int(k)
-
-
-def _checked_threshold(threshold: object) -> float:
-    if isinstance(threshold, int | float | np.floating) and not isinstance(threshold, bool) and 0 <= threshold <= 1:
-        return float(threshold)
-    raise InputError(f"threshold must be a number from 0 to 1; got {threshold!r}")

@@ -5,18 +5,14 @@ others by the tokenizer itself and then handed to the same kernel as words apart
 token, and none for a text in ASCII.
 """
 
-import logging
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct.errors import InputError
-from fastinstruct.similarity.tokenizers import tokenizer_named
+from fastinstruct.similarity.tokenizers import WatchedTokenizer
 from fastinstruct_kernels.words import NUM_BYTES, NUM_WORDS, new_words, number_words, with_more_words
-
-_LOG = logging.getLogger("fastinstruct")
 
 
 class Lexicon:
@@ -29,8 +25,7 @@ class Lexicon:
     def __init__(self, tokenizer: str) -> None:
         self.tokenizer = tokenizer
         self.words = new_words()
-        self._tokenize = tokenizer_named(tokenizer)
-        self._warns = tokenizer == "rouge"
+        self._tokenize = WatchedTokenizer(tokenizer)
 
     def __len__(self) -> int:
         return int(self.words.counters[NUM_WORDS])
@@ -68,33 +63,6 @@ class Lexicon:
         if joined.isascii():
             ends = np.fromiter(accumulate(map(len, texts)), dtype=np.int64, count=len(texts))
             return np.frombuffer(joined.encode("ascii"), dtype=np.uint8), ends
-        pieces = [text.encode("ascii") if text.isascii() else self._spaced_tokens(text) for text in texts]
+        pieces = [text.encode("ascii") if text.isascii() else " ".join(self._tokenize(text)).encode() for text in texts]
         ends = np.fromiter(accumulate(map(len, pieces)), dtype=np.int64, count=len(texts))
         return np.frombuffer(b"".join(pieces), dtype=np.uint8), ends
-
-    def _spaced_tokens(self, text: str) -> bytes:
-        tokens = self._tokenize(text)
-        if self._warns and not tokens and any(map(str.isalpha, text)):
-            self._warns = False
-            _LOG.warning(
-                "tokenizer 'rouge' finds no token in a text of other letters than a to z: such texts score 0 and are "
-                "never rejected; tokenizer 'unicode' covers every script"
-            )
-        return " ".join(tokens).encode()
-
-
-def checked_texts(texts: Sequence[str]) -> Sequence[str]:
-    """The texts, which are a list or a tuple then.
-
-    Raises:
-        InputError: they are a single str, or hold something that is no str.
-    """
-    if isinstance(texts, str):
-        raise InputError("texts must be a sequence of str; got one str")
-    checked = texts if isinstance(texts, list | tuple) else list(texts)
-    if set(map(type, checked)) <= {str}:
-        return checked
-    for text in checked:
-        if not isinstance(text, str):
-            raise InputError(f"every text must be a str; got {type(text).__name__}")
-    return checked

@@ -23,7 +23,6 @@ A pair that shares more is found more surely: at J = 0.7, all but one of 30 mill
 An index belongs to one thread at a time. Its kernels release the interpreter lock, so other threads run on meanwhile.
 """
 
-import logging
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -35,7 +34,7 @@ from fastinstruct.errors import InputError
 from fastinstruct.similarity.arguments import checked_count, checked_number, checked_texts, checked_threshold
 from fastinstruct.similarity.recall import Recall, edited, recall_of
 from fastinstruct.similarity.signatures import HashedVocabulary, NumberedTokens, to_datasketch
-from fastinstruct.similarity.tokenizers import tokenizer_named
+from fastinstruct.similarity.tokenizers import WatchedTokenizer
 from fastinstruct.similarity.verdicts import Verdicts
 from fastinstruct_kernels.lsh import (
     ADD,
@@ -62,7 +61,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LSHIndex", "bands_and_rows", "least_jaccard"]
 
-_LOG = logging.getLogger("fastinstruct")
 _MAX_PERM = 4096
 _HOPELESS = 1e-18  # two bands that agree this seldom never do, and smaller numbers overflow in what follows
 
@@ -120,8 +118,7 @@ class LSHIndex:
     ) -> None:
         self._threshold = checked_threshold(threshold)
         self._tokenizer = tokenizer
-        self._tokenize = tokenizer_named(tokenizer)
-        self._warns = tokenizer == "rouge"
+        self._tokenize = WatchedTokenizer(tokenizer)
         self._seed = checked_count("seed", seed, 0, MAX_SEED)
         num_perm = checked_count("num_perm", num_perm, 1, _MAX_PERM)
         bands, rows = bands_and_rows(self._threshold, _checked_recall(target_recall), num_perm)
@@ -256,7 +253,7 @@ class LSHIndex:
                 break
         return self._vocabulary.joined(texts)
 
-    def _rejectable_sample(self, texts: list[str], sample_size: int, rng: np.random.Generator) -> NumberedTokens:
+    def _rejectable_sample(self, texts: Sequence[str], sample_size: int, rng: np.random.Generator) -> NumberedTokens:
         """Those of a sample of the texts that a comparison with the whole pool rejects."""
         chosen = rng.permutation(len(texts))[:sample_size]
         near = [texts[place] for place in chosen if self.scores(texts[place]).max(initial=0.0) > self._threshold]
@@ -295,17 +292,7 @@ class LSHIndex:
         self._pool = pool  # only now: half-filled tables, after running out of memory, would miss duplicates
 
     def _numbered(self, texts: Sequence[str], *, learn: bool) -> NumberedTokens:
-        return self._vocabulary.numbered([self._tokens(text) for text in checked_texts(texts)], learn=learn)
-
-    def _tokens(self, text: str) -> list[str]:
-        tokens = self._tokenize(text)
-        if self._warns and not tokens and any(map(str.isalpha, text)):
-            self._warns = False
-            _LOG.warning(
-                "tokenizer 'rouge' finds no token in a text of other letters than a to z: such texts score 0 and are "
-                "never rejected; tokenizer 'unicode' covers every script"
-            )
-        return tokens
+        return self._vocabulary.numbered([self._tokenize(text) for text in checked_texts(texts)], learn=learn)
 
 
 def _with_larger_arena(pool: Buckets) -> Buckets:

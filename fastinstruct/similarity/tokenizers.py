@@ -21,12 +21,15 @@ near-duplicate.
 Letters that are newer than the running Python's Unicode tables separate words.
 """
 
+import logging
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from fastinstruct.errors import InputError
+
+_LOG = logging.getLogger("fastinstruct")
 
 _ASCII_WORDS = bytes(ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else ord(" ") for code in range(256))
 
@@ -85,6 +88,28 @@ def tokenizer_named(name: str) -> Callable[[str], list[str]]:
     if tokenizer is None:
         raise InputError(f"tokenizer must be one of {', '.join(sorted(_TOKENIZERS))}; got {name!r}")
     return tokenizer
+
+
+class WatchedTokenizer:
+    """An index's tokenizer: `rouge` warns, once, of a text that has letters but no token for it.
+
+    Raises:
+        InputError: there is no tokenizer of that name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._tokenize = tokenizer_named(name)
+        self._warns = name == "rouge"
+
+    def __call__(self, text: str) -> list[str]:
+        tokens = self._tokenize(text)
+        if self._warns and not tokens and any(map(str.isalpha, text)):
+            self._warns = False
+            _LOG.warning(
+                "tokenizer 'rouge' finds no token in a text of other letters than a to z: such texts score 0 and are "
+                "never rejected; tokenizer 'unicode' covers every script"
+            )
+        return tokens
 
 
 def tokenize(text: str, tokenizer: str = "unicode") -> list[str]:

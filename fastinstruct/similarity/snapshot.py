@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from fastinstruct.errors import InputError
 from fastinstruct_kernels.checksum import checksum
 
-VERSION = 1
+VERSION = 2
 _MAGIC = b"FI-index"
 _PREFIX = len(_MAGIC) + 8
 _ALIGNMENT = 64

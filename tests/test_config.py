@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from fastinstruct.config import (
     NULL,
+    AgainstConfig,
     ModelConfig,
     RunConfig,
     SamplingConfig,
+    SimilarityConfig,
     load_config,
     nearest,
     parse_assignment,
@@ -549,6 +551,68 @@ def test_pydantics_own_error_shows_no_input() -> None:
     assert SECRET not in str(caught.value)
 
 
+# ----------------------------------------------------------------------------------------------------- evaluation files
+
+
+def test_evaluation_files_are_paths_or_paths_with_a_field(write: Write) -> None:
+    path = write("similarity:\n  against:\n    - test.jsonl\n    - {path: /x/math.jsonl.gz, field: question}\n")
+    assert load_config(path).similarity.against == (
+        AgainstConfig(path=path.parent / "test.jsonl"),
+        AgainstConfig(path=Path("/x/math.jsonl.gz"), field="question"),
+    )
+    assert RunConfig().similarity.against == load_config(flags={"profile": "paper"}).similarity.against == ()
+
+
+@pytest.mark.parametrize("one", ["test.jsonl", "{path: test.jsonl}", "[test.jsonl]", "[{path: test.jsonl}]"])
+def test_one_evaluation_file_needs_no_list(write: Write, one: str) -> None:
+    path = write(f"similarity: {{against: {one}}}\n")
+    assert load_config(path).similarity.against == (AgainstConfig(path=path.parent / "test.jsonl"),)
+    assert load_config(flags=dict([parse_assignment(f"similarity.against={one}")])).similarity.against == (
+        AgainstConfig(path=Path("test.jsonl")),
+    )
+
+
+def test_evaluation_files_may_stand_in_the_home_folder(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    config = load_config(write("similarity: {against: [~/a.txt, {path: ~/b.txt}]}\n"))
+    assert [each.path for each in config.similarity.against] == [tmp_path / "me" / "a.txt", tmp_path / "me" / "b.txt"]
+
+
+def test_a_list_of_a_higher_source_replaces_the_files(write: Write) -> None:
+    path = write("similarity: {against: [a, b], threshold: 0.5}\n")
+    similarity = load_config(path, flags={"similarity.against": ["c"]}).similarity
+    assert (similarity.against, similarity.threshold) == ((AgainstConfig(path=Path("c")),), 0.5)
+    assert load_config(path, flags={"similarity.against": []}).similarity.against == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ("5", "against: must be a list of files, got 5"),
+        ("true", "against: must be a list of files, got True"),
+        ("null", "against: must be a list of files"),
+        ("[5]", "against.0: must be a path, or a group of path and field, got 5"),
+        ("[a, [b]]", "against.1: must be a path, or a group of path and field"),
+        ("[{field: question}]", "against.0.path: field required"),
+        ("[{path: a, field: ''}]", "against.0.field: string should have at least 1 character, got ''"),
+        ("[{path: a, field: 7}]", "against.0.field: input should be a valid string, got 7"),
+        ("['-']", "against.0.path: must be a file: stdin cannot be read again when the run goes on, got '-'"),
+    ],
+)
+def test_what_is_no_evaluation_file_is_refused_with_its_place(given: str, complaint: str) -> None:
+    value = yaml.safe_load(given)
+    flags = {"similarity.against": NULL if value is None else value}
+    assert refusal(flags=flags) == f"command line: similarity.{complaint}"
+
+
+def test_a_mistyped_key_of_an_evaluation_file_is_named_with_the_right_one(write: Write) -> None:
+    assert refusal(write("similarity: {against: [a, {path: b, feild: q}]}\n")) == (
+        "run.yaml: unknown key similarity.against.1.feild (did you mean similarity.against.field?)"
+    )
+
+
 # ------------------------------------------------------------------------------------------------ profiles and identity
 
 
@@ -592,6 +656,7 @@ def test_the_identity_is_what_decides_the_data() -> None:
         {"model.total_timeout_s": 5, "model.connect_timeout_s": 5, "model.idle_timeout_s": 5},
         {"runtime.max_in_flight": 5, "runtime.max_attempts": 5, "runtime.max_outage_s": 5},
         {"runtime.drain_timeout_s": 5},
+        {"similarity.against": ["elsewhere.jsonl"]},  # what the files hold is identity, and put in when they are read
     ],
 )
 def test_what_may_change_between_two_sittings_is_no_identity(write: Write, flags: Mapping[str, Any]) -> None:
@@ -674,7 +739,14 @@ def test_the_process_environment_is_the_processs(monkeypatch: pytest.MonkeyPatch
 
 KEYS = st.one_of(
     st.sampled_from(
-        [*RunConfig.model_fields, *ModelConfig.model_fields, *SamplingConfig.model_fields, "sampling", "threshold"]
+        [
+            *(
+                name
+                for part in (RunConfig, ModelConfig, SamplingConfig, SimilarityConfig)
+                for name in part.model_fields
+            ),
+            *("sampling", "path", "field"),
+        ]
     ),
     st.text(max_size=5),
 )

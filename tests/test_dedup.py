@@ -304,6 +304,23 @@ def test_outputs_are_compressed_as_their_name_says(data: Path, tmp_path: Path, s
     assert plain.decode() == jsonl(KEPT)
 
 
+def test_files_to_stay_away_from_may_be_lines_of_text(data: Path, tmp_path: Path) -> None:
+    away = tmp_path / "away.txt.gz"
+    away.write_bytes(gzip.compress(b"Something else.\n\nwrite a poem about spring\n"))
+    result = invoke(data, "--against", away, "--rejected", tmp_path / "rejected.jsonl")
+    assert result.stdout == jsonl([ROWS[0]])
+    assert read(tmp_path / "rejected.jsonl")[1] == {
+        **ROWS[2], "_nearest": {"file": str(away), "line": 3}, "_score": 1.0
+    }  # fmt: skip
+
+
+def test_the_field_of_files_to_stay_away_from_has_an_option_of_its_own(data: Path, tmp_path: Path) -> None:
+    away = written(tmp_path / "away.jsonl", [{"question": TEXTS[0]}])
+    message = ":1: has no field instruction; name the text with --against-field (it has question)"
+    assert refusal(data, "--against", away) == f"{away}{message}"
+    assert invoke(data, "--against", away, "--against-field", "question").stdout == jsonl([ROWS[2]])
+
+
 def test_stdin_is_a_file() -> None:
     assert invoke("-", stdin=jsonl(ROWS).encode()).stdout == jsonl(KEPT)
     assert invoke("-", stdin=gzip.compress(jsonl(ROWS).encode())).stdout == jsonl(KEPT)

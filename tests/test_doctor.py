@@ -257,6 +257,19 @@ async def test_offline_sends_nothing(tmp_path: Path, env: dict[str, str]) -> Non
         assert server.log == []
 
 
+@pytest.mark.parametrize(("text", "level"), [("Name a river.", Level.OK), ("", Level.PROBLEM)])
+async def test_evaluation_files_are_checked_where_there_are_any(
+    tmp_path: Path, env: dict[str, str], text: str, level: Level
+) -> None:
+    (tmp_path / "eval.txt").write_text(text, encoding="utf-8")
+    async with ScriptedServer() as server:
+        config = endpoint(server, tmp_path, **{"similarity.against": tmp_path / "eval.txt"})
+        findings = await findings_of(config, env)
+    assert list(findings)[: len(CHECKS) + 1] == [*CHECKS, "against"]
+    assert findings["against"].level is level
+    assert ("stage 2" in findings) == (level is Level.OK)
+
+
 async def test_broken_seeds_are_a_problem_and_the_model_is_tried_all_the_same(
     tmp_path: Path, env: dict[str, str]
 ) -> None:

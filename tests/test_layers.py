@@ -33,7 +33,8 @@ BELOW: dict[str, set[str]] = {
     "lm": NOUNS | {"text"},
     "similarity": NOUNS | {"text"},
     "store": NOUNS | {"text"},
-    "pipeline": NOUNS | {"text", "lm", "similarity", "store"},
+    "files": NOUNS | {"text"},
+    "pipeline": NOUNS | {"text", "lm", "similarity", "store", "files"},
 }
 VIEWS = ("deduplication", "exports", "report", "watch", "engines")
 BELOW |= {view: set(BELOW) for view in VIEWS}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from fastinstruct.config.loading import NULL, load_config, parse_assignment
 from fastinstruct.config.problems import nearest
 from fastinstruct.config.schema import (
+    AgainstConfig,
     ClassificationConfig,
     FilterConfig,
     InstancesConfig,
@@ -23,6 +24,7 @@ from fastinstruct.config.schema import (
 
 __all__ = [
     "NULL",
+    "AgainstConfig",
     "ClassificationConfig",
     "FilterConfig",
     "InstancesConfig",

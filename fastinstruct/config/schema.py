@@ -7,6 +7,7 @@ holds one identity only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, fi
 from fastinstruct.records import Api
 
 __all__ = [
+    "AgainstConfig",
     "ClassificationConfig",
     "FilterConfig",
     "InstancesConfig",
@@ -174,11 +176,53 @@ class FilterConfig(_Part):
 PAPER_FILTERS = FilterConfig(keywords=KEYWORDS[: KEYWORDS.index("go to") + 1])
 
 
+class AgainstConfig(_Part):
+    """A file of evaluation texts: JSON Lines with the text in `field`, or lines of text; a path alone will do, too.
+
+    `field` null: `instruction`, or every line of a .txt. The file may be compressed (.gz, .zst).
+    """
+
+    path: Path
+    field: str | None = Field(None, min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _may_be_a_path_alone(cls, value: object) -> object:
+        if isinstance(value, str | Path):
+            return {"path": value}
+        if isinstance(value, Mapping | AgainstConfig):
+            return value
+        msg = "must be a path, or a group of path and field"
+        raise ValueError(msg)
+
+    @field_validator("path")
+    @classmethod
+    def _is_no_stdin(cls, value: Path) -> Path:
+        if value == Path("-"):
+            msg = "must be a file: stdin cannot be read again when the run goes on"
+            raise ValueError(msg)
+        return value
+
+
 class SimilarityConfig(_Part):
-    """The near-duplicate filter: an instruction is rejected iff its ROUGE-L F-measure with another is above this."""
+    """The near-duplicate filter: an instruction is rejected iff its ROUGE-L F-measure with another is above this.
+
+    With another of the pool, that is, or with a text of the files `against`: evaluation sets to keep away from.
+    """
 
     threshold: float = Field(0.7, ge=0, le=1)
     tokenizer: Literal["unicode", "rouge"] = "unicode"
+    against: tuple[AgainstConfig, ...] = ()
+
+    @field_validator("against", mode="before")
+    @classmethod
+    def _may_be_one_file(cls, value: object) -> object:
+        if isinstance(value, list | tuple):
+            return value
+        if isinstance(value, str | Path | Mapping | AgainstConfig):
+            return (value,)
+        msg = "must be a list of files"
+        raise ValueError(msg)
 
 
 class RuntimeConfig(_Part):
@@ -215,11 +259,11 @@ class RunConfig(_Part):
         return self
 
     def identity_fields(self) -> dict[str, Any]:
-        """Return what decides the data of a run, but for the contents of seeds, prompts and model.
+        """Return what decides the data of a run, but for the contents of seeds, prompts, model and evaluation files.
 
         URL, key, headers, time-outs, concurrency and target may change between two sittings of one run.
         """
         kept = {"profile", "rng_seed", "instructions", "classification", "instances", "filters", "similarity"}
-        fields = self.model_dump(mode="json", include=kept)
+        fields = self.model_dump(mode="json", include=kept, exclude={"similarity": {"against"}})
         fields["model"] = self.model.model_dump(mode="json", include={"name", "api", "extra_body", "send_seed"})
         return fields

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fastinstruct.deduplication.decisions import Method
-from fastinstruct.deduplication.rows import rows_of
 from fastinstruct.errors import InputError
+from fastinstruct.files.rows import Source, rows_of
 
 __all__ = ["available_bytes", "check_fits"]
 
@@ -33,13 +33,13 @@ class _Size(NamedTuple):
     characters: float
 
 
-def check_fits(files: Iterable[tuple[Path, str]], method: Method, available: int | None) -> None:
-    """Refuse files, each with its field, whose index would not fit into `available` bytes (None: unknown).
+def check_fits(sources: Iterable[Source], method: Method, available: int | None) -> None:
+    """Refuse files whose index would not fit into `available` bytes (None: unknown).
 
     Raises:
         InputError: the estimate and what is free; or what is wrong with the first rows of a file.
     """
-    sizes = [_estimated(path, field) for path, field in files]
+    sizes = [_estimated(source) for source in sources]
     each, per_character = _BYTES[method]
     texts = sum(size.texts for size in sizes)
     needed = each * texts + per_character * sum(size.characters for size in sizes)
@@ -66,13 +66,14 @@ def available_bytes() -> int | None:
     return max(0, min(found)) if found else None
 
 
-def _estimated(path: Path, field: str) -> _Size:
+def _estimated(source: Source) -> _Size:
     """A file's size in texts and characters, by its first rows; nothing for what can be read only once."""
+    path = source.path
     if path.exists() and not path.is_file():
         if path.is_dir():
-            list(rows_of(path, field))  # which says what is wrong
+            list(rows_of(source))  # which says what is wrong
         return _Size(0, 0)
-    rows = list(islice(rows_of(path, field), _SAMPLE_ROWS))
+    rows = list(islice(rows_of(source), _SAMPLE_ROWS))
     characters = sum(len(row.text) for row in rows)
     if len(rows) < _SAMPLE_ROWS:
         return _Size(len(rows), characters)

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Protocol
 
-from fastinstruct.deduplication.compression import Compressor, compressing
 from fastinstruct.errors import InputError, StoreError
+from fastinstruct.files.compression import Compressor, compressing
 
 __all__ = ["Output", "Stream", "check_replaceable", "writing_to"]
 

@@ -1,4 +1,4 @@
-"""What a run is made of before a single request: seeds, templates, demonstrations, model, identity.
+"""What a run is made of before a single request: seeds, templates, demonstrations, evaluation texts, model, identity.
 
 Reads files, sends nothing.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from fastinstruct.config import RunConfig
+from fastinstruct.pipeline.against import Against, survey
 from fastinstruct.pipeline.pool import TaskPool, random_stream
 from fastinstruct.pipeline.sampling import effective_sampling
 from fastinstruct.pipeline.serving import ServedModel, resolve
@@ -32,13 +33,17 @@ __all__ = ["Preparation", "dry_run", "prepare"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preparation:
-    """Everything a run needs that does not change while it runs. `held_out` are seeds that stage 2 does not show."""
+    """Everything a run needs that does not change while it runs.
+
+    `held_out` are seeds that stage 2 does not show; `against` says what evaluation texts the run keeps away from.
+    """
 
     config: RunConfig
     seeds: tuple[SeedTask, ...]
     model: ServedModel
     prompts: PromptSet
     held_out: tuple[SeedTask, ...]
+    against: Against
 
     @property
     def api(self) -> Api:
@@ -58,6 +63,8 @@ class Preparation:
         for stage in Stage:
             identity[stage]["sampling"] = effective_sampling(self.config, self.api, stage).model_dump(mode="json")
         identity["seeds"] = seeds_sha256(self.seeds)
+        if self.against.sha256 is not None:
+            identity["similarity"]["against"] = self.against.sha256
         identity["prompts"] = self.prompts.fingerprints()
         return identity
 
@@ -67,13 +74,14 @@ class Preparation:
 
 
 def prepare(config: RunConfig, env: Mapping[str, str]) -> Preparation:
-    """Read seeds and prompts and find the model. May read a few hundred MB: call it off the event loop.
+    """Read seeds, prompts and evaluation texts and find the model. May read a few hundred MB: call it off the loop.
 
     Raises:
-        SeedError, ConfigError, EmbeddedModelError: what is wrong with which file or key.
+        InputError, EmbeddedModelError: what is wrong with which file or key.
     """
     packaged = packaged_seeds()
     seeds = packaged if config.seeds is None else load_seeds(config.seeds)
+    against = survey(config.similarity)
     model = resolve(config.model, env)
     shown = classification_demonstrations(seeds, packaged, config.classification.num_demonstrations)
     prompts = PromptSet(
@@ -83,7 +91,9 @@ def prepare(config: RunConfig, env: Mapping[str, str]) -> Preparation:
         output_first=output_first_demonstrations(seeds, packaged, config.instances.num_output_first_demonstrations),
     )
     calibration_seeds = held_out([*seeds, *packaged], shown, config.classification.num_calibration_seeds)
-    return Preparation(config=config, seeds=seeds, model=model, prompts=prompts, held_out=tuple(calibration_seeds))
+    return Preparation(
+        config=config, seeds=seeds, model=model, prompts=prompts, held_out=tuple(calibration_seeds), against=against
+    )
 
 
 def seeds_sha256(seeds: Sequence[SeedTask]) -> str:

@@ -23,8 +23,10 @@ from fastinstruct import __version__
 from fastinstruct.config import RunConfig
 from fastinstruct.config.environment import cache_folder, process_environment
 from fastinstruct.errors import Aborted, EndpointError, FastInstructError
+from fastinstruct.files.against import dumped
 from fastinstruct.lm import Endpoint, HttpTransport, RetryPolicy
 from fastinstruct.lm.scheduler import Delivery, Scheduler, SchedulerStatistics
+from fastinstruct.pipeline.against import indexed
 from fastinstruct.pipeline.committer import Committer
 from fastinstruct.pipeline.deciding import cached_calibration, calibrate
 from fastinstruct.pipeline.judge import Judge
@@ -60,6 +62,7 @@ class _Desk:
     state: StoredState
     preparation: Preparation
     index: RougeIndex
+    against: RougeIndex | None
     thread: ThreadPoolExecutor
 
 
@@ -103,6 +106,8 @@ class Run:
         self._counters: Counters | None = None
         self._scheduler: Scheduler[Task] | Scheduler[int] | None = None
         self._work: Work | None = None
+        self.num_against = 0
+        """How many evaluation texts new instructions are kept away from, once the files have been read."""
         self._started_at: float | None = None
         self._phase = "starting"
         self._interrupted = ""
@@ -121,17 +126,19 @@ class Run:
         async with AsyncExitStack() as stack:
             thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
             preparation = await asyncio.to_thread(prepare, self.config, self._env)
+            self.num_against = preparation.against.num_texts
             folder = stack.enter_context(RunFolder(self.folder))
             about = {"fastinstruct": __version__, "format": FORMAT_VERSION}
             await asyncio.to_thread(folder.claim, preparation.identity(), about)
             store = await asyncio.to_thread(RunStore, folder.database)
             stack.callback(store.close)
             state = await asyncio.to_thread(self._open, folder, store, preparation)
-            indexing = asyncio.get_running_loop().run_in_executor(thread, self._build_index, preparation, state)
+            indexing = asyncio.get_running_loop().run_in_executor(thread, self._build_indexes, preparation, state)
             await self._emit_stored()
             self._phase = "loading the model" if preparation.model.embedded else "connecting"
             endpoint = await stack.enter_async_context(served(self.config.model, preparation.model, self._env))
-            desk = _Desk(store=store, state=state, preparation=preparation, index=await indexing, thread=thread)
+            index, against = await indexing
+            desk = _Desk(store=store, state=state, preparation=preparation, index=index, against=against, thread=thread)
             ended_by = await self._sit(desk, endpoint)
         self._phase = "done"
         if ended_by == "abort":
@@ -166,6 +173,8 @@ class Run:
         """Record what a new run starts from, read what a resumed one holds, and keep this sitting's configuration."""
         templates = preparation.prompts.templates
         store.begin(preparation.seeds, {name: (t.sha256, t.source) for name, t in templates.items()})
+        if preparation.against.files:
+            store.set_meta("against", dumped(preparation.against.files))
         effective = self.config.model_dump(mode="json")
         effective["model"]["headers"] = dict.fromkeys(self.config.model.headers, "***")  # they may hold keys
         folder.write("config.yaml", yaml.safe_dump(effective, sort_keys=False, allow_unicode=True))
@@ -173,14 +182,14 @@ class Run:
             self._counters = Counters(self.config.target, reader.totals())
         return store.state()
 
-    def _build_index(self, preparation: Preparation, state: StoredState) -> RougeIndex:
-        """Load or compile the kernels and index the pool; runs in the similarity thread."""
+    def _build_indexes(self, preparation: Preparation, state: StoredState) -> tuple[RougeIndex, RougeIndex | None]:
+        """Load or compile the kernels, index pool and evaluation texts; runs in the similarity thread."""
         warm_up()
         similarity = self.config.similarity
         index = RougeIndex(threshold=similarity.threshold, tokenizer=similarity.tokenizer)
         index.add([seed.instruction for seed in preparation.seeds])
         index.add(list(state.instructions))
-        return index
+        return index, indexed(preparation.against, similarity, preparation.seeds)
 
     async def _emit_stored(self) -> None:
         if self._on_example is None:
@@ -219,6 +228,7 @@ class Run:
             threshold=threshold,
             next_request_id=desk.state.next_request_id,
             next_candidate_id=desk.state.next_candidate_id,
+            against=desk.against,
         )
         committer = Committer(judge, desk.store, self._act, desk.thread)
         scheduler: Scheduler[Task] = self._new_scheduler(desk, transport)

@@ -52,7 +52,10 @@ class RequestRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateRow:
-    """One candidate instruction and its verdict; `reason` is None where it was admitted."""
+    """One candidate instruction and its verdict; `reason` is None where it was admitted.
+
+    `nearest` is a pool position or, where `reason` says contaminated, the position of an evaluation text.
+    """
 
     id: int
     text: str

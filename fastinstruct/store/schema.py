@@ -69,7 +69,7 @@ CREATE TABLE candidate (
     request_id INTEGER NOT NULL REFERENCES request (id),
     text TEXT NOT NULL,
     reason TEXT,                       -- NULL: admitted
-    nearest INTEGER,                   -- pool position of a near-duplicate's neighbour
+    nearest INTEGER,                   -- near_duplicate: pool position; contaminated: position in `against` (meta)
     score REAL                         -- their ROUGE-L F-measure
 );
 CREATE INDEX candidate_by_reason ON candidate (reason);

@@ -12,6 +12,7 @@ from fastinstruct.config.problems import nearest
 from fastinstruct.config.schema import (
     AgainstConfig,
     ClassificationConfig,
+    EndpointConfig,
     FilterConfig,
     InstancesConfig,
     InstructionsConfig,
@@ -26,6 +27,7 @@ __all__ = [
     "NULL",
     "AgainstConfig",
     "ClassificationConfig",
+    "EndpointConfig",
     "FilterConfig",
     "InstancesConfig",
     "InstructionsConfig",

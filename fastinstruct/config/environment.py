@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from fastinstruct.config.schema import ModelConfig
+from fastinstruct.config.schema import EndpointConfig, ModelConfig
 from fastinstruct.errors import ConfigError
 
 __all__ = ["api_key", "cache_folder", "process_environment"]
@@ -21,7 +21,7 @@ def process_environment() -> Mapping[str, str]:
     return os.environ
 
 
-def api_key(model: ModelConfig, env: Mapping[str, str]) -> tuple[str | None, str]:
+def api_key(model: ModelConfig | EndpointConfig, env: Mapping[str, str]) -> tuple[str | None, str]:
     """Return the key for a model's endpoint and the name of the variable it came from, or should come from.
 
     The variable that `model.api_key_env` names, else FASTINSTRUCT_API_KEY, else OPENAI_API_KEY.

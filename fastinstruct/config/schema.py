@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator, model_validator
 
-from fastinstruct.records import Api
+from fastinstruct.records import Api, Stage
 
 __all__ = [
     "AgainstConfig",
@@ -64,6 +64,24 @@ class SamplingConfig(_Part):
     max_tokens: int | None = Field(None, ge=1, le=1_000_000)
 
 
+class EndpointConfig(_Part):
+    """One more server of a model: its address, its key, and what it bears. `name` is the model's name there."""
+
+    base_url: str
+    name: str | None = None
+    api_key_env: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    weight: float = Field(1, gt=0, le=1000)
+    max_in_flight: int | None = Field(None, ge=1, le=100_000)
+    requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_http_url(cls, value: str) -> str:
+        return _checked_url(value)
+
+
 class ModelConfig(_Part):
     """Which model answers, and how it is reached. Without `base_url` and `gguf` the embedded model serves.
 
@@ -78,6 +96,9 @@ class ModelConfig(_Part):
     headers: dict[str, str] = Field(default_factory=dict, repr=False)
     extra_body: dict[str, JsonValue] = Field(default_factory=dict, repr=False)
     send_seed: bool = True
+    requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0)
+    endpoints: tuple[EndpointConfig, ...] = ()
     total_timeout_s: float = Field(600, gt=0)
     connect_timeout_s: float = Field(10, gt=0)
     idle_timeout_s: float = Field(120, gt=0)
@@ -85,24 +106,19 @@ class ModelConfig(_Part):
     @field_validator("base_url")
     @classmethod
     def _is_http_url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value.strip())
-        if parts.scheme not in {"http", "https"} or not parts.hostname or not _has_usable_port(parts):
-            msg = "must be an http(s) URL that includes the version, such as http://127.0.0.1:8000/v1"
-            raise ValueError(msg)
-        if parts.username or parts.password:
-            msg = "must not hold a user name or password; put the key into an environment variable"
-            raise ValueError(msg)
-        if parts.path.rstrip("/").endswith("/completions"):
-            msg = "must end before /chat/completions or /completions: give the part up to the version, such as .../v1"
-            raise ValueError(msg)
-        return value.strip().rstrip("/")
+        return None if value is None else _checked_url(value)
+
+    def identity_fields(self) -> dict[str, Any]:
+        """Return what of it decides the data of a run."""
+        return self.model_dump(mode="json", include={"name", "api", "extra_body", "send_seed"})
 
     @model_validator(mode="after")
     def _is_one_model(self) -> ModelConfig:
         if self.base_url and self.gguf:
             msg = "base_url and gguf name two different models: give one of them"
+            raise ValueError(msg)
+        if self.endpoints and not self.base_url:
+            msg = "endpoints are further servers of the model at base_url: give that one, too"
             raise ValueError(msg)
         if self.base_url and not self.name:
             msg = "name is missing: a base_url needs the model's name as the server knows it (--model)"
@@ -111,6 +127,20 @@ class ModelConfig(_Part):
             msg = "name is set but base_url is not: say where the model is served (--base-url URL)"
             raise ValueError(msg)
         return self
+
+
+def _checked_url(value: str) -> str:
+    parts = urlsplit(value.strip())
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not _has_usable_port(parts):
+        msg = "must be an http(s) URL that includes the version, such as http://127.0.0.1:8000/v1"
+        raise ValueError(msg)
+    if parts.username or parts.password:
+        msg = "must not hold a user name or password; put the key into an environment variable"
+        raise ValueError(msg)
+    if parts.path.rstrip("/").endswith("/completions"):
+        msg = "must end before /chat/completions or /completions: give the part up to the version, such as .../v1"
+        raise ValueError(msg)
+    return value.strip().rstrip("/")
 
 
 def _has_usable_port(parts: SplitResult) -> bool:
@@ -127,6 +157,7 @@ class InstructionsConfig(_Part):
     num_machine_in_context: int = Field(2, ge=0, le=64)
     num_items: int = Field(8, ge=1, le=64)
     sampling: SamplingConfig = SamplingConfig()
+    model: ModelConfig | None = None
 
     @model_validator(mode="after")
     def _machine_tasks_fit(self) -> InstructionsConfig:
@@ -147,6 +178,7 @@ class ClassificationConfig(_Part):
     method: Literal["auto", "text", "logprobs"] = "auto"
     num_calibration_seeds: int = Field(40, ge=4, le=200)
     sampling: SamplingConfig = SamplingConfig()
+    model: ModelConfig | None = None
 
 
 class InstancesConfig(_Part):
@@ -156,6 +188,7 @@ class InstancesConfig(_Part):
     num_input_first_demonstrations: int = Field(11, ge=1, le=64)
     max_instances: int = Field(5, ge=1, le=100)
     sampling: SamplingConfig = SamplingConfig()
+    model: ModelConfig | None = None
 
 
 class FilterConfig(_Part):
@@ -229,6 +262,8 @@ class RuntimeConfig(_Part):
     """How hard the endpoint is driven; nothing here changes what a run is."""
 
     max_in_flight: int | None = Field(None, ge=1, le=100_000)
+    concurrency: Literal["fixed", "aimd", "queue"] = "fixed"
+    strict_model: bool = False
     max_attempts: int = Field(6, ge=1, le=100)
     max_outage_s: float = Field(120, ge=0)
     drain_timeout_s: float = Field(30, ge=0)
@@ -258,6 +293,19 @@ class RunConfig(_Part):
             raise ValueError(msg)
         return self
 
+    def model_of(self, stage: Stage) -> ModelConfig:
+        """Return the model of a stage: its own, or the run's."""
+        return self._part_of(stage).model or self.model
+
+    def _part_of(self, stage: Stage) -> InstructionsConfig | ClassificationConfig | InstancesConfig:
+        match stage:
+            case Stage.INSTRUCTIONS:
+                return self.instructions
+            case Stage.CLASSIFICATION:
+                return self.classification
+            case Stage.INSTANCES:
+                return self.instances
+
     def identity_fields(self) -> dict[str, Any]:
         """Return what decides the data of a run, but for the contents of seeds, prompts, model and evaluation files.
 
@@ -265,5 +313,10 @@ class RunConfig(_Part):
         """
         kept = {"profile", "rng_seed", "instructions", "classification", "instances", "filters", "similarity"}
         fields = self.model_dump(mode="json", include=kept, exclude={"similarity": {"against"}})
-        fields["model"] = self.model.model_dump(mode="json", include={"name", "api", "extra_body", "send_seed"})
+        fields["model"] = self.model.identity_fields()
+        for stage in Stage:
+            own = self._part_of(stage).model
+            fields[stage].pop("model")
+            if own is not None:
+                fields[stage]["model"] = own.identity_fields()
         return fields

@@ -40,28 +40,41 @@ class Preparation:
 
     config: RunConfig
     seeds: tuple[SeedTask, ...]
-    model: ServedModel
+    models: Mapping[Stage, ServedModel]
     prompts: PromptSet
     held_out: tuple[SeedTask, ...]
     against: Against
 
     @property
+    def model(self) -> ServedModel:
+        """Return the model that generates instructions."""
+        return self.models[Stage.INSTRUCTIONS]
+
+    @property
     def api(self) -> Api:
-        """Return the route the prompts are written for."""
+        """Return the route that the prompts of stage 1 are written for."""
         return self.model.api
+
+    @property
+    def apis(self) -> dict[Stage, Api]:
+        """Return, by stage, the route its prompts are written for."""
+        return {stage: model.api for stage, model in self.models.items()}
 
     @property
     def uses_logprobs(self) -> bool:
         """Whether stage 2 is to be decided by log-probabilities, if the endpoint gives them."""
         method = self.config.classification.method
-        return method == "logprobs" or (method == "auto" and self.api is Api.COMPLETIONS)
+        return method == "logprobs" or (method == "auto" and self.apis[Stage.CLASSIFICATION] is Api.COMPLETIONS)
 
     def identity(self) -> dict[str, Any]:
         """Return what makes this run the run it is: a folder holds one identity."""
         identity = self.config.identity_fields()
-        identity["model"] = {**identity["model"], **self.model.identity()}
-        for stage in Stage:
-            identity[stage]["sampling"] = effective_sampling(self.config, self.api, stage).model_dump(mode="json")
+        own = self.models[_unshared(self.config)]
+        identity["model"] = {**identity["model"], **own.identity()}
+        for stage, model in self.models.items():
+            identity[stage]["sampling"] = effective_sampling(self.config, model.api, stage).model_dump(mode="json")
+            if "model" in identity[stage]:
+                identity[stage]["model"] |= model.identity()
         identity["seeds"] = seeds_sha256(self.seeds)
         if self.against.sha256 is not None:
             identity["similarity"]["against"] = self.against.sha256
@@ -70,7 +83,7 @@ class Preparation:
 
     def stages(self, *, with_logprobs: bool) -> Stages:
         """Return what makes this run's requests."""
-        return Stages(self.config, self.api, self.prompts, with_logprobs=with_logprobs)
+        return Stages(self.config, self.apis, self.prompts, with_logprobs=with_logprobs)
 
 
 def prepare(config: RunConfig, env: Mapping[str, str]) -> Preparation:
@@ -82,17 +95,17 @@ def prepare(config: RunConfig, env: Mapping[str, str]) -> Preparation:
     packaged = packaged_seeds()
     seeds = packaged if config.seeds is None else load_seeds(config.seeds)
     against = survey(config.similarity)
-    model = resolve(config.model, env)
+    models = _resolved(config, env)
     shown = classification_demonstrations(seeds, packaged, config.classification.num_demonstrations)
     prompts = PromptSet(
-        load_templates(model.api, config.prompts),
+        _templates(config, models),
         classification=shown,
         input_first=input_first_demonstrations(seeds, packaged, config.instances.num_input_first_demonstrations),
         output_first=output_first_demonstrations(seeds, packaged, config.instances.num_output_first_demonstrations),
     )
     calibration_seeds = held_out([*seeds, *packaged], shown, config.classification.num_calibration_seeds)
     return Preparation(
-        config=config, seeds=seeds, model=model, prompts=prompts, held_out=tuple(calibration_seeds), against=against
+        config=config, seeds=seeds, models=models, prompts=prompts, held_out=tuple(calibration_seeds), against=against
     )
 
 

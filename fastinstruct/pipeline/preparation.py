@@ -12,12 +12,12 @@ from typing import Any
 
 import orjson
 
-from fastinstruct.config import RunConfig
+from fastinstruct.config import ModelConfig, RunConfig
 from fastinstruct.pipeline.against import Against, survey
 from fastinstruct.pipeline.pool import TaskPool, random_stream
 from fastinstruct.pipeline.sampling import effective_sampling
 from fastinstruct.pipeline.serving import ServedModel, resolve
-from fastinstruct.pipeline.stages import Stages
+from fastinstruct.pipeline.stages import STAGE_OF_TEMPLATE, Stages
 from fastinstruct.records import Api, Prompt, SeedTask, Stage
 from fastinstruct.text.demonstrations import (
     classification_demonstrations,
@@ -25,7 +25,7 @@ from fastinstruct.text.demonstrations import (
     input_first_demonstrations,
     output_first_demonstrations,
 )
-from fastinstruct.text.prompting import PromptSet, load_templates
+from fastinstruct.text.prompting import PromptSet, Template, load_templates
 from fastinstruct.text.seeds import load_seeds, packaged_seeds
 
 __all__ = ["Preparation", "dry_run", "prepare"]
@@ -69,8 +69,9 @@ class Preparation:
     def identity(self) -> dict[str, Any]:
         """Return what makes this run the run it is: a folder holds one identity."""
         identity = self.config.identity_fields()
-        own = self.models[_unshared(self.config)]
-        identity["model"] = {**identity["model"], **own.identity()}
+        shared = [model for stage, model in self.models.items() if "model" not in identity[stage]]
+        # Where every stage has a model of its own, nothing depends on the run's.
+        identity["model"] = {**identity["model"], **shared[0].identity()} if shared else {}
         for stage, model in self.models.items():
             identity[stage]["sampling"] = effective_sampling(self.config, model.api, stage).model_dump(mode="json")
             if "model" in identity[stage]:
@@ -107,6 +108,24 @@ def prepare(config: RunConfig, env: Mapping[str, str]) -> Preparation:
     return Preparation(
         config=config, seeds=seeds, models=models, prompts=prompts, held_out=tuple(calibration_seeds), against=against
     )
+
+
+def _resolved(config: RunConfig, env: Mapping[str, str]) -> dict[Stage, ServedModel]:
+    """Find each model once: a local one is hundreds of MB to read."""
+    found: list[tuple[ModelConfig, ServedModel]] = []
+    models: dict[Stage, ServedModel] = {}
+    for stage in Stage:
+        wanted = config.model_of(stage)
+        known = next((model for other, model in found if other == wanted), None)
+        models[stage] = known or resolve(wanted, env)
+        found.append((wanted, models[stage]))
+    return models
+
+
+def _templates(config: RunConfig, models: Mapping[Stage, ServedModel]) -> dict[str, Template]:
+    """Return each stage's templates, written for the route of its model."""
+    by_api = {model.api: load_templates(model.api, config.prompts) for model in models.values()}
+    return {name: by_api[models[stage].api][name] for name, stage in STAGE_OF_TEMPLATE.items()}
 
 
 def seeds_sha256(seeds: Sequence[SeedTask]) -> str:

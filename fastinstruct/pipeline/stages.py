@@ -17,9 +17,15 @@ from fastinstruct.pipeline.sampling import effective_sampling
 from fastinstruct.records import Api, Prompt, Sampling, Stage
 from fastinstruct.text.prompting import PromptSet
 
-__all__ = ["NUM_LOGPROBS", "Stages", "Task"]
+__all__ = ["NUM_LOGPROBS", "STAGE_OF_TEMPLATE", "Stages", "Task"]
 
 NUM_LOGPROBS = 20  # the most that OpenAI gives
+STAGE_OF_TEMPLATE = {
+    "instructions": Stage.INSTRUCTIONS,
+    "classification": Stage.CLASSIFICATION,
+    "input_first": Stage.INSTANCES,
+    "output_first": Stage.INSTANCES,
+}
 _PAPER_STOPS = {
     # Source: the released code of Self-Instruct; "16." also cuts a text that contains it, as there.
     Stage.INSTRUCTIONS: ("\n\n", "\n16", "16.", "16 ."),

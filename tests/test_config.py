@@ -24,6 +24,7 @@ from fastinstruct.config import (
     parse_assignment,
 )
 from fastinstruct.config.environment import api_key, cache_folder, process_environment
+from fastinstruct.config.recording import recorded, refuse_masked
 from fastinstruct.errors import ConfigError
 from fastinstruct.records import Api
 
@@ -746,3 +747,44 @@ def test_merging_does_not_depend_on_the_order_of_flags() -> None:
     shuffled = list(flags.items())
     random.Random(0).shuffle(shuffled)
     assert load_config(flags=dict(shuffled)) == load_config(flags=flags)
+
+
+# ------------------------------------------------------------------------------------------------ what a run folder keeps
+
+
+def test_a_recorded_configuration_is_read_back_from_another_folder_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given_flags: dict[str, Any] = {
+        "profile": "paper",
+        "target": 7,
+        "seeds": "mine.jsonl",
+        "prompts": "templates",
+        "model.gguf": "weights/m.gguf",
+        "instances.sampling.max_tokens": None,
+        "similarity.threshold": 0.6,
+        "model.extra_body": {"top_k": 40},
+    }
+    config = load_config(flags=given_flags)
+    folder = tmp_path / "runs" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(recorded(config, Path("runs/mine")), encoding="utf-8")
+    monkeypatch.chdir("/")
+    absolute: dict[str, Any] = {
+        "seeds": tmp_path / "mine.jsonl",
+        "prompts": tmp_path / "templates",
+        "out": folder,
+        "model": config.model.model_copy(update={"gguf": tmp_path / "weights" / "m.gguf"}),
+    }
+    assert load_config(folder / "config.yaml") == config.model_copy(update=absolute)
+
+
+def test_headers_are_recorded_masked_and_the_mask_is_never_sent(tmp_path: Path, write: Write) -> None:
+    flags = {"model.base_url": "http://127.0.0.1:8000/v1", "model.name": "m", "model.headers": {"X-Key": SECRET}}
+    text = recorded(load_config(flags=flags), tmp_path)
+    assert SECRET not in text
+    read_back = load_config(write(text))
+    with pytest.raises(ConfigError, match=r"^model\.headers\.X-Key: a run's config\.yaml does not hold it; give it with"):
+        refuse_masked(read_back.model.headers)
+    refuse_masked(load_config(write(text), flags={"model.headers.X-Key": SECRET}).model.headers)

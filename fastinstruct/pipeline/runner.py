@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from fastinstruct import __version__
 from fastinstruct.config import RunConfig
 from fastinstruct.config.environment import cache_folder, process_environment
+from fastinstruct.config.recording import recorded
 from fastinstruct.errors import Aborted, EndpointError, FastInstructError
 from fastinstruct.lm import Endpoint, HttpTransport, RetryPolicy
 from fastinstruct.lm.scheduler import Delivery, Scheduler, SchedulerStatistics
@@ -166,9 +165,7 @@ class Run:
         """Record what a new run starts from, read what a resumed one holds, and keep this sitting's configuration."""
         templates = preparation.prompts.templates
         store.begin(preparation.seeds, {name: (t.sha256, t.source) for name, t in templates.items()})
-        effective = self.config.model_dump(mode="json")
-        effective["model"]["headers"] = dict.fromkeys(self.config.model.headers, "***")  # they may hold keys
-        folder.write("config.yaml", yaml.safe_dump(effective, sort_keys=False, allow_unicode=True))
+        folder.write("config.yaml", recorded(self.config, folder.path))
         with RunReader(folder.path) as reader:
             self._counters = Counters(self.config.target, reader.totals())
         return store.state()

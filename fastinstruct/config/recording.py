@@ -1,0 +1,45 @@
+"""A configuration as a run's folder keeps it: YAML that `load_config` reads back, from any folder, without secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from fastinstruct.config.schema import RunConfig
+from fastinstruct.errors import ConfigError
+
+__all__ = ["recorded", "refuse_masked"]
+
+_MASK = "***"
+
+
+def recorded(config: RunConfig, folder: Path) -> str:
+    """Return `config` as the `config.yaml` of the run in `folder`.
+
+    Paths are absolute, because a file's relative ones are taken from its own folder, and `out` names the run's, so that
+    the file alone resumes it. The values of headers, which may be keys, are masked.
+    """
+    tree = config.model_dump(mode="json")
+    tree["model"]["headers"] = dict.fromkeys(config.model.headers, _MASK)
+    tree["model"]["gguf"] = _absolute(config.model.gguf)
+    tree |= {"out": _absolute(folder), "seeds": _absolute(config.seeds), "prompts": _absolute(config.prompts)}
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def refuse_masked(headers: Mapping[str, str]) -> None:
+    """Keep a mask that a run's `config.yaml` holds from being sent in a header's place.
+
+    Raises:
+        ConfigError: which header is masked.
+    """
+    for name, value in headers.items():
+        if value == _MASK:
+            raise ConfigError(
+                f"model.headers.{name}: a run's config.yaml does not hold it; give it with --set model.headers.{name}=..."
+            )
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())

@@ -749,7 +749,7 @@ def test_merging_does_not_depend_on_the_order_of_flags() -> None:
     assert load_config(flags=dict(shuffled)) == load_config(flags=flags)
 
 
-# ------------------------------------------------------------------------------------------------ what a run folder keeps
+# ---------------------------------------------------------------------------------------------- what a run folder keeps
 
 
 def test_a_recorded_configuration_is_read_back_from_another_folder_as_it_was(
@@ -785,6 +785,8 @@ def test_headers_are_recorded_masked_and_the_mask_is_never_sent(tmp_path: Path, 
     text = recorded(load_config(flags=flags), tmp_path)
     assert SECRET not in text
     read_back = load_config(write(text))
-    with pytest.raises(ConfigError, match=r"^model\.headers\.X-Key: a run's config\.yaml does not hold it; give it with"):
+    with pytest.raises(
+        ConfigError, match=r"^model\.headers\.X-Key: a run's config\.yaml does not hold its value; give"
+    ):
         refuse_masked(read_back.model.headers)
     refuse_masked(load_config(write(text), flags={"model.headers.X-Key": SECRET}).model.headers)

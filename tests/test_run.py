@@ -158,7 +158,7 @@ async def test_the_configuration_in_a_runs_folder_resumes_it_from_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("mine.jsonl").write_text(json.dumps({"instruction": "Name three rivers of Asia.", "output": "Ob."}))
+    (tmp_path / "mine.jsonl").write_text(json.dumps({"instruction": "Name three rivers of Asia.", "output": "Ob."}))
     async with scripted() as server:
         await execute(config_for(server, Path("run"), target=5, flags={"seeds": "mine.jsonl"}))
         monkeypatch.chdir("/")
@@ -172,7 +172,7 @@ async def test_a_masked_header_is_not_sent_in_a_keys_place(tmp_path: Path) -> No
     async with scripted() as server:
         await execute(config_for(server, tmp_path / "run", target=5, flags={"model.headers": {"X-Key": KEY}}))
         num_requests = len(server.log)
-        with pytest.raises(ConfigError, match=r"model\.headers\.X-Key: a run's config\.yaml does not hold it"):
+        with pytest.raises(ConfigError, match=r"model\.headers\.X-Key: a run's config\.yaml does not hold its value"):
             await execute(load_config(tmp_path / "run" / "config.yaml"))
         assert len(server.log) == num_requests
 

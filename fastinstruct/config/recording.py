@@ -36,9 +36,8 @@ def refuse_masked(headers: Mapping[str, str]) -> None:
     """
     for name, value in headers.items():
         if value == _MASK:
-            raise ConfigError(
-                f"model.headers.{name}: a run's config.yaml does not hold it; give it with --set model.headers.{name}=..."
-            )
+            key = f"model.headers.{name}"
+            raise ConfigError(f"{key}: a run's config.yaml does not hold its value; give it with --set {key}=...")
 
 
 def _absolute(path: Path | None) -> str | None:

@@ -456,6 +456,12 @@ def test_a_run_folder_that_was_tampered_with_is_refused(run: Path, tmp_path: Pat
     (copy / "config.yaml").write_text(config.replace("min_words: 4", "min_words: 3"))
     with pytest.raises(RunFolderError, match=r"was edited, filters\.min_words is 3 there and 4 in manifest\.json"):
         refilter(copy, tmp_path / "new", {})
+    (copy / "config.yaml").write_text(config)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["identity"]["similarity"]["language"] = "en"  # of a version to come
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RunFolderError, match=r"cannot apply similarity\.language, which the run was filtered by"):
+        refilter(copy, tmp_path / "new", {})
     (copy / "config.yaml").unlink()
     with pytest.raises(RunFolderError, match=r"holds no config\.yaml; resume the run once, which writes it anew"):
         refilter(copy, tmp_path / "new", {})

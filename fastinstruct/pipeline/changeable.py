@@ -69,10 +69,13 @@ def refuse_disagreement(identity: Mapping[str, Any], config: RunConfig, where: s
     """Check that `config`, read from a run's folder, is that run's: somebody may have edited it.
 
     Raises:
-        RunFolderError: which setting differs from the manifest's.
+        RunFolderError: which setting differs from the manifest's, or which filter of the run's is unknown here.
     """
-    there = dict(_leaves(identity))
-    for key, value in _leaves(config.identity_fields()):
+    there, here = dict(_leaves(identity)), dict(_leaves(config.identity_fields()))
+    for key in there:
+        if key.startswith(("similarity.", "filters.")) and key not in here:  # to leave it out would admit too much
+            raise RunFolderError(f"{where}: this version cannot apply {key}, which the run was filtered by")
+    for key, value in here.items():
         is_resolved = key.startswith("model.") or ".sampling." in key  # the manifest holds what null stood for
         if not is_resolved and key in there and there[key] != value:
             both = f"{key} is {value!r:.40} there and {there[key]!r:.40} in manifest.json"

@@ -195,8 +195,8 @@ def _written(
     try:
         store.begin(old.seeds, old.templates)
         store.begin_sitting(__version__, f"refilter of {old.reader.folder}")
-        if (threshold := old.reader.meta(_THRESHOLD)) is not None:
-            store.set_meta(_THRESHOLD, threshold)
+        for key, value in old.reader.rows("SELECT key, value FROM meta"):
+            store.set_meta(key, value)
         for num_stored in _store_all(store, _commits(old, rejudge)):
             if on_progress is not None:
                 on_progress(num_stored, old.num_requests)

@@ -280,6 +280,25 @@ def test_a_base_url_loses_its_last_slash() -> None:
         ("- target", "run.yaml: must hold keys and values at the top level, not a list"),
         ("target", "run.yaml: must hold keys and values at the top level, not a str"),
         ("model: {extra_body: {day: 2026-01-01}}", "run.yaml: model.extra_body.day: input was not a valid JSON value"),
+        (
+            "model: {transport: httpx}",
+            "run.yaml: model.transport: input should be 'http' or 'openai', got 'httpx'",
+        ),
+        (
+            "model: {transport: openai, azure_auth: token}",
+            "run.yaml: model: azure_auth is set but azure_api_version is not: set it, such as 2024-10-21",
+        ),
+        (
+            "model: {base_url: 'https://n.invalid', name: m, azure_api_version: 2024-10-21}",
+            "run.yaml: model: azure_api_version needs transport: openai",
+        ),
+        (
+            "model: {transport: openai, base_url: 'https://n.invalid/openai/v1', name: m, azure_api_version: preview}",
+            (
+                "run.yaml: model: azure_api_version needs the resource's address as base_url, "
+                "such as https://NAME.openai.azure.com"
+            ),
+        ),
         ("seeds: ~nobody-of-this-name/s.jsonl", "run.yaml: seeds: ~ stands for a home folder that does not exist"),
         (
             "profile: paper\nfilters: {min_words: 2}",
@@ -289,6 +308,13 @@ def test_a_base_url_loses_its_last_slash() -> None:
 )  # fmt: skip
 def test_a_refusal_names_the_source_the_key_the_bound_and_the_value(write: Write, text: str, message: str) -> None:
     assert refusal(write(text)) == message
+
+
+def test_a_version_that_yaml_takes_for_a_date_is_text(write: Write) -> None:
+    text = "model: {transport: openai, base_url: 'https://n.invalid', name: m, azure_api_version: 2024-10-21}"
+    assert load_config(write(text)).model.azure_api_version == "2024-10-21"
+    key, value = parse_assignment("model.azure_api_version=2025-01-01")
+    assert load_config(write(text), flags={key: value}).model.azure_api_version == "2025-01-01"
 
 
 def test_a_refusal_names_the_variable_or_the_command_line(write: Write) -> None:
@@ -593,6 +619,7 @@ def test_the_identity_is_what_decides_the_data() -> None:
         {"model.total_timeout_s": 5, "model.connect_timeout_s": 5, "model.idle_timeout_s": 5},
         {"runtime.max_in_flight": 5, "runtime.max_attempts": 5, "runtime.max_outage_s": 5},
         {"runtime.drain_timeout_s": 5},
+        {"model.transport": "openai", "model.azure_api_version": "preview", "model.base_url": "https://n.invalid"},
     ],
 )
 def test_what_may_change_between_two_sittings_is_no_identity(write: Write, flags: Mapping[str, Any]) -> None:
@@ -635,6 +662,16 @@ def test_the_variable_that_is_named_outranks_the_usual_ones() -> None:
     assert api_key(ModelConfig(), env) == ("b", "FASTINSTRUCT_API_KEY")
     assert api_key(ModelConfig(), {"OPENAI_API_KEY": "c", "FASTINSTRUCT_API_KEY": ""}) == ("c", "OPENAI_API_KEY")
     assert api_key(ModelConfig(), {}) == (None, "OPENAI_API_KEY")
+
+
+def test_a_key_for_openai_is_never_azures() -> None:
+    azure = {"base_url": "https://n.invalid", "name": "m", "transport": "openai", "azure_api_version": "2024-10-21"}
+    env = {"OPENAI_API_KEY": "a", "AZURE_OPENAI_API_KEY": "b", "AZURE_OPENAI_AD_TOKEN": "c"}
+    assert api_key(ModelConfig(**azure), env) == ("b", "AZURE_OPENAI_API_KEY")
+    assert api_key(ModelConfig(**azure, azure_auth="token"), env) == ("c", "AZURE_OPENAI_AD_TOKEN")
+    assert api_key(ModelConfig(**azure), {"OPENAI_API_KEY": "a"}) == (None, "AZURE_OPENAI_API_KEY")
+    assert api_key(ModelConfig(**azure), {**env, "FASTINSTRUCT_API_KEY": "d"}) == ("d", "FASTINSTRUCT_API_KEY")
+    assert api_key(ModelConfig(), env) == ("a", "OPENAI_API_KEY")
 
 
 @pytest.mark.parametrize("env", [{}, {"MY_KEY": ""}, {"OPENAI_API_KEY": "c"}])

@@ -23,6 +23,7 @@ from fastinstruct.config.environment import cache_folder, process_environment
 from fastinstruct.config.recording import recorded
 from fastinstruct.errors import Aborted, EndpointError, FastInstructError
 from fastinstruct.lm import Endpoint, HttpTransport, RetryPolicy
+from fastinstruct.lm.opening import open_transport
 from fastinstruct.lm.scheduler import Delivery, Scheduler, SchedulerStatistics
 from fastinstruct.pipeline.committer import Committer
 from fastinstruct.pipeline.deciding import cached_calibration, calibrate
@@ -193,7 +194,7 @@ class Run:
         await asyncio.to_thread(desk.store.begin_sitting, __version__, endpoint.describe())
         ended_by = "failure"
         try:
-            async with HttpTransport(endpoint) as transport:
+            async with await asyncio.to_thread(open_transport, endpoint, self.config.model) as transport:
                 await probe(transport)
                 ended_by = await self._generate(desk, transport)
         finally:

@@ -26,6 +26,7 @@ from fastinstruct.config import (
     parse_assignment,
 )
 from fastinstruct.config.environment import api_key, cache_folder, process_environment
+from fastinstruct.config.recording import recorded, refuse_masked
 from fastinstruct.errors import ConfigError
 from fastinstruct.records import Api
 
@@ -281,6 +282,25 @@ def test_a_base_url_loses_its_last_slash() -> None:
         ("- target", "run.yaml: must hold keys and values at the top level, not a list"),
         ("target", "run.yaml: must hold keys and values at the top level, not a str"),
         ("model: {extra_body: {day: 2026-01-01}}", "run.yaml: model.extra_body.day: input was not a valid JSON value"),
+        (
+            "model: {transport: httpx}",
+            "run.yaml: model.transport: input should be 'http' or 'openai', got 'httpx'",
+        ),
+        (
+            "model: {transport: openai, azure_auth: token}",
+            "run.yaml: model: azure_auth is set but azure_api_version is not: set it, such as 2024-10-21",
+        ),
+        (
+            "model: {base_url: 'https://n.invalid', name: m, azure_api_version: 2024-10-21}",
+            "run.yaml: model: azure_api_version needs transport: openai",
+        ),
+        (
+            "model: {transport: openai, base_url: 'https://n.invalid/openai/v1', name: m, azure_api_version: preview}",
+            (
+                "run.yaml: model: azure_api_version needs the resource's address as base_url, "
+                "such as https://NAME.openai.azure.com"
+            ),
+        ),
         ("seeds: ~nobody-of-this-name/s.jsonl", "run.yaml: seeds: ~ stands for a home folder that does not exist"),
         (
             "profile: paper\nfilters: {min_words: 2}",
@@ -290,6 +310,13 @@ def test_a_base_url_loses_its_last_slash() -> None:
 )  # fmt: skip
 def test_a_refusal_names_the_source_the_key_the_bound_and_the_value(write: Write, text: str, message: str) -> None:
     assert refusal(write(text)) == message
+
+
+def test_a_version_that_yaml_takes_for_a_date_is_text(write: Write) -> None:
+    text = "model: {transport: openai, base_url: 'https://n.invalid', name: m, azure_api_version: 2024-10-21}"
+    assert load_config(write(text)).model.azure_api_version == "2024-10-21"
+    key, value = parse_assignment("model.azure_api_version=2025-01-01")
+    assert load_config(write(text), flags={key: value}).model.azure_api_version == "2025-01-01"
 
 
 def test_a_refusal_names_the_variable_or_the_command_line(write: Write) -> None:
@@ -657,6 +684,7 @@ def test_the_identity_is_what_decides_the_data() -> None:
         {"runtime.max_in_flight": 5, "runtime.max_attempts": 5, "runtime.max_outage_s": 5},
         {"runtime.drain_timeout_s": 5},
         {"similarity.against": ["elsewhere.jsonl"]},  # what the files hold is identity, and put in when they are read
+        {"model.transport": "openai", "model.azure_api_version": "preview", "model.base_url": "https://n.invalid"},
     ],
 )
 def test_what_may_change_between_two_sittings_is_no_identity(write: Write, flags: Mapping[str, Any]) -> None:
@@ -699,6 +727,16 @@ def test_the_variable_that_is_named_outranks_the_usual_ones() -> None:
     assert api_key(ModelConfig(), env) == ("b", "FASTINSTRUCT_API_KEY")
     assert api_key(ModelConfig(), {"OPENAI_API_KEY": "c", "FASTINSTRUCT_API_KEY": ""}) == ("c", "OPENAI_API_KEY")
     assert api_key(ModelConfig(), {}) == (None, "OPENAI_API_KEY")
+
+
+def test_a_key_for_openai_is_never_azures() -> None:
+    azure = {"base_url": "https://n.invalid", "name": "m", "transport": "openai", "azure_api_version": "2024-10-21"}
+    env = {"OPENAI_API_KEY": "a", "AZURE_OPENAI_API_KEY": "b", "AZURE_OPENAI_AD_TOKEN": "c"}
+    assert api_key(ModelConfig(**azure), env) == ("b", "AZURE_OPENAI_API_KEY")
+    assert api_key(ModelConfig(**azure, azure_auth="token"), env) == ("c", "AZURE_OPENAI_AD_TOKEN")
+    assert api_key(ModelConfig(**azure), {"OPENAI_API_KEY": "a"}) == (None, "AZURE_OPENAI_API_KEY")
+    assert api_key(ModelConfig(**azure), {**env, "FASTINSTRUCT_API_KEY": "d"}) == ("d", "FASTINSTRUCT_API_KEY")
+    assert api_key(ModelConfig(), env) == ("a", "OPENAI_API_KEY")
 
 
 @pytest.mark.parametrize("env", [{}, {"MY_KEY": ""}, {"OPENAI_API_KEY": "c"}])
@@ -818,3 +856,46 @@ def test_merging_does_not_depend_on_the_order_of_flags() -> None:
     shuffled = list(flags.items())
     random.Random(0).shuffle(shuffled)
     assert load_config(flags=dict(shuffled)) == load_config(flags=flags)
+
+
+# ---------------------------------------------------------------------------------------------- what a run folder keeps
+
+
+def test_a_recorded_configuration_is_read_back_from_another_folder_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given_flags: dict[str, Any] = {
+        "profile": "paper",
+        "target": 7,
+        "seeds": "mine.jsonl",
+        "prompts": "templates",
+        "model.gguf": "weights/m.gguf",
+        "instances.sampling.max_tokens": None,
+        "similarity.threshold": 0.6,
+        "model.extra_body": {"top_k": 40},
+    }
+    config = load_config(flags=given_flags)
+    folder = tmp_path / "runs" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(recorded(config, Path("runs/mine")), encoding="utf-8")
+    monkeypatch.chdir("/")
+    absolute: dict[str, Any] = {
+        "seeds": tmp_path / "mine.jsonl",
+        "prompts": tmp_path / "templates",
+        "out": folder,
+        "model": config.model.model_copy(update={"gguf": tmp_path / "weights" / "m.gguf"}),
+    }
+    assert load_config(folder / "config.yaml") == config.model_copy(update=absolute)
+
+
+def test_headers_are_recorded_masked_and_the_mask_is_never_sent(tmp_path: Path, write: Write) -> None:
+    flags = {"model.base_url": "http://127.0.0.1:8000/v1", "model.name": "m", "model.headers": {"X-Key": SECRET}}
+    text = recorded(load_config(flags=flags), tmp_path)
+    assert SECRET not in text
+    read_back = load_config(write(text))
+    with pytest.raises(
+        ConfigError, match=r"^model\.headers\.X-Key: a run's config\.yaml does not hold its value; give"
+    ):
+        refuse_masked(read_back.model.headers)
+    refuse_masked(load_config(write(text), flags={"model.headers.X-Key": SECRET}).model.headers)

@@ -46,6 +46,8 @@ HOMES = {
     "multidict": {"lm"},
     "yarl": {"lm"},
     "openai": {"lm"},
+    "httpx2": {"lm"},
+    "azure": {"lm"},
     "xllamacpp": {"lm"},
     "sqlite3": {"store"},
     "numba": set[str](),

@@ -18,6 +18,7 @@ from fastinstruct.config import RunConfig, load_config
 from fastinstruct.errors import (
     Aborted,
     AuthenticationFailed,
+    ConfigError,
     EndpointError,
     EndpointUnreachable,
     ModelUnknown,
@@ -151,6 +152,29 @@ async def test_url_key_concurrency_and_time_outs_may_change_between_sittings(tmp
         )
         result = await execute(changed, {"OPENAI_API_KEY": KEY})
     assert result.progress.num_admitted >= 20
+
+
+async def test_the_configuration_in_a_runs_folder_resumes_it_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.jsonl").write_text(json.dumps({"instruction": "Name three rivers of Asia.", "output": "Ob."}))
+    async with scripted() as server:
+        await execute(config_for(server, Path("run"), target=5, flags={"seeds": "mine.jsonl"}))
+        monkeypatch.chdir("/")
+        config = load_config(tmp_path / "run" / "config.yaml", flags={"target": 10})
+        result = await execute(config)
+    assert result.folder == tmp_path / "run"
+    assert result.progress.num_admitted >= 10 > result.progress.num_admitted_here
+
+
+async def test_a_masked_header_is_not_sent_in_a_keys_place(tmp_path: Path) -> None:
+    async with scripted() as server:
+        await execute(config_for(server, tmp_path / "run", target=5, flags={"model.headers": {"X-Key": KEY}}))
+        num_requests = len(server.log)
+        with pytest.raises(ConfigError, match=r"model\.headers\.X-Key: a run's config\.yaml does not hold its value"):
+            await execute(load_config(tmp_path / "run" / "config.yaml"))
+        assert len(server.log) == num_requests
 
 
 @pytest.mark.parametrize(

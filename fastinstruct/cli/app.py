@@ -17,6 +17,7 @@ from fastinstruct.cli.doctor import doctor
 from fastinstruct.cli.export import export
 from fastinstruct.cli.init import init
 from fastinstruct.cli.inspect import inspect
+from fastinstruct.cli.refilter import refilter
 from fastinstruct.cli.run import run
 from fastinstruct.cli.status import status
 from fastinstruct.errors import FastInstructError
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, status, inspect, export, dedup, init, doctor):
+for verb in (run, status, inspect, export, refilter, dedup, init, doctor):
     app.command()(verb)
 
 

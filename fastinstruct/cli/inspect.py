@@ -157,7 +157,8 @@ def _show_one(found: Mapping[str, Any]) -> None:
     for case in found.get("instances", []):
         _show_instance(case)
     if found.get("in_context"):
-        shown = "\n".join(f"{task['id']}: {' '.join(task['instruction'].split())}" for task in found["in_context"])
+        tasks = ((task["id"] or "not in the pool", task["instruction"].split()) for task in found["in_context"])
+        shown = "\n".join(f"{name}: {' '.join(words)}" for name, words in tasks)
         say("\n" + labelled("prompt showed", shown, _WIDTH))
     for request in found.get("requests", []):
         _show_request(request)

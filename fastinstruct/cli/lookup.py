@@ -162,7 +162,11 @@ def _candidate(reader: RunReader, number: int) -> Row | None:
     else:
         found |= next((row for row in rejects(reader, reason) if row["id"] == found["id"]), {})
     found["in_context"] = _in_context(reader, number)
-    found["requests"] = _requests(reader, "id = (SELECT request_id FROM candidate WHERE id = ?)", number)
+    found["requests"] = [
+        *_requests(reader, "id = (SELECT request_id FROM candidate WHERE id = ?)", number),
+        # A refiltered run keeps the answers about an instruction that it does not admit.
+        *_requests(reader, "number = -? AND stage IN ('classification', 'instances')", number),
+    ]
     return found
 
 
@@ -191,7 +195,9 @@ def _in_context(reader: RunReader, candidate_id: int) -> list[Row]:
     num_seeds = next(reader.rows("SELECT count(*) FROM seed"))[0]
     shown = []
     for position in json.loads(positions or "[]"):
-        if position < num_seeds:
+        if isinstance(position, str):  # a refiltered run's pool does not hold it
+            name, text = None, position
+        elif position < num_seeds:
             ((name, text),) = reader.rows("SELECT id, instruction FROM seed WHERE position = ?", (position,))
         else:
             number = position - num_seeds

@@ -8,6 +8,7 @@ holds one identity only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -86,6 +87,10 @@ class ModelConfig(_Part):
     """Which model answers, and how it is reached. Without `base_url` and `gguf` the embedded model serves.
 
     `headers` may hold keys and never reach a run folder; `extra_body` decides what a model answers, so it does.
+
+    `transport` is what sends requests: `http`, or the `openai` SDK. With `azure_api_version` the endpoint is an Azure
+    OpenAI resource: `base_url` is its address and `name` a deployment; `azure_auth` says what signs in: the resource's
+    `key`, a `token` of Entra ID from a variable, or the `identity` of this machine (azure-identity), which renews it.
     """
 
     base_url: str | None = None
@@ -99,6 +104,9 @@ class ModelConfig(_Part):
     requests_per_minute: float | None = Field(None, gt=0)
     tokens_per_minute: float | None = Field(None, gt=0)
     endpoints: tuple[EndpointConfig, ...] = ()
+    transport: Literal["http", "openai"] = "http"
+    azure_api_version: str | None = Field(None, pattern=r"^[0-9A-Za-z.-]{1,40}$")
+    azure_auth: Literal["key", "token", "identity"] = "key"
     total_timeout_s: float = Field(600, gt=0)
     connect_timeout_s: float = Field(10, gt=0)
     idle_timeout_s: float = Field(120, gt=0)
@@ -125,6 +133,27 @@ class ModelConfig(_Part):
             raise ValueError(msg)
         if self.name and not self.base_url:
             msg = "name is set but base_url is not: say where the model is served (--base-url URL)"
+            raise ValueError(msg)
+        return self
+
+    @field_validator("azure_api_version", mode="before")
+    @classmethod
+    def _is_written_as_a_date(cls, value: object) -> object:
+        """Take 2024-10-21 for the text that it is; YAML takes it for a date."""
+        return value.isoformat() if isinstance(value, date) else value
+
+    @model_validator(mode="after")
+    def _azure_is_whole(self) -> ModelConfig:
+        if self.azure_api_version is None:
+            if self.azure_auth != "key":
+                msg = "azure_auth is set but azure_api_version is not: set it, such as 2024-10-21"
+                raise ValueError(msg)
+            return self
+        if self.transport != "openai":
+            msg = "azure_api_version needs transport: openai"
+            raise ValueError(msg)
+        if self.base_url is None or {"openai", "v1"} & {*urlsplit(self.base_url).path.split("/")}:
+            msg = "azure_api_version needs the resource's address as base_url, such as https://NAME.openai.azure.com"
             raise ValueError(msg)
         return self
 

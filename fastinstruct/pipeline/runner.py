@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from fastinstruct import __version__
 from fastinstruct.config import RunConfig
 from fastinstruct.config.environment import cache_folder, process_environment
+from fastinstruct.config.recording import recorded
 from fastinstruct.errors import Aborted, EndpointError, FastInstructError
 from fastinstruct.files.against import dumped
 from fastinstruct.lm import Endpoint, HttpTransport, RetryPolicy
+from fastinstruct.lm.opening import open_transport
 from fastinstruct.lm.scheduler import Delivery, Scheduler, SchedulerStatistics
 from fastinstruct.pipeline.against import indexed
 from fastinstruct.pipeline.committer import Committer
@@ -175,9 +175,7 @@ class Run:
         store.begin(preparation.seeds, {name: (t.sha256, t.source) for name, t in templates.items()})
         if preparation.against.files:
             store.set_meta("against", dumped(preparation.against.files))
-        effective = self.config.model_dump(mode="json")
-        effective["model"]["headers"] = dict.fromkeys(self.config.model.headers, "***")  # they may hold keys
-        folder.write("config.yaml", yaml.safe_dump(effective, sort_keys=False, allow_unicode=True))
+        folder.write("config.yaml", recorded(self.config, folder.path))
         with RunReader(folder.path) as reader:
             self._counters = Counters(self.config.target, reader.totals())
         return store.state()
@@ -205,7 +203,7 @@ class Run:
         await asyncio.to_thread(desk.store.begin_sitting, __version__, endpoint.describe())
         ended_by = "failure"
         try:
-            async with HttpTransport(endpoint) as transport:
+            async with await asyncio.to_thread(open_transport, endpoint, self.config.model) as transport:
                 await probe(transport)
                 ended_by = await self._generate(desk, transport)
         finally:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fastinstruct.config import ModelConfig
 from fastinstruct.config.environment import api_key, cache_folder
+from fastinstruct.config.recording import refuse_masked
 from fastinstruct.lm import Endpoint
 from fastinstruct.lm.embedded import EmbeddedModel, EmbeddedServer, find_model
 from fastinstruct.records import Api
@@ -66,9 +67,10 @@ async def served(model: ModelConfig, served_model: ServedModel, env: Mapping[str
     """Yield the endpoint to talk to, starting the embedded server if that is what serves.
 
     Raises:
-        ConfigError: the variable that should hold the key is not set.
+        ConfigError: the variable that should hold the key is not set, or a header is masked.
         EmbeddedModelError: llama.cpp cannot load the model.
     """
+    refuse_masked(model.headers)
     if served_model.embedded is None:
         key, variable = api_key(model, env)
         yield _endpoint(model, served_model, str(model.base_url), key, variable, model.total_timeout_s)

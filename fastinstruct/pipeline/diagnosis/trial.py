@@ -28,6 +28,7 @@ from fastinstruct.lm import (
     unreachable_error,
 )
 from fastinstruct.lm.embedded import TERMS, find_model
+from fastinstruct.lm.opening import open_transport
 from fastinstruct.lm.scheduler import Scheduler, detail_of
 from fastinstruct.pipeline.deciding import cached_calibration, calibrate, text_accuracy
 from fastinstruct.pipeline.diagnosis.finding import Finding, Level
@@ -88,7 +89,7 @@ async def try_model(
         async with served(config.model, model, env) as endpoint:
             if model.embedded is not None:
                 report(_loaded(model, time.perf_counter() - started))
-            async with HttpTransport(endpoint) as transport:
+            async with await asyncio.to_thread(open_transport, endpoint, config.model) as transport:
                 await _ask(config, env, transport, can_ask=can_ask, report=report, note=note)
     except FastInstructError as error:
         report(_problem(name, error))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import re
 import statistics
@@ -16,8 +17,11 @@ import pytest
 from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
+from fastinstruct.cli.app import main as command_line
 from fastinstruct.errors import ConfigError
-from fastinstruct.lm.scripted_replies import (
+from fastinstruct.records import FinishReason
+from fastinstruct.scripted_server import Fault, Latency, LogEntry, Script, ScriptedServer, parse_rates
+from fastinstruct.scripted_server.replies import (
     Ask,
     Kind,
     ReplyRates,
@@ -27,10 +31,7 @@ from fastinstruct.lm.scripted_replies import (
     reply_to,
     text_sha256,
 )
-from fastinstruct.lm.scripted_server import Fault, Latency, LogEntry, Script, ScriptedServer, main
-from fastinstruct.records import FinishReason
 
-REPO = Path(__file__).parent.parent
 PURE = ReplyRates(duplicate_rate=0.0, junk_rate=0.0, length_rate=0.0)
 INSTRUCTIONS = "A list of tasks:\n1. Name three rivers.\n9."
 CLASSIFICATION = "Label task: Yes or No?\nTask: Tell spam from ham.\nYes\nTask: Write a poem about rivers.\n"
@@ -379,7 +380,7 @@ async def status_probe(server: ScriptedServer) -> None:
 
 
 async def test_connections_are_kept_alive(http: aiohttp.ClientSession) -> None:
-    async with ScriptedServer(Script(rate_500=0.5)) as server:
+    async with ScriptedServer(Script(faults={"500": 0.5})) as server:
         for n in range(20):
             assert await status_of(http, server, f"prompt {n}") in {200, 500}
         assert len(server.connections) == 1
@@ -419,14 +420,14 @@ async def test_an_answer_takes_the_latency_drawn_for_its_prompt(http: aiohttp.Cl
 
 
 async def test_faults_in_a_row_end_after_the_maximum(http: aiohttp.ClientSession) -> None:
-    async with ScriptedServer(Script(rate_500=1.0, max_faults_per_prompt=2)) as server:
+    async with ScriptedServer(Script(faults={"500": 1.0}, max_faults_per_prompt=2)) as server:
         statuses = [await status_of(http, server) for _ in range(7)]
         assert [entry.attempt for entry in server.log] == [1, 2, 3, 4, 5, 6, 7]
     assert statuses == [500, 500, 200, 500, 500, 200, 500]
 
 
 def test_faults_come_at_their_rates_and_are_the_same_again() -> None:
-    script = Script(rate_429=0.1, rate_hang=0.05, rate_truncated=0.2)
+    script = Script(faults={"429": 0.1, "hang": 0.05, "truncated": 0.2})
     drawn = [script.drawn_fault(text_sha256(str(n)), 1) for n in range(5000)]
     assert drawn == [script.drawn_fault(text_sha256(str(n)), 1) for n in range(5000)]
     shares = {fault: drawn.count(fault) / 5000 for fault in set(drawn)}
@@ -438,7 +439,7 @@ def test_faults_come_at_their_rates_and_are_the_same_again() -> None:
 @pytest.mark.parametrize(("seconds", "header"), [(None, None), (1.5, "1.5"), (20.0, "20")])
 async def test_a_429_says_when_to_retry(http: aiohttp.ClientSession, seconds: float | None, header: str | None) -> None:
     async with (
-        ScriptedServer(Script(rate_429=1.0, retry_after_s=seconds)) as server,
+        ScriptedServer(Script(faults={"429": 1.0}, retry_after_s=seconds)) as server,
         http.post(f"{server.base_url}/completions", json={"model": "scripted", "prompt": "x"}) as response,
     ):
         assert response.status == 429
@@ -448,7 +449,7 @@ async def test_a_429_says_when_to_retry(http: aiohttp.ClientSession, seconds: fl
 
 async def test_a_malformed_answer_is_html_with_status_200(http: aiohttp.ClientSession) -> None:
     async with (
-        ScriptedServer(Script(rate_malformed=1.0)) as server,
+        ScriptedServer(Script(faults={"malformed": 1.0})) as server,
         http.post(f"{server.base_url}/completions", json={"model": "scripted", "prompt": "x"}) as response,
     ):
         assert (response.status, response.content_type) == (200, "text/html")
@@ -457,7 +458,7 @@ async def test_a_malformed_answer_is_html_with_status_200(http: aiohttp.ClientSe
 
 
 async def test_a_reset_closes_without_a_byte() -> None:
-    async with ScriptedServer(Script(rate_reset=1.0)) as server:
+    async with ScriptedServer(Script(faults={"reset": 1.0})) as server:
         assert await raw(server, post("x")) == b""
         await status_probe(server)
         assert (server.log[0].status, server.log[0].kind) == (None, Kind.INSTRUCTIONS)
@@ -465,7 +466,7 @@ async def test_a_reset_closes_without_a_byte() -> None:
 
 
 async def test_a_truncated_answer_is_shorter_than_announced(http: aiohttp.ClientSession) -> None:
-    async with ScriptedServer(Script(rate_truncated=1.0)) as server:
+    async with ScriptedServer(Script(faults={"truncated": 1.0})) as server:
         async with http.post(f"{server.base_url}/completions", json={"model": "scripted", "prompt": "x"}) as response:
             assert response.status == 200
             with pytest.raises(aiohttp.ClientPayloadError):
@@ -475,7 +476,7 @@ async def test_a_truncated_answer_is_shorter_than_announced(http: aiohttp.Client
 
 
 async def test_a_hanging_request_stays_in_flight_until_its_client_leaves() -> None:
-    async with ScriptedServer(Script(rate_hang=1.0)) as server:
+    async with ScriptedServer(Script(faults={"hang": 1.0})) as server:
         port = int(server.base_url.removesuffix("/v1").rpartition(":")[2])
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(post("x"))
@@ -499,10 +500,25 @@ async def test_stopping_drops_the_requests_in_flight(http: aiohttp.ClientSession
     assert server.num_in_flight == 0
 
 
-@pytest.mark.parametrize("rates", [{"rate_429": 1.5}, {"junk_rate": -0.1}, {"rate_500": 0.6, "rate_hang": 0.6}])
-def test_rates_out_of_bounds_are_refused(rates: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="rate"):
-        Script(**rates)
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"faults": {"429": 1.5}}, "faults: 429: must be within 0..1, got 1.5"),
+        ({"faults": {"500": 0.6, "hang": 0.6}}, "faults: their rates must add up to 1 at most"),
+        ({"faults": {"rain": 0.6}}, "faults: there is no 'rain'; there are 429, "),
+        ({"junk_rate": -0.1}, "junk_rate: must be within 0..1, got -0.1"),
+    ],
+)
+def test_a_script_out_of_bounds_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Script(**fields)
+    assert str(raised.value).startswith(message)
+
+
+def test_rates_are_read_from_text() -> None:
+    assert parse_rates(["500=0.02", "hang=0.1"]) == {"500": 0.02, "hang": 0.1}
+    with pytest.raises(ConfigError, match="such as 500=0"):
+        parse_rates(["500:0.02"])
 
 
 # --------------------------------------------------------------------------------------------------- log and subprocess
@@ -516,34 +532,42 @@ async def test_the_log_has_an_entry_for_each_request(http: aiohttp.ClientSession
     assert first.ended_s is not None
     assert first.ended_s >= first.started_s
     sha = sha256(INSTRUCTIONS.encode()).hexdigest()
-    times = (first.started_s, first.ended_s)
-    assert first == LogEntry(0, "/v1/completions", Kind.INSTRUCTIONS, sha, *times, 200, 1, "scr-1")
+    assert first == LogEntry(
+        index=0,
+        path="/v1/completions",
+        started_s=first.started_s,
+        kind=Kind.INSTRUCTIONS,
+        prompt_sha256=sha,
+        ended_s=first.ended_s,
+        status=200,
+        reply_id="scr-1",
+    )
     assert (second.index, second.kind, second.reply_id) == (1, Kind.CLASSIFICATION, "scr-2")
 
 
 async def test_the_log_file_has_a_line_before_the_answer_arrives(http: aiohttp.ClientSession, tmp_path: Path) -> None:
     log_file = tmp_path / "log.jsonl"
-    async with ScriptedServer(Script(rate_429=1.0, max_faults_per_prompt=1), log_file=log_file) as server:
+    async with ScriptedServer(Script(faults={"429": 1.0}, max_faults_per_prompt=1), log_file=log_file) as server:
         assert await status_of(http, server) == 429
         body = await ask(http, server, INSTRUCTIONS)
         lines = [json.loads(line) for line in log_file.read_bytes().splitlines()]
         ended = [entry.ended_s for entry in server.log]
-    assert [(line["id"], line["status"], line["kind"]) for line in lines] == [
-        (None, 429, "instructions"),
-        (body["id"], 200, "instructions"),
+    assert [(line["reply_id"], line["status"], line["kind"], line["fault"]) for line in lines] == [
+        (None, 429, "instructions", "429"),
+        (body["id"], 200, "instructions", None),
     ]
     assert {line["prompt_sha256"] for line in lines} == {sha256(INSTRUCTIONS.encode()).hexdigest()}
-    assert [line["t"] for line in lines] == ended
+    assert [line["ended_s"] for line in lines] == ended
 
 
-async def test_the_subprocess_starts_answers_and_stops_on_sigterm(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+async def test_the_verb_starts_answers_and_stops_on_sigterm(http: aiohttp.ClientSession, tmp_path: Path) -> None:
     port_file, log_file = tmp_path / "port", tmp_path / "log.jsonl"
-    options = (
-        f"--port 0 --port-file {port_file} --log {log_file} --seed 3 --latency 0.001 --latency-sigma 0.5 --api-key k"
-    )
-    module = (sys.executable, "-m", "fastinstruct.lm.scripted_server")
+    options = f"--port 0 --port-file {port_file} --log {log_file} --seed 3 --latency 0.001 --latency-sigma 0.5"
     child = await asyncio.create_subprocess_exec(
-        *module, *options.split(), cwd=REPO, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "fastinstruct", "scripted-server", *options.split(), "--api-key", "k"),
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     assert child.stdout is not None
     url = (await child.stdout.readline()).decode().removeprefix("listening on ").strip()
@@ -552,14 +576,25 @@ async def test_the_subprocess_starts_answers_and_stops_on_sigterm(http: aiohttp.
     async with http.post(f"{url}/completions", json=request, headers={"Authorization": "Bearer k"}) as response:
         body = await response.json()
     assert body["choices"][0]["text"] == reply_to(completion(INSTRUCTIONS), seed=3, rates=ReplyRates()).text
-    assert json.loads(log_file.read_bytes())["id"] == body["id"]
+    assert json.loads(log_file.read_bytes())["reply_id"] == body["id"]
     child.terminate()
     assert await child.communicate() == (b"", b"")
     assert child.returncode == 0
 
 
-def test_the_command_line_refuses_a_bad_rate(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--fault", "429=2"], "faults: 429: must be within 0..1, got 2.0"),
+        (["--fault", "429"], "faults: '429' should be a name and a share, such as 500=0.02"),
+        (["--log", "/nowhere/log"], "the server cannot start: No such file or directory; see --port and --log"),
+    ],
+)
+def test_the_verb_refuses_a_wrong_option_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fastinstruct", "scripted-server", "--port", "0", *arguments])
     with pytest.raises(SystemExit) as exit_:
-        main(["--rate-429", "2"])
+        command_line()
     assert exit_.value.code == 2
-    assert "rate_429: must be within 0..1, got 2.0" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"fastinstruct: {line}\n"

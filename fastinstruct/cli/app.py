@@ -18,6 +18,7 @@ from fastinstruct.cli.export import export
 from fastinstruct.cli.init import init
 from fastinstruct.cli.inspect import inspect
 from fastinstruct.cli.run import run
+from fastinstruct.cli.scripted_server import scripted_server
 from fastinstruct.cli.status import status
 from fastinstruct.errors import FastInstructError
 
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, status, inspect, export, dedup, init, doctor):
+for verb in (run, status, inspect, export, dedup, init, doctor, scripted_server):
     app.command()(verb)
 
 

@@ -18,7 +18,8 @@ from typing import Any, TypeVar, cast
 
 import orjson
 
-from fastinstruct.lm.scripted_words import (
+from fastinstruct.records import FinishReason
+from fastinstruct.scripted_server.words import (
     ANSWERS,
     AUDIENCES,
     CONSTRAINTS,
@@ -31,7 +32,6 @@ from fastinstruct.lm.scripted_words import (
     TOPICS,
     VERBS,
 )
-from fastinstruct.records import FinishReason
 
 __all__ = [
     "Ask",
@@ -110,7 +110,7 @@ def read_ask(path: str, body: bytes) -> Ask | str:
     """What a body posted to `/v1/completions` or `/v1/chat/completions` asks for, or what is wrong with it."""
     try:
         fields = _loaded(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "the body is not JSON"
     if not isinstance(fields, dict):
         return "the body is not a JSON object"

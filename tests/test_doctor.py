@@ -24,7 +24,7 @@ from fastinstruct.pipeline.diagnosis import Finding, Level, diagnose, inputs, ma
 from fastinstruct.pipeline.preparation import prepare
 from fastinstruct.records import Api
 from fastinstruct.scripted_server import Script, ScriptedServer
-from fastinstruct.scripted_server.replies import text_sha256, unit_draw
+from fastinstruct.scripted_server.draws import text_sha256, unit_draw
 
 KEY = "sk-proj-0123456789abcdef"
 CHECKS = [

@@ -20,9 +20,18 @@ def scripted_server(
     port: Annotated[int, typer.Option("--port", help="Where to listen on 127.0.0.1; 0 takes a free one.")] = 8000,
     port_file: Annotated[Path | None, typer.Option("--port-file", help="Gets the port, once it listens.")] = None,
     log: Annotated[Path | None, typer.Option("--log", help="Gets a JSON line for each answer.")] = None,
+    log_every: Annotated[
+        float | None, typer.Option("--log-every", help="Write these lines together, so many seconds apart; cheaper.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of replies, latencies and faults.")] = 0,
     model: Annotated[str, typer.Option("--model", help="The model's name; another one is refused.")] = "scripted",
     api_key: Annotated[str | None, typer.Option("--api-key", help="Refuse requests without this key.")] = None,
+    replies: Annotated[
+        str,
+        typer.Option(
+            "--replies", help="written; quick: cheaper, with more words; canned: the same bytes for everything."
+        ),
+    ] = "written",
     duplicate_rate: Annotated[
         float, typer.Option("--duplicate-rate", help="Share of instructions that repeat one of a few.")
     ] = 0.05,
@@ -60,6 +69,7 @@ def scripted_server(
         seed=seed,
         model=model,
         api_key=api_key,
+        replies=replies,  # type: ignore[arg-type]  # Script checks it
         duplicate_rate=duplicate_rate,
         junk_rate=junk_rate,
         length_rate=length_rate,
@@ -68,7 +78,8 @@ def scripted_server(
         max_faults_per_prompt=max_faults_per_prompt,
         retry_after_s=retry_after,
     )
-    _serve_until_stopped(ScriptedServer(script, port=port, log_file=log, keeps_log=False), port_file)
+    server = ScriptedServer(script, port=port, log_file=log, log_every_s=log_every, keeps_log=False)
+    _serve_until_stopped(server, port_file)
 
 
 def _serve_until_stopped(server: ScriptedServer, port_file: Path | None) -> None:

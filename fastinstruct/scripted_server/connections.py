@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple, cast
 from typing import Protocol as Interface
 
-from fastinstruct.scripted_server.log import LogEntry
+from fastinstruct.scripted_server.calls import Call
 from fastinstruct.scripted_server.messages import Answer, error_answer, message
 
 __all__ = ["Connection", "Route", "Service"]
@@ -39,13 +39,13 @@ class Service(Interface):
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection; `entry` is of the request being served, `timer` what is to happen next."""
+    """One client's connection; `call` is the request being served, `timer` what is to happen next."""
 
     transport: asyncio.Transport
 
     def __init__(self, service: Service) -> None:
         self.closed = asyncio.get_running_loop().create_future()
-        self.entry: LogEntry | None = None
+        self.call: Call | None = None
         self.timer: asyncio.TimerHandle | None = None
         self._service = service
         self._buffer = b""
@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
 
     def advance(self) -> None:
         """Begin the requests that have arrived whole, each once the one before is answered."""
-        while self._buffer and self.entry is None and not self.transport.is_closing():
+        while self._buffer and self.call is None and not self.transport.is_closing():
             buffer = self._buffer
             end = buffer.find(b"\r\n\r\n")
             if end < 0 and len(buffer) <= _MAX_HEAD_BYTES:
@@ -85,7 +85,11 @@ class Connection(asyncio.Protocol):
             route.serve(self, route, buffer[end + 4 : size])
 
     def send(self, answer: Answer) -> None:
-        self.transport.write(message(answer))
+        self.send_bytes(message(answer))
+
+    def send_bytes(self, answer: bytes) -> None:
+        """Send a whole answer, and close where the client asked for it."""
+        self.transport.write(answer)
         if not self._keeps_alive:
             self.transport.close()
 

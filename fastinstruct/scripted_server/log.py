@@ -1,11 +1,11 @@
 """What the scripted server remembers of each request, and the file that it writes it to.
 
-Knows nothing of HTTP. Guarantees that without `every_s` an entry is in the file when `add` returns: whoever has seen a
-byte of an answer finds it there, even after SIGKILL of either side.
+Knows nothing of HTTP.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,13 +38,37 @@ class LogEntry:
 
 
 class LogFile:
-    """Appends entries to a file, one JSON object a line with the fields of `LogEntry`."""
+    """Appends entries to a file, one JSON object a line with the fields of `LogEntry`.
 
-    def __init__(self, path: Path) -> None:
+    Without `every_s` an entry is in the file when `add` returns: whoever has seen a byte of an answer finds it there,
+    even after SIGKILL of either side. With it, entries are written together, at most so many seconds later.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, *, every_s: float | None = None) -> None:
         self._stream = path.open("ab", buffering=0)
+        self._every_s = every_s
+        self._pending: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
 
     def add(self, entry: LogEntry) -> None:
-        self._stream.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
+        line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+        if self._every_s is None:
+            self._stream.write(line)
+            return
+        self._pending.append(line)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._every_s, self._flush)
 
     def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._flush()
         self._stream.close()
+
+    def _flush(self) -> None:
+        self._timer = None
+        self._stream.write(b"".join(self._pending))
+        self._pending.clear()

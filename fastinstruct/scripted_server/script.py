@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from statistics import NormalDist
 from typing import Final
 
 from fastinstruct.errors import ConfigError
+from fastinstruct.scripted_server.draws import unit_draw
 from fastinstruct.scripted_server.faults import Fault
-from fastinstruct.scripted_server.replies import ReplyRates, unit_draw
+from fastinstruct.scripted_server.replies import Replies, ReplyRates
 
 __all__ = ["Latency", "Script", "parse_rates"]
 
@@ -32,6 +34,10 @@ class Latency:
     width_s: float = 0.0
     sigma: float = 0.0
 
+    @property
+    def is_none(self) -> bool:
+        return self.base_s == self.width_s == 0
+
     def quantile(self, share: float) -> float:
         """Seconds below which this share, within (0, 1), of the latencies lie."""
         return (self.base_s + self.width_s * share) * math.exp(self.sigma * _NORMAL.inv_cdf(share))
@@ -45,6 +51,7 @@ class Script(ReplyRates):
         seed: of all draws.
         model: the model's name; another one is refused.
         api_key: where it is set, requests without it are refused.
+        replies: how they come about; where they are canned, the model's name is not checked.
         latency: how long answers take.
         faults: the share, in 0..1, of answers that meet each `Fault`; together 1 at most.
         max_faults_per_prompt: so many `faults` in a row, and the prompt is answered, so that runs end.
@@ -57,6 +64,7 @@ class Script(ReplyRates):
     seed: int = 0
     model: str = "scripted"
     api_key: str | None = None
+    replies: Replies = Replies.WRITTEN
     latency: Latency = Latency()
     faults: Mapping[str, float] = field(default_factory=dict)
     max_faults_per_prompt: int = 2
@@ -65,9 +73,9 @@ class Script(ReplyRates):
     def __post_init__(self) -> None:
         for name in ("duplicate_rate", "junk_rate", "length_rate"):
             _check_share(name, getattr(self, name))
+        _check_choice("replies", self.replies, Replies)
         for fault, rate in self.faults.items():
-            if fault not in set(Fault):
-                raise ConfigError(f"faults: there is no {fault!r}; there are {', '.join(Fault)}")
+            _check_choice("faults", fault, Fault)
             _check_share(f"faults: {fault}", rate)
         if sum(self.faults.values()) > 1 + 1e-9:
             raise ConfigError("faults: their rates must add up to 1 at most")
@@ -77,20 +85,21 @@ class Script(ReplyRates):
         if not self.faults:
             return None
         draw = unit_draw("fault", self.seed, prompt_sha256, attempt)
+        _check_choice("replies", self.replies, Replies)
         for fault, rate in self.faults.items():
             draw -= rate
             if draw < 0:
                 return Fault(fault)
         return None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether every request is answered at once, and by a reply."""
+        return self.latency.is_none and not self.faults
+
     def latency_s(self, prompt_sha256: str) -> float:
         """How long an answer to this prompt takes."""
-        if self.latency == _NO_LATENCY:
-            return 0.0
         return self.latency.quantile(max(unit_draw("latency", self.seed, prompt_sha256), 1e-9))
-
-
-_NO_LATENCY: Final = Latency()
 
 
 def parse_rates(texts: Iterable[str]) -> dict[str, float]:
@@ -107,6 +116,11 @@ def parse_rates(texts: Iterable[str]) -> dict[str, float]:
         except ValueError:
             raise ConfigError(f"faults: {text!r} should be a name and a share, such as 500=0.02") from None
     return rates
+
+
+def _check_choice(name: str, value: str, choices: type[StrEnum]) -> None:
+    if value not in set(choices):
+        raise ConfigError(f"{name}: there is no {value!r}; there are {', '.join(choices)}")
 
 
 def _check_share(name: str, value: float) -> None:

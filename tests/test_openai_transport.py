@@ -26,10 +26,10 @@ from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.openai_transport import AzureAccess, OpenAITransport
 from fastinstruct.lm.opening import open_transport
 from fastinstruct.lm.outcomes import Fatal, Ok, Overloaded, RateLimited, Transient
-from fastinstruct.lm.scripted_server import Latency, Script, ScriptedServer
 from fastinstruct.lm.transport import HttpTransport
 from fastinstruct.pipeline import Run
 from fastinstruct.records import Api, Message, Sampling
+from fastinstruct.scripted_server import Latency, Script, ScriptedServer
 
 KEY = "sk-proj-0123456789abcdef"
 VERSION = "2024-10-21"

@@ -25,14 +25,14 @@ from fastinstruct.cli.refilter import refilter as refilter_verb
 from fastinstruct.cli.status import status
 from fastinstruct.config import RunConfig, load_config
 from fastinstruct.errors import ConfigError, FastInstructError, RunFolderError, StoreError
-from fastinstruct.lm.scripted_replies import Kind
-from fastinstruct.lm.scripted_server import Latency, Script, ScriptedServer
 from fastinstruct.pipeline import Run, RunResult, refilter
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.pool import TaskPool
 from fastinstruct.pipeline.reading import reading_of
 from fastinstruct.pipeline.rejudging import Rejudge
 from fastinstruct.records import Api, RejectReason, Stage
+from fastinstruct.scripted_server import Latency, Script, ScriptedServer
+from fastinstruct.scripted_server.replies import Kind
 from fastinstruct.similarity import RougeIndex
 from fastinstruct.store import AttemptRow, CandidateRow, RequestRow, RunFolder, RunReader, history, schema
 

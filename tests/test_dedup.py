@@ -662,3 +662,15 @@ def test_a_full_disk_is_no_fault_of_the_input(data: Path) -> None:
     assert str(result.exception) == (
         "/dev/full: cannot be written: No space left on device; what was there before is unchanged"
     )
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_the_rows_so_far(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fastinstruct.store.replacement.os.fsync", full)
+    result = invoke(data, "-o", tmp_path / "kept.jsonl")
+    assert isinstance(result.exception, StoreError)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.jsonl", "kept.jsonl.partial"]

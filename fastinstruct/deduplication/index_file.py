@@ -1,7 +1,7 @@
 """An index that is kept in a file from call to call.
 
-Knows nothing of rows. Guarantees that two calls never work on one file (a lock file beside it), and that a file is
-replaced as a whole, at the end, or not at all.
+Knows nothing of rows. Guarantees that two calls never work on one file (a lock file beside it), that a file is replaced
+as a whole, at the end, or not at all, and that nothing stays of a call that was killed while it wrote.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import IO
 from fastinstruct.deduplication.decisions import Method, new_index
 from fastinstruct.errors import InputError
 from fastinstruct.similarity import LSHIndex, RougeIndex
-from fastinstruct.similarity.snapshot import method_of
+from fastinstruct.similarity.snapshot import method_of, remove_leftovers
 from fastinstruct.store.locking import lock_exclusively
 
 __all__ = ["IndexFile"]
@@ -35,6 +35,7 @@ class IndexFile:
     def __enter__(self) -> IndexFile:
         self._take_lock()
         try:
+            remove_leftovers(self._path)  # the lock is ours: nobody else is writing it
             if self._path.exists():
                 self.index = self._loaded()
         except BaseException:

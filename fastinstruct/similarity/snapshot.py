@@ -32,6 +32,7 @@ EXACT = "exact"
 _MAGIC = b"FI-index"
 _PREFIX = len(_MAGIC) + 8
 _ALIGNMENT = 64
+_PARTIAL = ".part"
 
 
 def write_snapshot(
@@ -42,7 +43,7 @@ def write_snapshot(
     Raises:
         InputError: the file can't be written; what was at `path` is still there then.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
         with partial.open("wb") as file:
             _write(file, {"method": method, "settings": settings}, arrays)
@@ -83,6 +84,15 @@ def _words_of(array: NDArray[Any]) -> NDArray[np.uint64]:
     if len(flat) % 8:
         flat = np.concatenate([flat, np.zeros(-len(flat) % 8, dtype=np.uint8)])
     return flat.view(np.uint64)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes left behind that were killed while they wrote a snapshot; none may be writing one now."""
+    with suppress(OSError):
+        for each in path.parent.iterdir():
+            middle = each.name.removeprefix(f".{path.name}.").removesuffix(_PARTIAL)
+            if middle.isdecimal() and each.name == f".{path.name}.{middle}{_PARTIAL}":
+                each.unlink(missing_ok=True)
 
 
 def method_of(path: Path) -> str:

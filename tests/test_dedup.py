@@ -24,6 +24,7 @@ import fastinstruct
 from fastinstruct import Decision, LSHIndex, Neighbour, RougeIndex, dedup
 from fastinstruct.cli.dedup import dedup as verb
 from fastinstruct.deduplication import DedupPlan, DedupSummary, dedup_files, memory
+from fastinstruct.deduplication.decisions import new_index
 from fastinstruct.errors import FastInstructError, InputError, StoreError
 
 claim = settings(deadline=None, max_examples=100, derandomize=True, database=None)
@@ -626,18 +627,54 @@ def test_a_bad_command_line_is_refused_in_one_line(
     assert read(data) == ROWS
 
 
+@pytest.mark.parametrize(("method", "needed"), [("exact", "6 MiB"), ("lsh", "29 MiB")])
 def test_a_pool_larger_than_memory_is_refused_with_the_estimate(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, needed: str
 ) -> None:
     rows = [{"instruction": f"{'word ' * 10}{number}"} for number in range(10_000, 30_000)]
     path = written(tmp_path / "data.jsonl", rows)
     monkeypatch.setattr("fastinstruct.deduplication.files.available_bytes", lambda: 4 << 20)
     expected = (
-        "about 20,000 texts would need 9 MiB of memory, and 4 MiB are free; split the input, or give --force to try"
+        f"about 20,000 texts would need {needed} of memory, and 4 MiB are free; split the input, or give --force to try"
     )
-    assert refusal(path, "-o", tmp_path / "kept.jsonl") == expected
+    assert refusal(path, "-o", tmp_path / "kept.jsonl", "--method", method) == expected
     assert not (tmp_path / "kept.jsonl").exists()
-    assert invoke(path, "-o", tmp_path / "kept.jsonl", "--force").exit_code == 0
+    assert invoke(path, "-o", tmp_path / "kept.jsonl", "--method", method, "--force").exit_code == 0
+
+
+def test_what_an_index_file_holds_already_counts_as_needed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = tmp_path / "kept.index"
+    invoke(data, "--index", index)
+    with index.open("r+b") as file:
+        file.truncate(5 << 20)
+    monkeypatch.setattr("fastinstruct.deduplication.files.available_bytes", lambda: 4 << 20)
+    assert "would need 5 MiB of memory, and 4 MiB are free" in refusal(data, "--index", index)
+
+
+@pytest.mark.parametrize("method", ["exact", "lsh"])
+@pytest.mark.parametrize(("num_texts", "num_words", "joint"), [(20_000, 10, " "), (5_000, 80, " "), (20_000, 20, "")])
+def test_the_estimate_is_near_what_an_index_takes(
+    tmp_path: Path, method: Any, num_texts: int, num_words: int, joint: str
+) -> None:
+    draw = random.Random(1)
+    words = [f"w{number}" for number in range(5_000)] if joint else [chr(0x4E00 + number) for number in range(3_000)]
+    texts = [joint.join(draw.choices(words, k=num_words)) for _ in range(num_texts)]
+    path = written(tmp_path / "data.jsonl", [{"instruction": text} for text in texts])
+    index = new_index(0.7, "unicode", method)
+    index.admit(texts[:100])  # compile
+    estimate = memory.estimated_bytes([(path, "instruction")], index)
+    tracemalloc.start()
+    try:
+        index = new_index(0.7, "unicode", method)
+        for first in range(0, num_texts, 1_000):
+            index.admit(texts[first : first + 1_000])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(index) == num_texts
+    assert 0.6 < peak / estimate < 1.4
 
 
 def test_free_memory_is_known_or_said_to_be_unknown() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import deque
 from collections.abc import Callable
 
 import pytest
@@ -111,24 +112,24 @@ def test_a_lease_is_settled_once() -> None:
 
 
 def test_credit_from_estimates_that_were_too_high_does_not_overfill_a_minute() -> None:
-    # Ten requests of 10,000 are charged and turn out to be of 100, half a minute later; all that comes back could be
-    # sent at once, but a minute from then on would hold it on top of everything else.
-    budget = RateBudget(None, 100_000)
-    leases: list[Lease] = []
+    """All requests use 1,000; for the first 20 s, until the first reply, they are taken for 5,000.
+
+    What comes back from then on may be sent at once, but a minute that begins just then would hold too much.
+    """
+    budget = RateBudget(None, 1_000_000)
+    leases: deque[tuple[float, Lease]] = deque()
     sent: list[tuple[float, float]] = []
     now = 0.0
-    while len(leases) < 9:
-        got = budget.try_reserve(10_000, now)
+    while now < 200.0:
+        while leases and leases[0][0] <= now:
+            leases.popleft()[1].settle(1000, now)
+        got = budget.try_reserve(5000 if now < 20.0 else 1000, now)
         if isinstance(got, Lease):
-            leases.append(got)
-            sent.append((now, 100))
+            leases.append((now + 20.0, got))
+            sent.append((now, 1000))
         else:
-            now += got
-    for lease in leases:
-        lease.settle(100, now)
-    for time in send_until(budget, 240.0, lambda: 100, start=now):
-        sent.append((time, 100))  # noqa: PERF401 - reads as what happens
-    assert fullest_window(sent) <= 100_000
+            now = min(now + got, leases[0][0])
+    assert fullest_window(sent) <= 1_001_000
 
 
 @pytest.mark.parametrize("name", ["requests_per_minute", "tokens_per_minute"])

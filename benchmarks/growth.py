@@ -84,7 +84,7 @@ def show(row: dict[str, float]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--largest", type=int, default=1_000_000)
-    parser.add_argument("--batch", type=int, default=1_000)
+    parser.add_argument("--batch", type=int, default=4_096)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     begin = time.perf_counter()

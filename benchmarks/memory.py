@@ -27,6 +27,7 @@ import numpy as np
 
 from fastinstruct.deduplication.decisions import new_index
 from fastinstruct.deduplication.memory import estimated_bytes
+from fastinstruct.files.rows import Source
 
 DATA = markov.ALPACA.parent
 METHODS = ("exact", "lsh")
@@ -108,7 +109,7 @@ def measured(kind: str, texts: list[str], folder: Path, threshold: float) -> lis
         empty, _ = called(written(folder, ["one row"]), method, threshold)
         path = written(folder, texts)
         peak, kept = called(path, method, threshold)
-        estimate = estimated_bytes([(path, "text")], new_index(threshold, "unicode", method))  # type: ignore[arg-type]  # one of METHODS
+        estimate = estimated_bytes([Source(path, "text")], new_index(threshold, "unicode", method))  # type: ignore[arg-type]  # one of METHODS
         row = {"texts": kind, "method": method, "num_texts": len(texts), "num_kept": kept}
         rows.append({**row, "measured_bytes": peak - empty, "estimated_bytes": int(estimate)})
         show(rows[-1])

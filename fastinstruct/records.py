@@ -68,6 +68,7 @@ class RejectReason(StrEnum):
     REFUSAL = "refusal"
     ECHO = "echo"
     TEMPLATE_LEAK = "template_leak"
+    CONTAMINATED = "contaminated"
     NEAR_DUPLICATE = "near_duplicate"
     # instances
     INPUT_EQUALS_OUTPUT = "input_equals_output"
@@ -114,7 +115,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """Why something was not kept; for a near-duplicate, its neighbour's pool position and their ROUGE-L F-measure."""
+    """Why something was not kept; for what is near another text, that one's position and their ROUGE-L F-measure.
+
+    The position of a near-duplicate's neighbour is in the pool; of a contaminated instruction's, among the evaluation
+    texts (see `files.against`).
+    """
 
     reason: RejectReason
     nearest: int | None = None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fastinstruct.lm.scripted_server import Latency, Script, ScriptedServer
+from fastinstruct.scripted_server import Latency, Script, ScriptedServer
 from fastinstruct.store import RunReader
 
 REPOSITORY = Path(__file__).parent.parent
@@ -130,10 +130,45 @@ async def test_dry_run_prints_a_filled_prompt_for_each_stage_and_sends_nothing(t
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - one look at an empty folder
 
 
+async def test_evaluation_files_are_kept_away_from_and_inspect_shows_file_line_and_text(tmp_path: Path) -> None:
+    async with ScriptedServer(Script()) as server:
+        run = ("run", *endpoint(server), "-n", "5", "--max-in-flight", "1", "--show", "0")
+        await command(tmp_path, *run, "-o", "without")
+        with RunReader(tmp_path / "without") as reader:
+            texts = [text for (text,) in reader.rows("SELECT text FROM instruction ORDER BY id")]
+        first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+        first.write_text('{"question": "Never asked for by anybody."}\n' + json.dumps({"question": texts[1]}))
+        second.write_text(json.dumps({"question": texts[0]}))
+        files = ("--against", "first.jsonl", "--against", "second.jsonl", "--against-field", "question")
+        ended = await command(tmp_path, *run, *files, "-o", "run", "--json")
+    assert "evaluation texts to keep away from: 3" in ended.err.splitlines()
+    assert json.loads(ended.out)["rejected"]["contaminated"] == 2
+    found = (await command(tmp_path, "inspect", "run", "--rejected", "--json")).out.splitlines()
+    reject = {"kind": "instruction", "reason": "contaminated", "score": 1.0}
+    assert [json.loads(line) for line in found[:2]] == [
+        {**reject, "id": "c1", "instruction": texts[0], "nearest_id": f"{second}:1", "nearest": texts[0]},
+        {**reject, "id": "c2", "instruction": texts[1], "nearest_id": f"{first}:2", "nearest": texts[1]},
+    ]
+    shown = (await command(tmp_path, "inspect", "run", "--reason", "contaminated")).out
+    assert f"ROUGE-L:        1.000 to {first}:2: {texts[1]}" in shown.splitlines()
+    shown = (await command(tmp_path, "inspect", "run", "--id", "c2")).out
+    assert f"ROUGE-L:        1.0 to {first}:2: {texts[1]}" in shown.splitlines()
+    stands = (await command(tmp_path, "status", "run")).out.splitlines()
+    assert {f"against:        3 texts of {first}, {second}", "          2  contaminated"} <= set(stands)
+    (status,) = (await command(tmp_path, "status", "run", "--json")).out.splitlines()
+    assert json.loads(status)["against"] == [
+        {"file": str(first), "num_texts": 2},
+        {"file": str(second), "num_texts": 1},
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--seeds", "none.jsonl"), "none.jsonl: "),
+        (("--against", "none.jsonl"), "none.jsonl: there is no such file; check the path"),
+        (("--against", "-"), "similarity.against.0.path: must be a file: stdin cannot be read again"),
+        (("--against-field", "question"), "--against-field names the text in --against files; give both"),
         (("--set", "similarity.treshold=0.5"), "unknown key similarity.treshold (did you mean similarity.threshold?)"),
         (("--threshold", "1.5"), "similarity.threshold: input should be less than or equal to 1, got 1.5"),
         (("--config", "none.yaml"), "none.yaml: no such file"),

@@ -192,6 +192,7 @@ def test_status_says_everything_as_one_json_object(run: Path) -> None:
         "prompt_tokens": 90,
         "completion_tokens": 27,
         "requests": {"classification": {"ok": 2}, "instances": {"ok": 3}, "instructions": {"ok": 4}},
+        "against": [],
         "rejected": {"near_duplicate": 1, "too_short": 1},
         "failed_attempts": {},
         "rejected_instances": {"input_equals_output": 1},

@@ -16,14 +16,17 @@ from hypothesis import strategies as st
 
 from fastinstruct.config import (
     NULL,
+    AgainstConfig,
     ModelConfig,
     RunConfig,
     SamplingConfig,
+    SimilarityConfig,
     load_config,
     nearest,
     parse_assignment,
 )
 from fastinstruct.config.environment import api_key, cache_folder, process_environment
+from fastinstruct.config.recording import recorded, refuse_masked
 from fastinstruct.errors import ConfigError
 from fastinstruct.records import Api
 
@@ -279,6 +282,25 @@ def test_a_base_url_loses_its_last_slash() -> None:
         ("- target", "run.yaml: must hold keys and values at the top level, not a list"),
         ("target", "run.yaml: must hold keys and values at the top level, not a str"),
         ("model: {extra_body: {day: 2026-01-01}}", "run.yaml: model.extra_body.day: input was not a valid JSON value"),
+        (
+            "model: {transport: httpx}",
+            "run.yaml: model.transport: input should be 'http' or 'openai', got 'httpx'",
+        ),
+        (
+            "model: {transport: openai, azure_auth: token}",
+            "run.yaml: model: azure_auth is set but azure_api_version is not: set it, such as 2024-10-21",
+        ),
+        (
+            "model: {base_url: 'https://n.invalid', name: m, azure_api_version: 2024-10-21}",
+            "run.yaml: model: azure_api_version needs transport: openai",
+        ),
+        (
+            "model: {transport: openai, base_url: 'https://n.invalid/openai/v1', name: m, azure_api_version: preview}",
+            (
+                "run.yaml: model: azure_api_version needs the resource's address as base_url, "
+                "such as https://NAME.openai.azure.com"
+            ),
+        ),
         ("seeds: ~nobody-of-this-name/s.jsonl", "run.yaml: seeds: ~ stands for a home folder that does not exist"),
         (
             "profile: paper\nfilters: {min_words: 2}",
@@ -288,6 +310,13 @@ def test_a_base_url_loses_its_last_slash() -> None:
 )  # fmt: skip
 def test_a_refusal_names_the_source_the_key_the_bound_and_the_value(write: Write, text: str, message: str) -> None:
     assert refusal(write(text)) == message
+
+
+def test_a_version_that_yaml_takes_for_a_date_is_text(write: Write) -> None:
+    text = "model: {transport: openai, base_url: 'https://n.invalid', name: m, azure_api_version: 2024-10-21}"
+    assert load_config(write(text)).model.azure_api_version == "2024-10-21"
+    key, value = parse_assignment("model.azure_api_version=2025-01-01")
+    assert load_config(write(text), flags={key: value}).model.azure_api_version == "2025-01-01"
 
 
 def test_a_refusal_names_the_variable_or_the_command_line(write: Write) -> None:
@@ -549,6 +578,68 @@ def test_pydantics_own_error_shows_no_input() -> None:
     assert SECRET not in str(caught.value)
 
 
+# ----------------------------------------------------------------------------------------------------- evaluation files
+
+
+def test_evaluation_files_are_paths_or_paths_with_a_field(write: Write) -> None:
+    path = write("similarity:\n  against:\n    - test.jsonl\n    - {path: /x/math.jsonl.gz, field: question}\n")
+    assert load_config(path).similarity.against == (
+        AgainstConfig(path=path.parent / "test.jsonl"),
+        AgainstConfig(path=Path("/x/math.jsonl.gz"), field="question"),
+    )
+    assert RunConfig().similarity.against == load_config(flags={"profile": "paper"}).similarity.against == ()
+
+
+@pytest.mark.parametrize("one", ["test.jsonl", "{path: test.jsonl}", "[test.jsonl]", "[{path: test.jsonl}]"])
+def test_one_evaluation_file_needs_no_list(write: Write, one: str) -> None:
+    path = write(f"similarity: {{against: {one}}}\n")
+    assert load_config(path).similarity.against == (AgainstConfig(path=path.parent / "test.jsonl"),)
+    assert load_config(flags=dict([parse_assignment(f"similarity.against={one}")])).similarity.against == (
+        AgainstConfig(path=Path("test.jsonl")),
+    )
+
+
+def test_evaluation_files_may_stand_in_the_home_folder(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    config = load_config(write("similarity: {against: [~/a.txt, {path: ~/b.txt}]}\n"))
+    assert [each.path for each in config.similarity.against] == [tmp_path / "me" / "a.txt", tmp_path / "me" / "b.txt"]
+
+
+def test_a_list_of_a_higher_source_replaces_the_files(write: Write) -> None:
+    path = write("similarity: {against: [a, b], threshold: 0.5}\n")
+    similarity = load_config(path, flags={"similarity.against": ["c"]}).similarity
+    assert (similarity.against, similarity.threshold) == ((AgainstConfig(path=Path("c")),), 0.5)
+    assert load_config(path, flags={"similarity.against": []}).similarity.against == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ("5", "against: must be a list of files, got 5"),
+        ("true", "against: must be a list of files, got True"),
+        ("null", "against: must be a list of files"),
+        ("[5]", "against.0: must be a path, or a group of path and field, got 5"),
+        ("[a, [b]]", "against.1: must be a path, or a group of path and field"),
+        ("[{field: question}]", "against.0.path: field required"),
+        ("[{path: a, field: ''}]", "against.0.field: string should have at least 1 character, got ''"),
+        ("[{path: a, field: 7}]", "against.0.field: input should be a valid string, got 7"),
+        ("['-']", "against.0.path: must be a file: stdin cannot be read again when the run goes on, got '-'"),
+    ],
+)
+def test_what_is_no_evaluation_file_is_refused_with_its_place(given: str, complaint: str) -> None:
+    value = yaml.safe_load(given)
+    flags = {"similarity.against": NULL if value is None else value}
+    assert refusal(flags=flags) == f"command line: similarity.{complaint}"
+
+
+def test_a_mistyped_key_of_an_evaluation_file_is_named_with_the_right_one(write: Write) -> None:
+    assert refusal(write("similarity: {against: [a, {path: b, feild: q}]}\n")) == (
+        "run.yaml: unknown key similarity.against.1.feild (did you mean similarity.against.field?)"
+    )
+
+
 # ------------------------------------------------------------------------------------------------ profiles and identity
 
 
@@ -592,6 +683,8 @@ def test_the_identity_is_what_decides_the_data() -> None:
         {"model.total_timeout_s": 5, "model.connect_timeout_s": 5, "model.idle_timeout_s": 5},
         {"runtime.max_in_flight": 5, "runtime.max_attempts": 5, "runtime.max_outage_s": 5},
         {"runtime.drain_timeout_s": 5},
+        {"similarity.against": ["elsewhere.jsonl"]},  # what the files hold is identity, and put in when they are read
+        {"model.transport": "openai", "model.azure_api_version": "preview", "model.base_url": "https://n.invalid"},
     ],
 )
 def test_what_may_change_between_two_sittings_is_no_identity(write: Write, flags: Mapping[str, Any]) -> None:
@@ -636,6 +729,16 @@ def test_the_variable_that_is_named_outranks_the_usual_ones() -> None:
     assert api_key(ModelConfig(), {}) == (None, "OPENAI_API_KEY")
 
 
+def test_a_key_for_openai_is_never_azures() -> None:
+    azure = {"base_url": "https://n.invalid", "name": "m", "transport": "openai", "azure_api_version": "2024-10-21"}
+    env = {"OPENAI_API_KEY": "a", "AZURE_OPENAI_API_KEY": "b", "AZURE_OPENAI_AD_TOKEN": "c"}
+    assert api_key(ModelConfig(**azure), env) == ("b", "AZURE_OPENAI_API_KEY")
+    assert api_key(ModelConfig(**azure, azure_auth="token"), env) == ("c", "AZURE_OPENAI_AD_TOKEN")
+    assert api_key(ModelConfig(**azure), {"OPENAI_API_KEY": "a"}) == (None, "AZURE_OPENAI_API_KEY")
+    assert api_key(ModelConfig(**azure), {**env, "FASTINSTRUCT_API_KEY": "d"}) == ("d", "FASTINSTRUCT_API_KEY")
+    assert api_key(ModelConfig(), env) == ("a", "OPENAI_API_KEY")
+
+
 @pytest.mark.parametrize("env", [{}, {"MY_KEY": ""}, {"OPENAI_API_KEY": "c"}])
 def test_a_named_variable_that_is_not_set_is_refused(env: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"^model\.api_key_env: the variable MY_KEY is not set; export it$"):
@@ -674,7 +777,14 @@ def test_the_process_environment_is_the_processs(monkeypatch: pytest.MonkeyPatch
 
 KEYS = st.one_of(
     st.sampled_from(
-        [*RunConfig.model_fields, *ModelConfig.model_fields, *SamplingConfig.model_fields, "sampling", "threshold"]
+        [
+            *(
+                name
+                for part in (RunConfig, ModelConfig, SamplingConfig, SimilarityConfig)
+                for name in part.model_fields
+            ),
+            *("sampling", "path", "field"),
+        ]
     ),
     st.text(max_size=5),
 )
@@ -746,3 +856,46 @@ def test_merging_does_not_depend_on_the_order_of_flags() -> None:
     shuffled = list(flags.items())
     random.Random(0).shuffle(shuffled)
     assert load_config(flags=dict(shuffled)) == load_config(flags=flags)
+
+
+# ---------------------------------------------------------------------------------------------- what a run folder keeps
+
+
+def test_a_recorded_configuration_is_read_back_from_another_folder_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given_flags: dict[str, Any] = {
+        "profile": "paper",
+        "target": 7,
+        "seeds": "mine.jsonl",
+        "prompts": "templates",
+        "model.gguf": "weights/m.gguf",
+        "instances.sampling.max_tokens": None,
+        "similarity.threshold": 0.6,
+        "model.extra_body": {"top_k": 40},
+    }
+    config = load_config(flags=given_flags)
+    folder = tmp_path / "runs" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(recorded(config, Path("runs/mine")), encoding="utf-8")
+    monkeypatch.chdir("/")
+    absolute: dict[str, Any] = {
+        "seeds": tmp_path / "mine.jsonl",
+        "prompts": tmp_path / "templates",
+        "out": folder,
+        "model": config.model.model_copy(update={"gguf": tmp_path / "weights" / "m.gguf"}),
+    }
+    assert load_config(folder / "config.yaml") == config.model_copy(update=absolute)
+
+
+def test_headers_are_recorded_masked_and_the_mask_is_never_sent(tmp_path: Path, write: Write) -> None:
+    flags = {"model.base_url": "http://127.0.0.1:8000/v1", "model.name": "m", "model.headers": {"X-Key": SECRET}}
+    text = recorded(load_config(flags=flags), tmp_path)
+    assert SECRET not in text
+    read_back = load_config(write(text))
+    with pytest.raises(
+        ConfigError, match=r"^model\.headers\.X-Key: a run's config\.yaml does not hold its value; give"
+    ):
+        refuse_masked(read_back.model.headers)
+    refuse_masked(load_config(write(text), flags={"model.headers.X-Key": SECRET}).model.headers)

@@ -26,6 +26,8 @@ from fastinstruct.cli.dedup import dedup as verb
 from fastinstruct.deduplication import DedupPlan, DedupSummary, dedup_files, memory
 from fastinstruct.deduplication.decisions import new_index
 from fastinstruct.errors import FastInstructError, InputError, StoreError
+from fastinstruct.files.rows import Source
+from fastinstruct.similarity.snapshot import VERSION
 
 claim = settings(deadline=None, max_examples=100, derandomize=True, database=None)
 texts_of_few_words = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=9).map(" ".join), max_size=25)
@@ -302,6 +304,23 @@ def test_outputs_are_compressed_as_their_name_says(data: Path, tmp_path: Path, s
     assert plain.decode() == jsonl(KEPT)
 
 
+def test_files_to_stay_away_from_may_be_lines_of_text(data: Path, tmp_path: Path) -> None:
+    away = tmp_path / "away.txt.gz"
+    away.write_bytes(gzip.compress(b"Something else.\n\nwrite a poem about spring\n"))
+    result = invoke(data, "--against", away, "--rejected", tmp_path / "rejected.jsonl")
+    assert result.stdout == jsonl([ROWS[0]])
+    assert read(tmp_path / "rejected.jsonl")[1] == {
+        **ROWS[2], "_nearest": {"file": str(away), "line": 3}, "_score": 1.0
+    }  # fmt: skip
+
+
+def test_the_field_of_files_to_stay_away_from_has_an_option_of_its_own(data: Path, tmp_path: Path) -> None:
+    away = written(tmp_path / "away.jsonl", [{"question": TEXTS[0]}])
+    message = ":1: has no field instruction; name the text with --against-field (it has question)"
+    assert refusal(data, "--against", away) == f"{away}{message}"
+    assert invoke(data, "--against", away, "--against-field", "question").stdout == jsonl([ROWS[2]])
+
+
 def test_stdin_is_a_file() -> None:
     assert invoke("-", stdin=jsonl(ROWS).encode()).stdout == jsonl(KEPT)
     assert invoke("-", stdin=gzip.compress(jsonl(ROWS).encode())).stdout == jsonl(KEPT)
@@ -481,7 +500,7 @@ def test_an_index_file_of_another_version_is_refused(
     index = tmp_path / "kept.index"
     invoke(data, "--index", index, "--method", method)
     monkeypatch.setattr("fastinstruct.similarity.snapshot.VERSION", 99)
-    message = f"{index}: the index has version 1; this is version 99"
+    message = f"{index}: the index has version {VERSION}; this is version 99"
     assert refusal(data, "--index", index, "--method", method) == message
 
 
@@ -664,7 +683,7 @@ def test_the_estimate_is_near_what_an_index_takes(
     path = written(tmp_path / "data.jsonl", [{"instruction": text} for text in texts])
     index = new_index(0.7, "unicode", method)
     index.admit(texts[:100])  # compile
-    estimate = memory.estimated_bytes([(path, "instruction")], index)
+    estimate = memory.estimated_bytes([Source(path, "instruction")], index)
     tracemalloc.start()
     try:
         index = new_index(0.7, "unicode", method)

@@ -7,7 +7,10 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import naive
 from fastinstruct.config import FilterConfig, InstancesConfig, RunConfig
 from fastinstruct.lm import BadRequest, Deadline, Ok, Outcome, Request, Transient
 from fastinstruct.lm.scheduler import Delivery, FailedAttempt, Job
@@ -140,6 +143,77 @@ def test_what_the_heuristics_reject_is_never_compared() -> None:
     assert [(row.id, row.candidate_id) for row in commit.instructions] == [(0, 2), (1, 4)]
 
 
+def evaluation(*texts: str, threshold: float = 0.7) -> RougeIndex:
+    index = RougeIndex(threshold)
+    index.add(texts)
+    return index
+
+
+def test_what_is_near_an_evaluation_text_is_contaminated_and_names_its_position() -> None:
+    against = evaluation("Name a river.", "Turn these meeting notes into a polite but firm reminder.")
+    commit = settle(new_judge(against=against), stage_1(), completion(listed(NEW)))
+    assert verdicts(commit) == [(NEW[0], None, None), (NEW[1], "contaminated", 1), (NEW[2], None, None)]
+    assert commit.candidates[1].score == pytest.approx(16 / 18)  # eight words of eight and ten
+    assert [(row.id, row.candidate_id, row.text) for row in commit.instructions] == [(0, 1, NEW[0]), (1, 3, NEW[2])]
+
+
+def test_contamination_is_asked_for_before_the_pool_and_after_the_heuristics() -> None:
+    """A text that all three would reject has the first's reason; one that is near both pools, the second's."""
+    judge = new_judge(against=evaluation("Draw it.", SEEDS[1], "no twin of this one is here"))
+    texts = ["Draw it.", SEEDS[1].upper(), NEW[0], NEW[0]]
+    commit = settle(judge, stage_1(shown=SEEDS[:1]), completion(listed(texts, first=2)))
+    assert [(row.reason, row.nearest) for row in commit.candidates] == [
+        ("too_short", None),
+        ("contaminated", 1),
+        (None, None),
+        ("near_duplicate", 3),
+    ]
+
+
+def test_a_contaminated_text_does_not_join_the_pool_nor_do_evaluation_texts_shift_it() -> None:
+    against = evaluation(NEW[0])
+    judge = new_judge(against=against)
+    first, second = judge.settle(
+        [delivery(stage_1(0), completion(listed([NEW[0], NEW[0]]))), delivery(stage_1(1), completion(listed(NEW)))]
+    )
+    assert verdicts(first) == [(NEW[0], "contaminated", 0)] * 2
+    assert [row.id for row in second.instructions] == [0, 1]
+    assert len(against) == 1
+
+
+words = st.lists(st.sampled_from(["ant", "bee", "cat", "dog", "eel"]), min_size=4, max_size=9).map(" ".join)
+
+
+@given(st.lists(st.lists(words, max_size=5), max_size=6), st.lists(words, max_size=6), st.sampled_from([0.4, 0.7, 1.0]))
+def test_verdicts_are_those_of_one_plain_comparison_after_another(
+    replies: list[list[str]], avoided: list[str], threshold: float
+) -> None:
+    index = RougeIndex(threshold)
+    index.add(SEEDS)
+    against = evaluation(*avoided, threshold=threshold)
+    judge = Judge(PLAIN, index, num_seeds=len(SEEDS), rng_seed=0, threshold=None, against=against)
+    commits = judge.settle([delivery(stage_1(n), completion("\n".join(texts))) for n, texts in enumerate(replies)])
+    pool = list(SEEDS)
+    expected: list[tuple[str, str | None, int | None]] = []
+    for text in itertools.chain(*replies):
+        if (nearest := nearest_of(text, avoided, threshold)) is not None:
+            expected.append((text, "contaminated", nearest))
+        elif (nearest := nearest_of(text, pool, threshold)) is not None:
+            expected.append((text, "near_duplicate", nearest))
+        else:
+            expected.append((text, None, None))
+            pool.append(text)
+    assert [verdict for commit in commits for verdict in verdicts(commit)] == expected
+    admitted = [row for commit in commits for row in commit.instructions]
+    assert [(row.id, row.text) for row in admitted] == list(enumerate(pool[len(SEEDS) :]))
+
+
+def nearest_of(text: str, others: Sequence[str], threshold: float) -> int | None:
+    scores = [naive.rouge_l(naive.unicode_tokens(text), naive.unicode_tokens(other)) for other in others]
+    best = max(scores, default=0.0)
+    return scores.index(best) if best > threshold else None
+
+
 def test_ids_go_on_where_an_earlier_sitting_ended() -> None:
     index = RougeIndex()
     index.add([*SEEDS, "An instruction of the first sitting."])
@@ -232,6 +306,16 @@ class Buggy:
         self, completion: Completion, instruction: str, *, is_classification: bool, rng: random.Random
     ) -> Sifted:
         raise KeyError(completion.text)
+
+
+class Plain(Buggy):
+    """Takes every line for a candidate, and filters nothing."""
+
+    def instructions(self, completion: Completion, shown: Sequence[str]) -> list[Candidate]:
+        return [Candidate(text=line) for line in completion.text.splitlines()]
+
+
+PLAIN = Plain()
 
 
 def test_a_bug_in_a_parser_keeps_the_answer_and_its_siblings() -> None:

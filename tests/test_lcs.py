@@ -11,9 +11,8 @@ from rouge_score import scoring
 
 import naive
 from fastinstruct_kernels.lcs import lcs_length, popcount
-from fastinstruct_kernels.postings import key_token, sign
-from fastinstruct_kernels.probe import _any_closer, _any_near, _Text
 from fastinstruct_kernels.rouge import f_measure, min_rejecting_lcs, min_rejecting_table, prefix_length
+from fastinstruct_kernels.signatures import BLOCK, closer_ones, key_token, lowest_one, near_ones, ones_below, sign
 
 LENGTHS = (0, 1, 2, 63, 64, 65, 130, 300)
 THRESHOLDS = (0.0, 1e-9, 0.1, 0.5, 2 / 3, 0.7, 0.9, 0.999, 1.0)
@@ -115,22 +114,25 @@ def test_a_prefix_of_ten_tokens_at_seven_tenths_has_five() -> None:
     assert prefix_length(0, 0.7) == 0
 
 
-def signature_and_order(tokens: list[int], ranks: NDArray[np.int32] | None = None) -> tuple[np.uint64, list[int]]:
-    keys = np.empty(len(tokens), dtype=np.int64)
+def signatures_and_order(
+    tokens: list[int], ranks: NDArray[np.int32] | None = None
+) -> tuple[NDArray[np.uint64], list[int]]:
+    """The text's signature at each place, in room for a block; its tokens by rarity."""
+    keys, signatures = np.empty(len(tokens), dtype=np.int64), np.zeros(len(tokens) + BLOCK, dtype=np.uint64)
     order = np.arange(1_000, dtype=np.int32) if ranks is None else ranks
-    bits = np.uint64(sign(ids(tokens), 0, len(tokens), order, keys, 0))
-    return bits, [int(key_token(key)) for key in keys]
+    sign(ids(tokens), 0, len(tokens), order, keys, signatures, 0)
+    return signatures, [int(key_token(key)) for key in keys]
 
 
 def test_keys_order_the_tokens_of_a_text_by_rarity() -> None:
     ranks = ids([9, 1, 8, 3, 6])
-    assert signature_and_order([1, 2, 2, 3, 3, 4, 1, 1], ranks)[1] == [2, 2, 4, 3, 3, 1, 1, 1]
+    assert signatures_and_order([1, 2, 2, 3, 3, 4, 1, 1], ranks)[1] == [2, 2, 4, 3, 3, 1, 1, 1]
 
 
 @given(st.lists(st.integers(1, 900), max_size=300))
 @claim
 def test_keys_of_any_text_are_sorted(tokens: list[int]) -> None:
-    assert signature_and_order(tokens)[1] == sorted(tokens, reverse=True)
+    assert signatures_and_order(tokens)[1] == sorted(tokens, reverse=True)
 
 
 @given(
@@ -145,19 +147,31 @@ def test_no_bound_excludes_a_text_above_the_threshold(left: list[int], right: li
         needed, lcs = naive.min_rejecting_lcs(len(a), len(b), threshold), naive.lcs_length(a, b)
         if lcs < needed:
             continue
-        own, other = signature_and_order(a)[0], signature_and_order(b)[0]
-        bitmap = own & ~np.uint64(63)
-        rate = np.uint64(max(int(threshold * 2**20) - 1, 0))
-        signatures = np.array([other], dtype=np.uint64)
-        first, one = np.uint64(0), np.uint64(1)
-        assert _any_near(signatures, first, one, _Text(0, 0, len(a), bitmap, rate, threshold))
-        assert _any_closer(signatures, first, one, bitmap, len(a) - needed, len(b) - needed)
+        own, order = signatures_and_order(a)
+        others, other_order = signatures_and_order(b)
+        shared = next(token for token in order if token in other_order)
+        place, other_place = order.index(shared), other_order.index(shared)
+        first = np.uint64(other_place)
+        spare, other_spare = len(a) - place - needed, len(b) - other_place - needed
+        assert spare >= 0
+        assert other_spare >= 0
+        assert near_ones(others, first, own[place], len(a), place, threshold) & np.uint64(1)
+        assert closer_ones(others, first, own[place], spare, other_spare) & np.uint64(1)
 
 
-@given(st.lists(st.integers(1, 500), min_size=30, max_size=60), st.lists(st.integers(501, 900), max_size=60))
+@given(
+    st.lists(st.integers(1, 500), min_size=30, max_size=60), st.lists(st.integers(501, 900), min_size=8, max_size=60)
+)
 @claim
 def test_a_signature_excludes_texts_without_common_words(left: list[int], right: list[int]) -> None:
-    own, other = signature_and_order(left[:8])[0], signature_and_order(right[:8])[0]
-    spread = int(other & ~own & ~np.uint64(63)).bit_count()
-    found = _any_closer(np.array([other]), np.uint64(0), np.uint64(1), own & ~np.uint64(63), 8, spread - 1)
+    own, others = signatures_and_order(left[:8])[0], signatures_and_order(right[:8])[0]
+    spread = int(others[0] & ~own[0] & ~np.uint64(2047)).bit_count()
+    found = closer_ones(others, np.uint64(0), own[0], 8, spread - 1) & np.uint64(1)
     assert not found or spread == 0
+
+
+@given(st.integers(1, 2**64 - 1), st.integers(0, 70))
+@claim
+def test_ones_of_a_word(bits: int, count: int) -> None:
+    assert lowest_one(np.uint64(bits)) == (bits & -bits).bit_length() - 1
+    assert ones_below(np.uint64(count)) == 2 ** min(count, 64) - 1

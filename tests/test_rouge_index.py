@@ -397,3 +397,12 @@ def test_after_warming_up_nothing_is_left_to_compile() -> None:
 def test_public_names_are_sorted() -> None:
     assert fastinstruct.similarity.__all__ == sorted(fastinstruct.similarity.__all__)
     assert tokenize("a b") == ["a", "b"]
+
+
+def test_more_texts_may_be_near_than_are_noted_at_a_time() -> None:
+    index = RougeIndex(0.3, "rouge")
+    pool = [f"common w{number} x{number}" for number in range(20_000)]
+    index.add(pool)
+    verdicts = index.query(["common w15000 y", "y common x3", "common z", "other words"])
+    assert [verdict.nearest for verdict in verdicts] == [15_000, 3, 0, None]
+    assert [verdict.score for verdict in verdicts][:2] == pytest.approx([2 / 3, 2 / 3])

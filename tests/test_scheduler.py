@@ -24,6 +24,7 @@ from fastinstruct.errors import (
 from fastinstruct.lm import (
     BadRequest,
     Deadline,
+    Endpoint,
     Fatal,
     Ok,
     Outcome,
@@ -34,6 +35,8 @@ from fastinstruct.lm import (
     Transient,
     Truncated,
 )
+from fastinstruct.lm.channel import Channel
+from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.outcomes import FatalKind
 from fastinstruct.lm.scheduler import Delivery, FailedAttempt, Job, Scheduler, SchedulerStatistics, Source, complete_all
 from fastinstruct.records import Completion, FinishReason, Sampling, Usage
@@ -97,13 +100,13 @@ class Server:
 
 
 @dataclass
-class Jobs:
+class Jobs(Source[str]):
     """A source of named jobs that can get more."""
 
     waiting: deque[str]
     drawn: list[str] = field(default_factory=list)
 
-    def next(self) -> Job[str] | None:
+    def next(self, is_open: Callable[[str], bool]) -> Job[str] | None:
         if not self.waiting:
             return None
         self.drawn.append(self.waiting.popleft())
@@ -134,15 +137,26 @@ class Inbox:
         return [delivery.job.about for delivery in self.deliveries]
 
 
+@dataclass
+class Sender:
+    """A transport that a function plays."""
+
+    send: Callable[[Request], Awaitable[Outcome]]
+    endpoint: Endpoint = field(default_factory=lambda: Endpoint(base_url=WHERE, model="m"))
+
+
+def fleet(send: Callable[[Request], Awaitable[Outcome]]) -> Fleet:
+    return Fleet.of(Channel.unlimited(Sender(send)))
+
+
 def scheduler(
     server: Server, max_in_flight: int = 2, policy: RetryPolicy | None = None, rng: random.Random | None = None
 ) -> Scheduler[str]:
     return Scheduler(
-        server.send,
+        fleet(server.send),
         max_in_flight=max_in_flight,
         policy=policy or RetryPolicy(),
         rng=rng or Longest(),
-        where=WHERE,
     )
 
 
@@ -191,8 +205,8 @@ async def test_jobs_are_drawn_only_when_a_slot_is_free() -> None:
     source, drawn_at = jobs("abcd"), []
     original = source.next
 
-    def next_() -> Job[str] | None:
-        drawn = original()
+    def next_(is_open: Callable[[str], bool]) -> Job[str] | None:
+        drawn = original(is_open)
         if drawn is not None:
             drawn_at.append(now())
         return drawn
@@ -553,10 +567,10 @@ async def test_an_exception_in_deliver_ends_the_run_and_what_is_in_flight_is_del
 @in_virtual_time
 async def test_an_exception_in_the_source_ends_the_run_and_what_is_in_flight_is_delivered() -> None:
     class Broken(Jobs):
-        def next(self) -> Job[str] | None:
+        def next(self, is_open: Callable[[str], bool]) -> Job[str] | None:
             if len(self.drawn) == 2:
                 raise ZeroDivisionError
-            return super().next()
+            return super().next(is_open)
 
     inbox = Inbox()
     await assert_fails_after(Broken(deque("abcd")), inbox.deliver, scheduler(Server({"b": [(9.0, OK)]}), 3))
@@ -568,9 +582,7 @@ async def test_an_exception_in_send_ends_the_run() -> None:
     async def send(_: Request) -> Outcome:
         raise ZeroDivisionError
 
-    scheduled: Scheduler[str] = Scheduler(
-        send, max_in_flight=2, policy=RetryPolicy(), rng=random.Random(0), where=WHERE
-    )
+    scheduled: Scheduler[str] = Scheduler(fleet(send), max_in_flight=2, policy=RetryPolicy(), rng=random.Random(0))
     await assert_fails_after(jobs("abcd"), Inbox().deliver, scheduled)
 
 
@@ -696,7 +708,7 @@ def test_after_a_stop_no_job_is_delivered_twice_or_lost_in_flight(
 
 
 def numbered(server: Server) -> Scheduler[int]:
-    return Scheduler(server.send, max_in_flight=3, policy=RetryPolicy(), rng=Longest(), where=WHERE)
+    return Scheduler(fleet(server.send), max_in_flight=3, policy=RetryPolicy(), rng=Longest())
 
 
 @in_virtual_time

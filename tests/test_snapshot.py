@@ -156,8 +156,8 @@ def test_an_index_of_another_method_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_version_is_refused_by_number(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastinstruct.similarity.snapshot.VERSION", 2)
-    with pytest.raises(InputError, match="the index has version 1; this is version 2"):
+    monkeypatch.setattr("fastinstruct.similarity.snapshot.VERSION", 3)
+    with pytest.raises(InputError, match="the index has version 2; this is version 3"):
         read_snapshot(saved)
 
 

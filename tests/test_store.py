@@ -833,3 +833,21 @@ def test_a_folder_with_files_of_something_else_is_refused_and_left_alone(tmp_pat
     with RunFolder(tmp_path) as folder, pytest.raises(RunFolderError, match=r"holds config\.yaml and no run"):
         folder.claim({"a": 1}, {})
     assert (tmp_path / "config.yaml").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_database_whose_log_is_left_over_does_not_become_a_run(tmp_path: Path) -> None:
+    """What is in the log only would be lost with its name."""
+
+    def build(folder: RunFolder) -> None:
+        with folder.building({"a": 1}, {}) as unfinished:
+            unfinished.touch()
+            unfinished.with_name(f"{unfinished.name}-wal").touch()
+
+    with RunFolder(tmp_path / "run") as folder:
+        with pytest.raises(StoreError, match="cannot be completed"):
+            build(folder)
+        assert [path.name for path in folder.path.iterdir()] == ["run.lock"]
+        with folder.building({"a": 1}, {"b": 2}) as unfinished:
+            unfinished.touch()
+            assert not folder.database.exists()
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text()) == {"identity": {"a": 1}, "b": 2}

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastinstruct.cli.options import (
+    AgainstFieldOption,
+    AgainstOption,
     ApiOption,
     BaseUrlOption,
     ConfigOption,
@@ -49,6 +51,8 @@ def doctor(
     prompts: PromptsOption = None,
     threshold: ThresholdOption = None,
     tokenizer: TokenizerOption = None,
+    against: AgainstOption = None,
+    against_field: AgainstFieldOption = None,
     max_in_flight: MaxInFlightOption = None,
     rng_seed: RngSeedOption = None,
     assignments: SetOption = None,
@@ -75,6 +79,8 @@ def doctor(
         prompts=prompts,
         threshold=threshold,
         tokenizer=tokenizer,
+        against=against,
+        against_field=against_field,
         max_in_flight=max_in_flight,
         rng_seed=rng_seed,
     )

@@ -123,13 +123,23 @@ def _show(row: Mapping[str, Any]) -> None:
         facts["reason"] = row["reason"]
     else:
         facts["classification"] = _ANSWERS[row["is_classification"]]
-    if "nearest" in row:
+    if "nearest_id" in row:
         score = "" if row["score"] is None else f"{row['score']:.3f} to "
-        facts["ROUGE-L"] = f"{score}{row['nearest_id']}: {shortened(row['nearest'], _MAX_CHARS)}"
+        facts["ROUGE-L"] = f"{score}{_neighbour(row, _MAX_CHARS)}"
     for name in ("instruction", "input", "output"):
         if row.get(name):
             facts[name] = shortened(row[name], _MAX_CHARS)
     say("\n".join([labelled(label, text, _WIDTH) for label, text in facts.items()] + [""]))
+
+
+def _neighbour(row: Mapping[str, Any], max_chars: int | None) -> str:
+    """What a rejected instruction is near: which text, and what it says, if that is known."""
+    from fastinstruct.cli.terminal import shortened
+
+    text = row.get("nearest")
+    if text is None:
+        return f"{row['nearest_id']} (the file is gone, or has changed since)"
+    return f"{row['nearest_id']}: {text if max_chars is None else shortened(text, max_chars)}"
 
 
 def _show_one(found: Mapping[str, Any]) -> None:
@@ -138,8 +148,8 @@ def _show_one(found: Mapping[str, Any]) -> None:
 
     facts = [("id", found["id"]), ("verdict", found["verdict"]), ("instruction", found["instruction"])]
     facts += [(name, found[name]) for name in ("name", "candidate", "admitted_as") if found.get(name)]
-    if "nearest" in found:
-        facts.append(("ROUGE-L", f"{found['score']} to {found['nearest_id']}: {found['nearest']}"))
+    if "nearest_id" in found:
+        facts.append(("ROUGE-L", f"{found['score']} to {_neighbour(found, None)}"))
     if (classification := found.get("classification")) is not None:
         margin = "" if classification["margin"] is None else f" (log-odds {classification['margin']:.3f})"
         facts.append(("classification", f"{_ANSWERS[classification['is_classification']]}{margin}"))
@@ -147,7 +157,8 @@ def _show_one(found: Mapping[str, Any]) -> None:
     for case in found.get("instances", []):
         _show_instance(case)
     if found.get("in_context"):
-        shown = "\n".join(f"{task['id']}: {' '.join(task['instruction'].split())}" for task in found["in_context"])
+        tasks = ((task["id"] or "not in the pool", task["instruction"].split()) for task in found["in_context"])
+        shown = "\n".join(f"{name}: {' '.join(words)}" for name, words in tasks)
         say("\n" + labelled("prompt showed", shown, _WIDTH))
     for request in found.get("requests", []):
         _show_request(request)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastinstruct.errors import InputError
+from fastinstruct.files.against import Place, loaded, places
 from fastinstruct.records import RejectReason
 from fastinstruct.store import RunReader
 
@@ -23,10 +24,10 @@ _INSTRUCTION_ID = re.compile(r"m(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
 _CANDIDATE_ID = re.compile(r"c(\d{1,18})", re.ASCII)
 
 _REJECTED_CANDIDATES = """
-SELECT c.id, c.reason, c.text, c.score, s.id, n.id, coalesce(s.instruction, n.text)
+SELECT c.id, c.reason, c.text, c.nearest, c.score, s.id, n.id, coalesce(s.instruction, n.text)
 FROM candidate AS c
-LEFT JOIN seed AS s ON s.position = c.nearest
-LEFT JOIN instruction AS n ON n.id = c.nearest - (SELECT count(*) FROM seed)
+LEFT JOIN seed AS s ON s.position = c.nearest AND c.reason = 'near_duplicate'
+LEFT JOIN instruction AS n ON n.id = c.nearest - (SELECT count(*) FROM seed) AND c.reason = 'near_duplicate'
 WHERE c.reason IS NOT NULL AND c.reason = coalesce(?, c.reason)
 ORDER BY c.id
 """
@@ -55,23 +56,47 @@ def examples(reader: RunReader) -> Iterator[Row]:
 
 
 def rejects(reader: RunReader, reason: str | None) -> Iterator[Row]:
-    """Yield rejected candidates, with their nearest neighbour where one made them a near-duplicate, then instances.
+    """Yield rejected candidates, with the nearest neighbour of those that are too near to something, then instances.
+
+    The neighbour of a contaminated one is an evaluation text, `nearest_id` its FILE:LINE; where the file is not what
+    it was, there is no `nearest`.
 
     Raises:
         InputError: there is no such reason.
     """
     if reason is not None and reason not in list(RejectReason):
         raise InputError(f"no such reason: {reason[:40]!r}; there are {', '.join(RejectReason)}")
-    for id_, why, text, score, seed, instruction, neighbour in reader.rows(_REJECTED_CANDIDATES, (reason,)):
+    evaluation = _Evaluation(reader)
+    for id_, why, text, nearest, score, seed, number, neighbour in reader.rows(_REJECTED_CANDIDATES, (reason,)):
         row = {"id": f"c{id_}", "kind": "instruction", "reason": why, "instruction": text}
         if neighbour is not None:
-            name = seed if seed is not None else f"m{instruction}"
-            row |= {"score": score, "nearest_id": name, "nearest": neighbour}
+            row |= {"score": score, "nearest_id": seed if seed is not None else f"m{number}", "nearest": neighbour}
+        elif why == RejectReason.CONTAMINATED:
+            row |= {"score": score, **evaluation.neighbour(nearest)}
         yield row
     for id_, why, text, given, output in reader.rows(_REJECTED_INSTANCES, (reason,)):
         yield {
             "id": f"m{id_}", "kind": "instance", "reason": why, "instruction": text, "input": given, "output": output,
         }  # fmt: skip
+
+
+class _Evaluation:
+    """The evaluation texts that a run's candidates came too near to, found in their files when first asked for."""
+
+    def __init__(self, reader: RunReader) -> None:
+        self._reader = reader
+        self._places: dict[int, Place] | None = None
+
+    def neighbour(self, position: int) -> Row:
+        """`nearest_id` and, where its file is still what it was, `nearest`."""
+        if self._places is None:
+            sql = "SELECT DISTINCT nearest FROM candidate WHERE reason = ? AND nearest IS NOT NULL"
+            positions = [nearest for (nearest,) in self._reader.rows(sql, (RejectReason.CONTAMINATED,))]
+            self._places = places(loaded(self._reader.meta("against")), positions)
+        place = self._places.get(position)
+        if place is None:
+            return {"nearest_id": f"evaluation text {position + 1}"}
+        return {"nearest_id": str(place)} | ({} if place.text is None else {"nearest": place.text})
 
 
 def about(reader: RunReader, wanted: str) -> Row:
@@ -137,7 +162,11 @@ def _candidate(reader: RunReader, number: int) -> Row | None:
     else:
         found |= next((row for row in rejects(reader, reason) if row["id"] == found["id"]), {})
     found["in_context"] = _in_context(reader, number)
-    found["requests"] = _requests(reader, "id = (SELECT request_id FROM candidate WHERE id = ?)", number)
+    found["requests"] = [
+        *_requests(reader, "id = (SELECT request_id FROM candidate WHERE id = ?)", number),
+        # A refiltered run keeps the answers about an instruction that it does not admit.
+        *_requests(reader, "number = -? AND stage IN ('classification', 'instances')", number),
+    ]
     return found
 
 
@@ -166,7 +195,9 @@ def _in_context(reader: RunReader, candidate_id: int) -> list[Row]:
     num_seeds = next(reader.rows("SELECT count(*) FROM seed"))[0]
     shown = []
     for position in json.loads(positions or "[]"):
-        if position < num_seeds:
+        if isinstance(position, str):  # a refiltered run's pool does not hold it
+            name, text = None, position
+        elif position < num_seeds:
             ((name, text),) = reader.rows("SELECT id, instruction FROM seed WHERE position = ?", (position,))
         else:
             number = position - num_seeds

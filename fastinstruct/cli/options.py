@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from fastinstruct.config import RunConfig
 
 __all__ = [
+    "AgainstFieldOption",
+    "AgainstOption",
     "ApiOption",
     "BaseUrlOption",
     "ConfigOption",
@@ -63,6 +65,15 @@ ThresholdOption = Annotated[
 TokenizerOption = Annotated[
     str | None, typer.Option("--tokenizer", help="unicode (every script), or rouge (a-z and 0-9, as the paper).")
 ]
+AgainstOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--against", metavar="FILE", help="Reject what is near this evaluation set: JSON Lines or .txt. Repeatable."
+    ),
+]
+AgainstFieldOption = Annotated[
+    str | None, typer.Option("--against-field", help="The text in --against files. Default: instruction.")
+]
 MaxInFlightOption = Annotated[
     int | None, typer.Option("--max-in-flight", help="Requests at once. Default: 64; embedded model: 6.")
 ]
@@ -84,11 +95,19 @@ _KEYS = {
     "api": "model.api",
     "threshold": "similarity.threshold",
     "tokenizer": "similarity.tokenizer",
+    "against": "similarity.against",
     "max_in_flight": "runtime.max_in_flight",
 }
 
 
-def load(config: Path | None, assignments: list[str] | None, **flags: Any) -> RunConfig:  # noqa: ANN401 - any flag's value
+def load(
+    config: Path | None,
+    assignments: list[str] | None,
+    *,
+    against: list[Path] | None = None,
+    against_field: str | None = None,
+    **flags: Any,  # noqa: ANN401 - any flag's value
+) -> RunConfig:
     """Return the effective configuration: `--set` outranks the other flags, both outrank environment and file.
 
     Without `out`, a run's folder is runs/<name of the configuration or seed file>, so that the same command resumes.
@@ -99,9 +118,20 @@ def load(config: Path | None, assignments: list[str] | None, **flags: Any) -> Ru
     from fastinstruct.config import load_config, parse_assignment
     from fastinstruct.config.environment import process_environment
 
+    flags["against"] = _against(against, against_field)
     given = {_KEYS[name]: value for name, value in flags.items()}
     given.update(dict(parse_assignment(text) for text in assignments or []))
     found = load_config(config, flags=given, env=process_environment())
     if found.out is None and config is not None:
         return found.model_copy(update={"out": Path("runs") / config.stem})
     return found
+
+
+def _against(files: list[Path] | None, field: str | None) -> list[dict[str, Any]] | None:
+    if not files:
+        if field is None:
+            return None
+        from fastinstruct.errors import InputError
+
+        raise InputError("--against-field names the text in --against files; give both")
+    return [{"path": path, "field": field} for path in files]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastinstruct.cli.options import (
+    AgainstFieldOption,
+    AgainstOption,
     ApiOption,
     BaseUrlOption,
     ConfigOption,
@@ -46,6 +48,8 @@ def run(
     prompts: PromptsOption = None,
     threshold: ThresholdOption = None,
     tokenizer: TokenizerOption = None,
+    against: AgainstOption = None,
+    against_field: AgainstFieldOption = None,
     max_in_flight: MaxInFlightOption = None,
     rng_seed: RngSeedOption = None,
     assignments: SetOption = None,
@@ -75,6 +79,8 @@ def run(
         prompts=prompts,
         threshold=threshold,
         tokenizer=tokenizer,
+        against=against,
+        against_field=against_field,
         max_in_flight=max_in_flight,
         rng_seed=rng_seed,
     )
@@ -99,6 +105,8 @@ def _print_prompts(settings: RunConfig) -> None:
             for message in prompt:
                 say(f"[{message.role}]\n{printable(message.content)}")
         say("")
+    if preparation.against.files:
+        typer.echo(f"to keep away from: {printable(preparation.against.summary())}", err=True)
 
 
 def _asyncio_run(work: Coroutine[Any, Any, RunResult]) -> RunResult:
@@ -122,7 +130,13 @@ async def _execute(settings: RunConfig) -> RunResult:
     from fastinstruct.pipeline import Run
 
     with display() as view:
-        current = Run(settings, on_endpoint=lambda endpoint: view.note(f"{endpoint} -> {current.folder}"))
+
+        def announce(endpoint: str) -> None:
+            view.note(f"{endpoint} -> {current.folder}")
+            if current.num_against:
+                view.note(f"evaluation texts to keep away from: {current.num_against:,}")
+
+        current = Run(settings, on_endpoint=announce)
         with handled(current, view.note):
             work = asyncio.create_task(current.execute())
             while not work.done():

@@ -37,8 +37,11 @@ def status(
 
 
 def _status(reader: RunReader) -> dict[str, Any]:
+    from fastinstruct.files.against import loaded
+
     with reader.snapshot():
         totals = reader.totals()
+        against = loaded(reader.meta("against"))
         ((num_unknown,),) = reader.rows("SELECT count(*) FROM classification WHERE is_classification IS NULL")
         sittings = list(
             reader.rows("SELECT started_at, ended_at, ended_by, version, endpoint FROM sitting ORDER BY id")
@@ -62,6 +65,7 @@ def _status(reader: RunReader) -> dict[str, Any]:
         "completion_tokens": totals.completion_tokens,
         "requests": totals.requests,
         "failed_attempts": totals.failed_attempts,
+        "against": [{"file": str(file.path), "num_texts": file.num_texts} for file in against],
         "rejected": totals.rejected,
         "rejected_instances": totals.rejected_instances,
         "sittings": [dict(zip(names, row, strict=True)) for row in sittings],
@@ -101,6 +105,9 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
         f"{found['num_unknown']:,} unknown{share}",
         "tokens": f"{found['prompt_tokens']:,} in, {found['completion_tokens']:,} out",
     }
+    if found["against"]:
+        num_texts = sum(file["num_texts"] for file in found["against"])
+        facts["against"] = f"{num_texts:,} texts of {', '.join(file['file'] for file in found['against'])}"
     lines = [labelled(label, text, _WIDTH) for label, text in facts.items()]
     for stage, outcomes in found["requests"].items():
         lines += _section(f"requests, {stage}", outcomes)

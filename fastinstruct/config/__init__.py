@@ -10,7 +10,9 @@ from __future__ import annotations
 from fastinstruct.config.loading import NULL, load_config, parse_assignment
 from fastinstruct.config.problems import nearest
 from fastinstruct.config.schema import (
+    AgainstConfig,
     ClassificationConfig,
+    EndpointConfig,
     FilterConfig,
     InstancesConfig,
     InstructionsConfig,
@@ -23,7 +25,9 @@ from fastinstruct.config.schema import (
 
 __all__ = [
     "NULL",
+    "AgainstConfig",
     "ClassificationConfig",
+    "EndpointConfig",
     "FilterConfig",
     "InstancesConfig",
     "InstructionsConfig",

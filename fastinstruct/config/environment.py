@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from fastinstruct.config.schema import ModelConfig
+from fastinstruct.config.schema import EndpointConfig, ModelConfig
 from fastinstruct.errors import ConfigError
 
 __all__ = ["api_key", "cache_folder", "process_environment"]
@@ -21,22 +21,32 @@ def process_environment() -> Mapping[str, str]:
     return os.environ
 
 
-def api_key(model: ModelConfig, env: Mapping[str, str]) -> tuple[str | None, str]:
+def api_key(model: ModelConfig | EndpointConfig, env: Mapping[str, str]) -> tuple[str | None, str]:
     """Return the key for a model's endpoint and the name of the variable it came from, or should come from.
 
-    The variable that `model.api_key_env` names, else FASTINSTRUCT_API_KEY, else OPENAI_API_KEY.
+    The variable that `model.api_key_env` names, else FASTINSTRUCT_API_KEY, else OPENAI_API_KEY; for Azure instead of
+    the last AZURE_OPENAI_API_KEY, or AZURE_OPENAI_AD_TOKEN where a token signs in. A further endpoint gets only a key
+    that is named for it.
 
     Raises:
         ConfigError: `model.api_key_env` names a variable that is not set.
     """
     if model.api_key_env is not None:
         if not env.get(model.api_key_env):
-            raise ConfigError(f"model.api_key_env: {_unset(model.api_key_env)}")
+            place = "model" if isinstance(model, ModelConfig) else "model.endpoints"
+            raise ConfigError(f"{place}.api_key_env: {_unset(model.api_key_env)}")
         return env[model.api_key_env], model.api_key_env
-    for name in ("FASTINSTRUCT_API_KEY", "OPENAI_API_KEY"):
-        if env.get(name):
-            return env[name], name
-    return None, "OPENAI_API_KEY"
+    if isinstance(model, EndpointConfig):
+        return None, "api_key_env"
+    names = _key_variables(model)
+    return next(((env[name], name) for name in names if env.get(name)), (None, names[-1]))
+
+
+def _key_variables(model: ModelConfig) -> tuple[str, ...]:
+    """The variables that may hold the key, the first outranking the next; one for OpenAI is never sent to Azure."""
+    if model.azure_api_version is None:
+        return "FASTINSTRUCT_API_KEY", "OPENAI_API_KEY"
+    return "FASTINSTRUCT_API_KEY", "AZURE_OPENAI_AD_TOKEN" if model.azure_auth == "token" else "AZURE_OPENAI_API_KEY"
 
 
 def cache_folder(env: Mapping[str, str]) -> Path:

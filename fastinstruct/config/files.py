@@ -21,7 +21,7 @@ __all__ = ["Tree", "parse_yaml", "read_tree"]
 
 Tree = dict[str, Any]
 
-_PATH_KEYS = ("seeds", "prompts", "out", "model.gguf")
+_PATH_KEYS = ("seeds", "prompts", "out", "model.gguf", "similarity.against")
 _VARIABLE = re.compile(r"\$\{(\w+)(?::([^}]*))?\}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_BYTES = 256 * 1024
@@ -183,19 +183,29 @@ def _interpolate(value: Any, env: Mapping[str, str], source: str, depth: int = 0
 
 
 def _anchor(tree: Tree, dotted: str, file: Path) -> None:
-    """Make a relative path of a file relative to that file's folder."""
+    """Make a relative path of a file, or a list of them, relative to that file's folder."""
     *parents, leaf = dotted.split(".")
     for parent in parents:
         child = tree.get(parent)
         if not isinstance(child, dict):
             return
         tree = child
-    if not isinstance(tree.get(leaf), str):
+    if leaf not in tree:
         return
     try:
-        tree[leaf] = str(file.parent / Path(tree[leaf]).expanduser())
+        tree[leaf] = _anchored(tree[leaf], file.parent)
     except RuntimeError:
         raise ConfigError(f"{file}: {dotted}: ~ stands for a home folder that does not exist") from None
+
+
+def _anchored(value: Any, folder: Path) -> Any:  # noqa: ANN401 - any value
+    if isinstance(value, str):
+        return str(folder / Path(value).expanduser())
+    if isinstance(value, list):
+        return [_anchored(item, folder) for item in value]
+    if isinstance(value, dict) and "path" in value:
+        return {**value, "path": _anchored(value["path"], folder)}
+    return value
 
 
 def _without_quotes(problem: str | None) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -199,4 +200,5 @@ def _validated(tree: Tree, sources: _Sources) -> RunConfig:
     except ValueError:  # pydantic cannot show an integer of more than 4300 digits
         raise ConfigError(f"{sources.of('')}: a number in it is too long") from None
     more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
-    raise ConfigError(f"{sources.of(dotted(items[0]['loc']))}: {complaint(items[0])}{more}")
+    key = dotted(list(takewhile(lambda part: isinstance(part, str), items[0]["loc"])))  # of a list's item, the list's
+    raise ConfigError(f"{sources.of(key)}: {complaint(items[0])}{more}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -66,7 +66,8 @@ def _unknown(path: str, item: Mapping[str, Any]) -> str:
     if any(word in leaf.lower() for word in _SECRET_WORDS):
         return f"unknown key {path}; {_USE_A_VARIABLE}"
     same_leaf = [key for key in known if key.rpartition(".")[2] == leaf]
-    return f"unknown key {path}{f' (did you mean {same_leaf[0]}?)' if same_leaf else nearest(path, known)}"
+    plain = dotted([part for part in item["loc"] if not isinstance(part, int)])
+    return f"unknown key {path}{f' (did you mean {same_leaf[0]}?)' if same_leaf else nearest(plain, known)}"
 
 
 def _got(path: str, item: Mapping[str, Any]) -> str:
@@ -82,10 +83,11 @@ def _got(path: str, item: Mapping[str, Any]) -> str:
 
 
 def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Return every dotted key of a model, groups included."""
+    """Return every dotted key of a model, groups included; those of a list's items without their place."""
     keys: list[str] = []
     for name, field in model.model_fields.items():
         keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys.extend(_known_keys(field.annotation, f"{prefix}{name}."))
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                keys.extend(_known_keys(part, f"{prefix}{name}."))
     return keys

@@ -7,15 +7,18 @@ holds one identity only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator, model_validator
 
-from fastinstruct.records import Api
+from fastinstruct.records import Api, Stage
 
 __all__ = [
+    "AgainstConfig",
     "ClassificationConfig",
     "FilterConfig",
     "InstancesConfig",
@@ -62,10 +65,32 @@ class SamplingConfig(_Part):
     max_tokens: int | None = Field(None, ge=1, le=1_000_000)
 
 
+class EndpointConfig(_Part):
+    """One more server of a model: its address, its key, and what it bears. `name` is the model's name there."""
+
+    base_url: str
+    name: str | None = None
+    api_key_env: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    weight: float = Field(1, gt=0, le=1000)
+    max_in_flight: int | None = Field(None, ge=1, le=100_000)
+    requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_http_url(cls, value: str) -> str:
+        return _checked_url(value)
+
+
 class ModelConfig(_Part):
     """Which model answers, and how it is reached. Without `base_url` and `gguf` the embedded model serves.
 
     `headers` may hold keys and never reach a run folder; `extra_body` decides what a model answers, so it does.
+
+    `transport` is what sends requests: `http`, or the `openai` SDK. With `azure_api_version` the endpoint is an Azure
+    OpenAI resource: `base_url` is its address and `name` a deployment; `azure_auth` says what signs in: the resource's
+    `key`, a `token` of Entra ID from a variable, or the `identity` of this machine (azure-identity), which renews it.
     """
 
     base_url: str | None = None
@@ -76,6 +101,12 @@ class ModelConfig(_Part):
     headers: dict[str, str] = Field(default_factory=dict, repr=False)
     extra_body: dict[str, JsonValue] = Field(default_factory=dict, repr=False)
     send_seed: bool = True
+    requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0)
+    endpoints: tuple[EndpointConfig, ...] = ()
+    transport: Literal["http", "openai"] = "http"
+    azure_api_version: str | None = Field(None, pattern=r"^[0-9A-Za-z.-]{1,40}$")
+    azure_auth: Literal["key", "token", "identity"] = "key"
     total_timeout_s: float = Field(600, gt=0)
     connect_timeout_s: float = Field(10, gt=0)
     idle_timeout_s: float = Field(120, gt=0)
@@ -83,24 +114,19 @@ class ModelConfig(_Part):
     @field_validator("base_url")
     @classmethod
     def _is_http_url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value.strip())
-        if parts.scheme not in {"http", "https"} or not parts.hostname or not _has_usable_port(parts):
-            msg = "must be an http(s) URL that includes the version, such as http://127.0.0.1:8000/v1"
-            raise ValueError(msg)
-        if parts.username or parts.password:
-            msg = "must not hold a user name or password; put the key into an environment variable"
-            raise ValueError(msg)
-        if parts.path.rstrip("/").endswith("/completions"):
-            msg = "must end before /chat/completions or /completions: give the part up to the version, such as .../v1"
-            raise ValueError(msg)
-        return value.strip().rstrip("/")
+        return None if value is None else _checked_url(value)
+
+    def identity_fields(self) -> dict[str, Any]:
+        """Return what of it decides the data of a run."""
+        return self.model_dump(mode="json", include={"name", "api", "extra_body", "send_seed"})
 
     @model_validator(mode="after")
     def _is_one_model(self) -> ModelConfig:
         if self.base_url and self.gguf:
             msg = "base_url and gguf name two different models: give one of them"
+            raise ValueError(msg)
+        if self.endpoints and not self.base_url:
+            msg = "endpoints are further servers of the model at base_url: give that one, too"
             raise ValueError(msg)
         if self.base_url and not self.name:
             msg = "name is missing: a base_url needs the model's name as the server knows it (--model)"
@@ -109,6 +135,41 @@ class ModelConfig(_Part):
             msg = "name is set but base_url is not: say where the model is served (--base-url URL)"
             raise ValueError(msg)
         return self
+
+    @field_validator("azure_api_version", mode="before")
+    @classmethod
+    def _is_written_as_a_date(cls, value: object) -> object:
+        """Take 2024-10-21 for the text that it is; YAML takes it for a date."""
+        return value.isoformat() if isinstance(value, date) else value
+
+    @model_validator(mode="after")
+    def _azure_is_whole(self) -> ModelConfig:
+        if self.azure_api_version is None:
+            if self.azure_auth != "key":
+                msg = "azure_auth is set but azure_api_version is not: set it, such as 2024-10-21"
+                raise ValueError(msg)
+            return self
+        if self.transport != "openai":
+            msg = "azure_api_version needs transport: openai"
+            raise ValueError(msg)
+        if self.base_url is None or {"openai", "v1"} & {*urlsplit(self.base_url).path.split("/")}:
+            msg = "azure_api_version needs the resource's address as base_url, such as https://NAME.openai.azure.com"
+            raise ValueError(msg)
+        return self
+
+
+def _checked_url(value: str) -> str:
+    parts = urlsplit(value.strip())
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not _has_usable_port(parts):
+        msg = "must be an http(s) URL that includes the version, such as http://127.0.0.1:8000/v1"
+        raise ValueError(msg)
+    if parts.username or parts.password:
+        msg = "must not hold a user name or password; put the key into an environment variable"
+        raise ValueError(msg)
+    if parts.path.rstrip("/").endswith("/completions"):
+        msg = "must end before /chat/completions or /completions: give the part up to the version, such as .../v1"
+        raise ValueError(msg)
+    return value.strip().rstrip("/")
 
 
 def _has_usable_port(parts: SplitResult) -> bool:
@@ -125,6 +186,7 @@ class InstructionsConfig(_Part):
     num_machine_in_context: int = Field(2, ge=0, le=64)
     num_items: int = Field(8, ge=1, le=64)
     sampling: SamplingConfig = SamplingConfig()
+    model: ModelConfig | None = None
 
     @model_validator(mode="after")
     def _machine_tasks_fit(self) -> InstructionsConfig:
@@ -145,6 +207,7 @@ class ClassificationConfig(_Part):
     method: Literal["auto", "text", "logprobs"] = "auto"
     num_calibration_seeds: int = Field(40, ge=4, le=200)
     sampling: SamplingConfig = SamplingConfig()
+    model: ModelConfig | None = None
 
 
 class InstancesConfig(_Part):
@@ -154,6 +217,7 @@ class InstancesConfig(_Part):
     num_input_first_demonstrations: int = Field(11, ge=1, le=64)
     max_instances: int = Field(5, ge=1, le=100)
     sampling: SamplingConfig = SamplingConfig()
+    model: ModelConfig | None = None
 
 
 class FilterConfig(_Part):
@@ -174,17 +238,61 @@ class FilterConfig(_Part):
 PAPER_FILTERS = FilterConfig(keywords=KEYWORDS[: KEYWORDS.index("go to") + 1])
 
 
+class AgainstConfig(_Part):
+    """A file of evaluation texts: JSON Lines with the text in `field`, or lines of text; a path alone will do, too.
+
+    `field` null: `instruction`, or every line of a .txt. The file may be compressed (.gz, .zst).
+    """
+
+    path: Path
+    field: str | None = Field(None, min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _may_be_a_path_alone(cls, value: object) -> object:
+        if isinstance(value, str | Path):
+            return {"path": value}
+        if isinstance(value, Mapping | AgainstConfig):
+            return value
+        msg = "must be a path, or a group of path and field"
+        raise ValueError(msg)
+
+    @field_validator("path")
+    @classmethod
+    def _is_no_stdin(cls, value: Path) -> Path:
+        if value == Path("-"):
+            msg = "must be a file: stdin cannot be read again when the run goes on"
+            raise ValueError(msg)
+        return value
+
+
 class SimilarityConfig(_Part):
-    """The near-duplicate filter: an instruction is rejected iff its ROUGE-L F-measure with another is above this."""
+    """The near-duplicate filter: an instruction is rejected iff its ROUGE-L F-measure with another is above this.
+
+    With another of the pool, that is, or with a text of the files `against`: evaluation sets to keep away from.
+    """
 
     threshold: float = Field(0.7, ge=0, le=1)
     tokenizer: Literal["unicode", "rouge"] = "unicode"
+    against: tuple[AgainstConfig, ...] = ()
+
+    @field_validator("against", mode="before")
+    @classmethod
+    def _may_be_one_file(cls, value: object) -> object:
+        if isinstance(value, list | tuple):
+            return value
+        if isinstance(value, str | Path | Mapping | AgainstConfig):
+            return (value,)
+        msg = "must be a list of files"
+        raise ValueError(msg)
 
 
 class RuntimeConfig(_Part):
     """How hard the endpoint is driven; nothing here changes what a run is."""
 
     max_in_flight: int | None = Field(None, ge=1, le=100_000)
+    concurrency: Literal["fixed", "aimd", "queue"] = "fixed"
+    strict_model: bool = False
     max_attempts: int = Field(6, ge=1, le=100)
     max_outage_s: float = Field(120, ge=0)
     drain_timeout_s: float = Field(30, ge=0)
@@ -214,12 +322,30 @@ class RunConfig(_Part):
             raise ValueError(msg)
         return self
 
+    def model_of(self, stage: Stage) -> ModelConfig:
+        """Return the model of a stage: its own, or the run's."""
+        return self._part_of(stage).model or self.model
+
+    def _part_of(self, stage: Stage) -> InstructionsConfig | ClassificationConfig | InstancesConfig:
+        match stage:
+            case Stage.INSTRUCTIONS:
+                return self.instructions
+            case Stage.CLASSIFICATION:
+                return self.classification
+            case Stage.INSTANCES:
+                return self.instances
+
     def identity_fields(self) -> dict[str, Any]:
-        """Return what decides the data of a run, but for the contents of seeds, prompts and model.
+        """Return what decides the data of a run, but for the contents of seeds, prompts, model and evaluation files.
 
         URL, key, headers, time-outs, concurrency and target may change between two sittings of one run.
         """
         kept = {"profile", "rng_seed", "instructions", "classification", "instances", "filters", "similarity"}
-        fields = self.model_dump(mode="json", include=kept)
-        fields["model"] = self.model.model_dump(mode="json", include={"name", "api", "extra_body", "send_seed"})
+        fields = self.model_dump(mode="json", include=kept, exclude={"similarity": {"against"}})
+        fields["model"] = self.model.identity_fields()
+        for stage in Stage:
+            own = self._part_of(stage).model
+            fields[stage].pop("model")
+            if own is not None:
+                fields[stage]["model"] = own.identity_fields()
         return fields

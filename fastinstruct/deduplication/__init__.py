@@ -5,11 +5,11 @@ and what is near an evaluation set, or a text kept before, is found by the same 
 
     decisions    `dedup`: an iterator of items in, an iterator of decisions out
     files        the same for files, with outputs that appear whole
-    rows         reading JSON Lines
-    compression  .gz and .zst, by content when reading and by name when writing
     outputs      writing
     index_file   the index kept between calls
     memory       whether the index will fit
+
+Rows are read, and compressed files opened, by `fastinstruct.files`.
 """
 
 from fastinstruct.deduplication.decisions import Decision, Neighbour, dedup

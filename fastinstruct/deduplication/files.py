@@ -20,8 +20,8 @@ from fastinstruct.deduplication.decisions import Decision, Index, Method, Neighb
 from fastinstruct.deduplication.index_file import IndexFile
 from fastinstruct.deduplication.memory import available_bytes, check_fits
 from fastinstruct.deduplication.outputs import Output, Stream, check_replaceable, writing_to
-from fastinstruct.deduplication.rows import STDIN, Row, rows_of
 from fastinstruct.errors import InputError
+from fastinstruct.files.rows import STDIN, Row, Source, field_or_line, rows_of
 from fastinstruct.similarity import LSHIndex, Recall, tokenize
 
 __all__ = ["DedupPlan", "DedupSummary", "dedup_files"]
@@ -34,9 +34,9 @@ _EVERY = 1000  # rows between two calls of on_progress
 class DedupPlan:
     """What to do: `files` in their order, with the text in `field`, against all that was kept before.
 
-    `against`: files whose texts (in `against_field`; by default `field`) must not be near what is kept. `index`: a
-    file with what earlier calls kept, to be added to. `out` None: the stream given to `dedup_files`. `force`: skip the
-    estimate of the memory needed.
+    `against`: files whose texts (in `against_field`; by default `field`, or the lines of a .txt) must not be near what
+    is kept. `index`: a file with what earlier calls kept, to be added to. `out` None: the stream given to
+    `dedup_files`. `force`: skip the estimate of the memory needed.
     """
 
     files: tuple[Path, ...]
@@ -98,9 +98,14 @@ def dedup_files(
     return summary
 
 
-def _regular_inputs(plan: DedupPlan) -> Iterator[tuple[Path, str]]:
-    yield from ((path, plan.field) for path in plan.files if path != STDIN)
-    yield from ((path, plan.against_field or plan.field) for path in plan.against)
+def _regular_inputs(plan: DedupPlan) -> Iterator[Source]:
+    yield from (Source(path, plan.field) for path in plan.files if path != STDIN)
+    yield from _against_sources(plan)
+
+
+def _against_sources(plan: DedupPlan) -> Iterator[Source]:
+    for path in plan.against:
+        yield Source(path, field_or_line(path, plan.against_field, plan.field), "--against-field")
 
 
 def _check_paths(plan: DedupPlan) -> None:
@@ -153,9 +158,8 @@ class _Pass:
         self._plan = plan
         self._index = index
         self._note = note
-        self._input = _Places(row for path in plan.files for row in rows_of(path, plan.field))
-        against_field = plan.against_field or plan.field
-        self._against = _Places(row for path in plan.against for row in rows_of(path, against_field))
+        self._input = _Places(row for path in plan.files for row in rows_of(Source(path, plan.field)))
+        self._against = _Places(row for source in _against_sources(plan) for row in rows_of(source))
         self._num_near = {"input": 0, "against": 0, "index": 0}
         self._num_kept = 0
         self._num_tokenless = 0

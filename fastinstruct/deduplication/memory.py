@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from fastinstruct.deduplication.rows import rows_of
 from fastinstruct.errors import InputError
+from fastinstruct.files.rows import Source, rows_of
 from fastinstruct.similarity import LSHIndex, RougeIndex, tokenize
 
 __all__ = ["available_bytes", "check_fits", "estimated_bytes"]
@@ -44,16 +44,16 @@ class _Size(NamedTuple):
 
 
 def check_fits(
-    files: Iterable[tuple[Path, str]], index: RougeIndex | LSHIndex, available: int | None, saved: Path | None = None
+    sources: Iterable[Source], index: RougeIndex | LSHIndex, available: int | None, saved: Path | None = None
 ) -> None:
-    """Refuse files, each with its field, that would not fit into `available` bytes (None: unknown).
+    """Refuse files that would not fit into `available` bytes (None: unknown).
 
     `index` is an empty one with the settings of that to be made; `saved` the file of one to be added to, if any.
 
     Raises:
         InputError: the estimate and what is free; or what is wrong with the first rows of a file.
     """
-    size = _total(files, index.tokenizer)
+    size = _total(sources, index.tokenizer)
     needed = _needed(size, index) + (saved.stat().st_size if saved is not None and saved.is_file() else 0)
     if available is not None and needed > _SHARE * available:
         raise InputError(
@@ -62,13 +62,13 @@ def check_fits(
         )
 
 
-def estimated_bytes(files: Iterable[tuple[Path, str]], index: RougeIndex | LSHIndex) -> float:
-    """The memory that files, each with its field, need in an index with the settings of this one.
+def estimated_bytes(sources: Iterable[Source], index: RougeIndex | LSHIndex) -> float:
+    """The memory that files need in an index with the settings of this one.
 
     Raises:
         InputError: what is wrong with the first rows of a file.
     """
-    return _needed(_total(files, index.tokenizer), index)
+    return _needed(_total(sources, index.tokenizer), index)
 
 
 def _needed(size: _Size, index: RougeIndex | LSHIndex) -> float:
@@ -78,8 +78,8 @@ def _needed(size: _Size, index: RougeIndex | LSHIndex) -> float:
     return _EXACT_TEXT * size.texts + _EXACT_TOKEN * size.tokens
 
 
-def _total(files: Iterable[tuple[Path, str]], tokenizer: str) -> _Size:
-    sizes = [_estimated(path, field, tokenizer) for path, field in files]
+def _total(sources: Iterable[Source], tokenizer: str) -> _Size:
+    sizes = [_estimated(source, tokenizer) for source in sources]
     return _Size(sum(size.texts for size in sizes), sum(size.tokens for size in sizes))
 
 
@@ -99,13 +99,14 @@ def available_bytes() -> int | None:
     return max(0, min(found)) if found else None
 
 
-def _estimated(path: Path, field: str, tokenizer: str) -> _Size:
+def _estimated(source: Source, tokenizer: str) -> _Size:
     """A file's size in texts and tokens, by its first rows; nothing for what can be read only once."""
+    path = source.path
     if path.exists() and not path.is_file():
         if path.is_dir():
-            list(rows_of(path, field))  # which says what is wrong
+            list(rows_of(source))  # which says what is wrong
         return _Size(0, 0)
-    rows = list(islice(rows_of(path, field), _SAMPLE_ROWS))
+    rows = list(islice(rows_of(source), _SAMPLE_ROWS))
     tokens = sum(len(tokenize(row.text, tokenizer)) for row in rows)
     if len(rows) < _SAMPLE_ROWS:
         return _Size(len(rows), tokens)

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
-from fastinstruct.deduplication.compression import Compressor, compressing
 from fastinstruct.errors import InputError, StoreError
+from fastinstruct.files.compression import Compressor, compressing
 from fastinstruct.store.replacement import Replacement
 
 __all__ = ["Output", "Stream", "check_replaceable", "writing_to"]

@@ -164,7 +164,9 @@ def _prompt(prompts: PromptSet | None, pool: PoolReplay, row: _Admitted, num_ite
     """What was asked, in completions a text and in chat a list of messages; empty where the run does not know."""
     if prompts is None or row.in_context is None:
         return ""
-    prompt = prompts.instructions([pool[position] for position in json.loads(row.in_context)], num_items)
+    # In a refiltered run, the text of a task stands for one that is not in the pool.
+    shown = [pool[task] if isinstance(task, int) else task for task in json.loads(row.in_context)]
+    prompt = prompts.instructions(shown, num_items)
     if isinstance(prompt, str):
         return prompt
     return [{"role": message.role, "content": message.content} for message in prompt]

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from fastinstruct.lm.endpoints import Endpoint
 from fastinstruct.lm.wire import parse_json
 
-__all__ = ["ErrorInfo", "error_info", "parse_error", "retry_after_s", "shown"]
+__all__ = ["ErrorInfo", "duration_s", "error_info", "parse_error", "plain_number", "retry_after_s", "shown"]
 
 _MAX_SHOWN: Final = 200
 _MAX_READ: Final = 2000  # of a message: what comes later is an echo of the request or a stack trace
@@ -137,22 +137,23 @@ def retry_after_s(headers: Mapping[str, str], message: str, now_s: float) -> flo
     In order: `retry-after-ms`, `retry-after` (seconds or a date), `x-ratelimit-reset*`, the message's words. A date is
     held against the reply's own `date` where it has one, else against `now_s` (Unix time), and cut to 120 s.
     """
-    milliseconds = _plain_number(headers.get("retry-after-ms"))
+    milliseconds = plain_number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
     after = headers.get("retry-after", "").strip()
-    for hint in (_duration_s(after), _date_hint_s(after, headers.get("date", ""), now_s), _reset_s(headers, now_s)):
+    for hint in (duration_s(after), _date_hint_s(after, headers.get("date", ""), now_s), _reset_s(headers, now_s)):
         if hint is not None:
             return hint
     return _hint_in_words_s(message)
 
 
-def _plain_number(text: str | None) -> float | None:
+def plain_number(text: str | None) -> float | None:
+    """Return a header's decimal number >= 0; None for anything else."""
     return float(text) if text and _NUMBER.fullmatch(text.strip()) else None
 
 
-def _duration_s(text: str) -> float | None:
-    """`7`, `1s`, `6m0s`, `20ms`, `2m59.56s` in seconds."""
+def duration_s(text: str) -> float | None:
+    """Return `7`, `1s`, `6m0s`, `20ms`, `2m59.56s` in seconds; None for anything else."""
     if _NUMBER.fullmatch(text):
         return float(text)
     if not _DURATION.fullmatch(text):
@@ -190,7 +191,7 @@ def _reset_s(headers: Mapping[str, str], now_s: float) -> float | None:
 
 
 def _reset_hint_s(text: str, now_s: float) -> float | None:
-    hint = _duration_s(text)
+    hint = duration_s(text)
     if hint is None or hint < 1e9:
         return hint
     then_s = hint / 1000 if hint > 1e11 else hint  # a Unix time, in seconds or (OpenRouter) milliseconds
@@ -201,4 +202,4 @@ def _hint_in_words_s(message: str) -> float | None:
     found = _HINT_IN_WORDS.search(message)
     if found is None:
         return None
-    return _duration_s(found[1].rstrip(".") + _SPELLED.get((found[2] or "").lower(), ""))
+    return duration_s(found[1].rstrip(".") + _SPELLED.get((found[2] or "").lower(), ""))

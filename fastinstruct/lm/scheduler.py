@@ -3,31 +3,28 @@
 Knows nothing of stages or stores. A job holds its slot from the moment it is sent until `deliver` returns, so "in
 flight" means not yet acknowledged; a job that waits for its next attempt holds none. Guarantees: never more than
 `max_in_flight` jobs at once, fewer than twice as many with those that wait, with one slot nothing overtakes a job that
-waits, every job drawn is delivered once or left for a later run, and counters move in one place.
+waits, nothing is sent that its channel does not allow, every job drawn is delivered once or left for a later run, and
+counters move in one place.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from functools import partial
+from typing import Generic, TypeVar
 
 from fastinstruct.errors import FastInstructError, ProtocolMismatch
+from fastinstruct.lm.channel import Channel, Ticket, is_unreachable
 from fastinstruct.lm.endpoints import Request
-from fastinstruct.lm.outcomes import (
-    BadRequest,
-    Fatal,
-    Ok,
-    Outcome,
-    Transient,
-    Truncated,
-    fatal_error,
-    unreachable_error,
-)
+from fastinstruct.lm.fleet import Fleet
+from fastinstruct.lm.jobs import Delivery, FailedAttempt, Job, ListSource, Source, detail_of
+from fastinstruct.lm.outcomes import Aborted, BadRequest, Fatal, Ok, Outcome, fatal_error, unreachable_error
 from fastinstruct.lm.retry import Retry, RetryPolicy
 
 __all__ = [
@@ -42,48 +39,10 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger("fastinstruct.lm")
-_UNREACHABLE = frozenset({"connect", "connect_timeout", "dns", "tls", "proxy"})
 _MAX_REFUSALS = 5  # so many identical refusals and not one success: the next thousand would fare no better
 _CONFIRM_DELAY_S = 1.0
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job(Generic[T_co]):
-    """A request, and what its owner wants to know it by."""
-
-    request: Request
-    about: T_co
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedAttempt:
-    """One attempt that was followed by another."""
-
-    attempt: int
-    outcome: str
-    detail: str
-    latency_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery(Generic[T]):
-    """A job's final outcome, with the attempts that failed before it; `latency_s` is the last attempt's."""
-
-    job: Job[T]
-    outcome: Outcome
-    failed: tuple[FailedAttempt, ...]
-    latency_s: float
-
-
-class Source(Protocol[T_co]):
-    """Where jobs come from."""
-
-    def next(self) -> Job[T_co] | None:
-        """Return the most urgent job, or None while there is none; deliveries may bring more."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +66,8 @@ class _Flight(Generic[T]):
     num_rate_limited: int = 0
     num_unreachable: int = 0
     is_confirmed: bool = False
+    is_smaller: bool = False
+    failed_on: Channel | None = None
     failed: list[FailedAttempt] = field(default_factory=list)
 
 
@@ -114,37 +75,39 @@ class Scheduler(Generic[T]):
     """Runs jobs of a source over a bounded number of slots.
 
     Args:
-        send: turns a request into an outcome; raises nothing but CancelledError.
-        max_in_flight: the number of slots.
+        fleet: the endpoints, by lane; sends, raising nothing but CancelledError.
+        max_in_flight: the number of slots, over all endpoints.
         policy: when to try again.
         rng: the source of jitter.
-        where: the endpoint's address, for messages.
         max_outage_s: how long no connection at all may be made before the run fails.
         drain_timeout_s: how long `stop` waits for what is in flight.
+        strict_model: whether a reply by another model than the one before ends the run.
     """
 
     def __init__(
         self,
-        send: Callable[[Request], Awaitable[Outcome]],
+        fleet: Fleet,
         *,
         max_in_flight: int,
         policy: RetryPolicy,
         rng: random.Random,
-        where: str,
         max_outage_s: float = 120.0,
         drain_timeout_s: float = 30.0,
+        strict_model: bool = False,
     ) -> None:
         self.max_in_flight = max_in_flight
-        self._send = send
+        self.fleet = fleet
         self._policy = policy
         self._rng = rng
-        self._where = where
         self._max_outage_s = max_outage_s
         self._drain_timeout_s = drain_timeout_s
+        self._strict_model = strict_model
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: dict[_Flight[T], asyncio.TimerHandle] = {}
         self._ready: deque[_Flight[T]] = deque()
         self._changed = asyncio.Event()
+        self._opening: asyncio.TimerHandle | None = None
+        self._met_closed_lane = False
         self._is_stopping = False
         self._deadline: asyncio.TimerHandle | None = None
         self._failure: BaseException | None = None
@@ -152,7 +115,7 @@ class Scheduler(Generic[T]):
         self._num_failed_attempts = 0
         self._num_dropped = 0
         self._num_ok = 0
-        self._outage_since: float | None = None
+        self._is_out = False
         self._refusals: list[str] = []
 
     async def run(self, source: Source[T], deliver: Callable[[Delivery[T]], Awaitable[None]]) -> None:
@@ -165,7 +128,7 @@ class Scheduler(Generic[T]):
         try:
             while True:
                 self._dispatch(source, deliver)
-                if not self._tasks and (self._is_stopping or not (self._waiting or self._ready)):
+                if not self._tasks and (self._is_stopping or not (self._waiting or self._opening)):
                     break
                 await self._changed.wait()
                 self._changed.clear()
@@ -206,42 +169,78 @@ class Scheduler(Generic[T]):
         )
 
     def _dispatch(self, source: Source[T], deliver: Callable[[Delivery[T]], Awaitable[None]]) -> None:
+        now = asyncio.get_running_loop().time()
+        self._met_closed_lane = False
         while not self._is_stopping and len(self._tasks) < self.max_in_flight:
-            flight = self._draw(source)
+            flight = self._draw(source, now)
             if flight is None:
-                return
-            task = asyncio.create_task(self._fly(flight, deliver))
+                break
+            channel = self.fleet.choose(flight.job.lane, now, not_again=flight.failed_on)
+            assert channel is not None  # its lane is open
+            ticket = channel.start(flight.job.request, flight.job.lane, now)
+            task = asyncio.create_task(self._fly(flight, ticket, source, deliver))
             self._tasks.add(task)
-            task.add_done_callback(self._landed)
+            task.add_done_callback(partial(self._landed, ticket))
+        self._await_opening(now)
 
-    def _draw(self, source: Source[T]) -> _Flight[T] | None:
-        if self._ready:
-            return self._ready.popleft()
-        if len(self._waiting) >= self.max_in_flight:
+    def _draw(self, source: Source[T], now: float) -> _Flight[T] | None:
+        """Return what to send next, a job that waited before a fresh one; its lane is open then."""
+
+        def is_open(lane: str) -> bool:
+            opened = self.fleet.is_open(lane, now)
+            self._met_closed_lane = self._met_closed_lane or not opened
+            return opened
+
+        for place, flight in enumerate(self._ready):
+            if is_open(flight.job.lane) and source.may_send(flight.job):
+                del self._ready[place]
+                return flight
+        if len(self._waiting) + len(self._ready) >= self.max_in_flight:
             return None  # a server that sends everything back must not collect jobs without end
         try:
-            job = source.next()
+            job = source.next(is_open)
         except Exception as error:  # noqa: BLE001 - `run` raises it once what was paid for is delivered
             self._fail(error)
             return None
         return None if job is None else _Flight(job=job)
 
-    async def _fly(self, flight: _Flight[T], deliver: Callable[[Delivery[T]], Awaitable[None]]) -> None:
-        started = asyncio.get_running_loop().time()
+    def _await_opening(self, now: float) -> None:
+        """Come back when a channel opens by itself, if something waits for one."""
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+        wait_s = self.fleet.wait_s(now) if self._met_closed_lane and not self._is_stopping else math.inf
+        if wait_s < math.inf:
+            self._opening = asyncio.get_running_loop().call_later(wait_s, self._changed.set)
+
+    async def _fly(
+        self,
+        flight: _Flight[T],
+        ticket: Ticket,
+        source: Source[T],
+        deliver: Callable[[Delivery[T]], Awaitable[None]],
+    ) -> None:
+        loop = asyncio.get_running_loop()
         self._num_attempts += 1
-        outcome = await self._send(flight.job.request)
-        latency_s = asyncio.get_running_loop().time() - started
-        self._watch(outcome)
-        verdict = self._verdict(flight, outcome)
-        if isinstance(verdict, Retry):
-            self._try_again(flight, outcome, verdict, latency_s)
+        outcome: Outcome = Aborted()
+        try:
+            outcome = await ticket.channel.transport.send(flight.job.request)
+        finally:
+            ticket.channel.end(ticket, outcome, loop.time())
+            source.attempted(flight.job, outcome)
+        latency_s = loop.time() - ticket.sent_at
+        self._watch(ticket.channel, outcome)
+        verdict = self._verdict(flight, ticket.channel, outcome, source)
+        if verdict is not None:
+            self._try_again(flight, ticket.channel, outcome, verdict, latency_s)
         elif isinstance(outcome, Fatal):
             self._fail(fatal_error(outcome))
         else:
             await deliver(Delivery(job=flight.job, outcome=outcome, failed=tuple(flight.failed), latency_s=latency_s))
 
-    def _landed(self, task: asyncio.Task[None]) -> None:
+    def _landed(self, ticket: Ticket, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        ticket.channel.end(ticket, Aborted(), asyncio.get_running_loop().time())  # if it was cancelled before it began
         if task.cancelled():
             self._num_dropped += 1
             if not self._is_stopping:  # its job would be missing without anybody's knowing
@@ -256,12 +255,14 @@ class Scheduler(Generic[T]):
             self._failure = error
         self.stop()
 
-    def _verdict(self, flight: _Flight[T], outcome: Outcome) -> Retry | None:
+    def _verdict(self, flight: _Flight[T], channel: Channel, outcome: Outcome, source: Source[T]) -> Retry | None:
         """Decide whether to try again; an unreachable server costs no attempts, the outage limit ends that."""
         if isinstance(outcome, Fatal):
-            return self._confirm(flight, outcome)
+            return self._confirm(flight, outcome) or self._turn_away(channel, outcome)
+        if isinstance(outcome, BadRequest) and outcome.kind == "context_overflow" and not flight.is_smaller:
+            return self._shrink(flight, source)
         attempt = flight.attempt
-        if _is_unreachable(outcome):
+        if is_unreachable(outcome):
             attempt = min(1 + flight.num_unreachable, self._policy.max_attempts - 1)
         decision = self._policy.decide(outcome, attempt, flight.num_rate_limited, self._rng)
         return decision if isinstance(decision, Retry) else None
@@ -273,16 +274,36 @@ class Scheduler(Generic[T]):
         flight.is_confirmed = True
         return Retry(_CONFIRM_DELAY_S, counts=False)
 
-    def _try_again(self, flight: _Flight[T], outcome: Outcome, verdict: Retry, latency_s: float) -> None:
-        detail = detail_of(outcome)
+    def _turn_away(self, channel: Channel, outcome: Fatal) -> Retry | None:
+        """Ask a channel no more that refuses everybody, where others serve its lanes."""
+        if not channel.closed_because:
+            if self.fleet.is_last(channel):
+                return None
+            channel.closed_because = outcome.message
+            _LOG.warning("%s; it is asked no more in this run", outcome.message)
+        return Retry(0.0, counts=False)
+
+    def _shrink(self, flight: _Flight[T], source: Source[T]) -> Retry | None:
+        """Ask with a shorter prompt, once."""
+        smaller = source.smaller(flight.job)
+        if smaller is None:
+            return None
+        flight.job, flight.is_smaller = smaller, True
+        return Retry(0.0, counts=False)
+
+    def _try_again(
+        self, flight: _Flight[T], channel: Channel, outcome: Outcome, verdict: Retry, latency_s: float
+    ) -> None:
         attempt = len(flight.failed) + 1
+        detail = detail_of(outcome)
         flight.failed.append(FailedAttempt(attempt=attempt, outcome=outcome.name, detail=detail, latency_s=latency_s))
+        flight.failed_on = channel
         self._num_failed_attempts += 1
-        if _is_unreachable(outcome):
+        if is_unreachable(outcome):
             flight.num_unreachable += 1
         elif verdict.counts:
             flight.attempt += 1
-        elif not isinstance(outcome, Fatal):
+        elif not isinstance(outcome, Fatal | BadRequest):
             flight.num_rate_limited += 1
         if not self._is_stopping:
             loop = asyncio.get_running_loop()
@@ -293,45 +314,48 @@ class Scheduler(Generic[T]):
         self._ready.append(flight)
         self._changed.set()
 
-    def _watch(self, outcome: Outcome) -> None:
-        """Notice what concerns the whole run: an outage that lasts, or refusals without one success."""
+    def _watch(self, channel: Channel, outcome: Outcome) -> None:
+        """Notice what concerns the whole run: an outage that lasts, refusals without one success, another model."""
         if isinstance(outcome, Ok):
             self._num_ok += 1
-        if not _is_unreachable(outcome):
-            self._outage_since = None
-        else:
-            self._watch_outage(outcome)
+            self._watch_model(channel, outcome)
+        self._watch_outage(outcome)
         if isinstance(outcome, BadRequest) and outcome.kind in {"other", "unsupported_parameter"} and self._num_ok == 0:
             self._refusals = [*(r for r in self._refusals if r == outcome.message), outcome.message]
             if len(self._refusals) >= _MAX_REFUSALS:
-                self._fail(ProtocolMismatch(f"{self._where}: refuses every request: {outcome.message}"))
+                self._fail(ProtocolMismatch(f"{channel.address}: refuses every request: {outcome.message}"))
 
     def _watch_outage(self, outcome: Outcome) -> None:
-        now = asyncio.get_running_loop().time()
-        if self._outage_since is None:
-            self._outage_since = now
-            _LOG.warning("%s: no connection (%s); trying again", self._where, detail_of(outcome))
-        elif now - self._outage_since > self._max_outage_s:
-            self._fail(unreachable_error(outcome, self._where))
+        outage = self.fleet.outage_s(asyncio.get_running_loop().time())
+        was_out, self._is_out = self._is_out, outage is not None
+        if outage is None or not is_unreachable(outcome):
+            return
+        outage_s, channel = outage
+        if not was_out:
+            _LOG.warning("%s: no connection (%s); trying again", channel.address, detail_of(outcome))
+        elif outage_s > self._max_outage_s:
+            self._fail(unreachable_error(outcome, channel.address))
+
+    def _watch_model(self, channel: Channel, outcome: Ok) -> None:
+        name = channel.changed_model(outcome)
+        if name is None:
+            return
+        told = f"{channel.address}: answers as model {name!r} now; the server was given another model"
+        if self._strict_model:
+            self._fail(ProtocolMismatch(f"{told}; restore it, or set runtime.strict_model to false"))
+        else:
+            _LOG.warning("%s", told)
 
     async def _cancel_everything(self) -> None:
         self.abort()
         assert self._deadline is not None  # set by the first `stop`, and only there
         self._deadline.cancel()
+        if self._opening is not None:
+            self._opening.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-class _ListSource(Generic[T]):
-    """A source that holds its jobs from the start."""
-
-    def __init__(self, jobs: Sequence[Job[T]]) -> None:
-        self._jobs = deque(jobs)
-
-    def next(self) -> Job[T] | None:
-        return self._jobs.popleft() if self._jobs else None
-
-
-async def complete_all(scheduler: Scheduler[int], requests: Sequence[Request]) -> list[Outcome]:
+async def complete_all(scheduler: Scheduler[int], requests: Sequence[Request], lane: str = "") -> list[Outcome]:
     """Send these requests and return their outcomes in the same order.
 
     Raises:
@@ -342,25 +366,8 @@ async def complete_all(scheduler: Scheduler[int], requests: Sequence[Request]) -
     async def keep(delivery: Delivery[int]) -> None:
         outcomes[delivery.job.about] = delivery.outcome
 
-    jobs = [Job(request=request, about=number) for number, request in enumerate(requests)]
-    await scheduler.run(_ListSource(jobs), keep)
+    jobs = [Job(request=request, about=number, lane=lane) for number, request in enumerate(requests)]
+    await scheduler.run(ListSource(jobs), keep)
     if len(outcomes) < len(requests):
         raise FastInstructError("stopped before every request was answered")
     return [outcomes[number] for number in range(len(requests))]
-
-
-def _is_unreachable(outcome: Outcome) -> bool:
-    return isinstance(outcome, Transient) and outcome.kind in _UNREACHABLE
-
-
-def detail_of(outcome: Outcome) -> str:
-    """Return what the server said of a failure, in one line without prompts or keys."""
-    match outcome:
-        case Transient(kind=kind, detail=detail):
-            return f"{kind}: {detail}"
-        case Truncated(detail=detail):
-            return detail
-        case BadRequest(message=message) | Fatal(message=message):
-            return message
-        case _:
-            return outcome.name

@@ -1,4 +1,4 @@
-"""The one way to a model's server: `HttpTransport` sends a request and says what became of it.
+"""The way to a model's server: `HttpTransport` sends a request and says what became of it.
 
 Knows nothing of retries, slots, stages or stores, and sets no limit on how many requests are in flight: the scheduler
 does. Guarantees: `send` raises nothing but `CancelledError`; a cancelled or overdue request's socket is closed; no key
@@ -15,7 +15,7 @@ import logging
 import socket
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Final, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.outcomes import BadRequest, Deadline, Fatal, Outcome, Transient
 from fastinstruct.lm.wire import DROPPABLE_PARAMETERS, ROUTES, encode_body, parse_json
 
-__all__ = ["HttpTransport", "has_c_parser"]
+__all__ = ["Exchange", "HttpTransport", "Reply", "has_c_parser", "route_address"]
 
 _LOGGER: Final = logging.getLogger("fastinstruct.lm")
 
@@ -40,6 +40,8 @@ _KEEPALIVE_LOCAL_S: Final = 4.0  # uvicorn and vLLM close idle connections after
 _KEEPALIVE_S: Final = 15.0
 _DNS_TTL_S: Final = 60
 _PROBE_TIMEOUT_S: Final = 30.0
+_METRICS_TIMEOUT_S: Final = 5.0
+_VERSIONS: Final = frozenset({"v1", "v2", "v3", "openai"})
 _NO_MODEL_LIST: Final = frozenset({404, 405, 501})
 # NATs forget silent connections after 120 to 350 s, and a long reply is silent until it is written.
 _TCP_KEEPALIVE_S: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
@@ -47,8 +49,8 @@ _TCP_KEEPALIVE_S: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KE
 _DEAD_CONNECTION: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError)
 
 
-class _Exchange:
-    """One sending of one request: whether it opened a connection of its own, and how far the reply came."""
+class Exchange:
+    """One sending of one request: whether it opened a connection of its own, and whether the reply has begun."""
 
     __slots__ = ("opened_connection", "reply_begun")
 
@@ -57,10 +59,12 @@ class _Exchange:
         self.reply_begun = False
 
 
-_current_exchange: ContextVar[_Exchange] = ContextVar("_current_exchange")
+_current_exchange: ContextVar[Exchange] = ContextVar("_current_exchange")
 
 
-class _Reply(NamedTuple):
+class Reply(NamedTuple):
+    """A whole reply as it came."""
+
     status: int
     headers: Mapping[str, str]  # names compare without case
     body: bytes
@@ -76,13 +80,15 @@ class HttpTransport:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._url = _address(endpoint, ROUTES[endpoint.api])
+        self._url = route_address(endpoint, ROUTES[endpoint.api])
+        self.on_headers: Callable[[Mapping[str, str], float], None] | None = None
+        """Told the headers of every reply and the loop's time."""
         self._dropped: frozenset[str] = frozenset()
         self._session: aiohttp.ClientSession | None = None
         self._fresh_session: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:
-        return f"HttpTransport({self.endpoint.describe()!r})"
+        return f"{type(self).__name__}({self.endpoint.describe()!r})"
 
     @property
     def dropped_parameters(self) -> frozenset[str]:
@@ -91,9 +97,9 @@ class HttpTransport:
 
     async def __aenter__(self) -> Self:
         keepalive_s = _KEEPALIVE_LOCAL_S if self.endpoint.is_local else _KEEPALIVE_S
-        self._session = _session(self.endpoint, _connector(keepalive_s))
+        self._session = _session(self.endpoint, self._headers(), _connector(keepalive_s))
         # Resends must not meet a second dead connection in the pool, so they have a pool that keeps none.
-        self._fresh_session = _session(self.endpoint, _connector(None))
+        self._fresh_session = _session(self.endpoint, self._headers(), _connector(None))
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -116,12 +122,12 @@ class HttpTransport:
         """The ids that the server lists at `/models`; empty where it has no such route, else what is wrong with it."""
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                reply = await self._exchange(_address(self.endpoint, "models"), None, _Exchange())
+                reply = await self._exchange(route_address(self.endpoint, "models"), None, Exchange())
         except TimeoutError:
             return Deadline()
         except Exception as error:  # noqa: BLE001 - a transport reports, it does not raise
             return classify_exception(error, self.endpoint)
-        if not isinstance(reply, _Reply):
+        if not isinstance(reply, Reply):
             return reply
         if reply.status in _NO_MODEL_LIST:
             return []
@@ -129,6 +135,19 @@ class HttpTransport:
             return _model_ids(reply.body, self.endpoint)
         # A key that may only complete (OpenAI's restricted keys) is refused here, and works.
         return [] if reply.status == 403 and b"scope" in reply.body else self._classify(reply)
+
+    async def metrics(self) -> str | None:
+        """What the server reports at `/metrics`, next to the API; None where it does not."""
+        root = URL(self.endpoint.base_url)
+        url = (root.parent if root.name in _VERSIONS else root) / "metrics"
+        try:
+            async with asyncio.timeout(_METRICS_TIMEOUT_S):
+                reply = await self._exchange(url, None, Exchange())
+        except Exception:  # noqa: BLE001 - whoever has no metrics goes without, whatever the reason
+            return None
+        if not isinstance(reply, Reply) or reply.status != 200:
+            return None
+        return reply.body.decode("utf-8", "replace")
 
     async def _send_accepted(self, request: Request) -> Outcome:
         """Sends, and sends again without it for each parameter that the server refuses."""
@@ -158,55 +177,67 @@ class HttpTransport:
 
     async def _send_body(self, body: bytes) -> Outcome:
         """One exchange, and a second on a new connection if the first met a dead one."""
-        exchange = _Exchange()
+        exchange = Exchange()
         try:
             try:
                 reply = await self._exchange(self._url, body, exchange)
             except _DEAD_CONNECTION as error:
                 if not _was_stale(error, exchange):
                     raise
-                exchange = _Exchange()
+                exchange = Exchange()
                 reply = await self._exchange(self._url, body, exchange, fresh=True)
         except Exception as error:  # noqa: BLE001 - a transport reports, it does not raise
             return classify_exception(error, self.endpoint, reply_begun=exchange.reply_begun)
-        return self._classify(reply) if isinstance(reply, _Reply) else reply
+        return self._classify(reply) if isinstance(reply, Reply) else reply
 
-    def _classify(self, reply: _Reply) -> Outcome:
+    def _classify(self, reply: Reply) -> Outcome:
+        if self.on_headers is not None:
+            self.on_headers(reply.headers, asyncio.get_running_loop().time())
         return classify_reply(reply.status, reply.headers, reply.body, self.endpoint, now_s=time.time())
 
+    def _headers(self) -> CIMultiDict[str]:
+        """What every request says; the endpoint's own headers outrank ours."""
+        headers = CIMultiDict({"Accept": "application/json", "User-Agent": "fastinstruct"})
+        headers["Content-Type"] = "application/json"
+        if self.endpoint.api_key is not None:
+            headers["Authorization"] = f"Bearer {self.endpoint.api_key}"
+        headers.update(self.endpoint.headers)
+        return headers
+
     async def _exchange(
-        self, url: URL, body: bytes | None, exchange: _Exchange, *, fresh: bool = False
-    ) -> _Reply | Transient:
+        self,
+        url: URL,
+        body: bytes | None,
+        exchange: Exchange,
+        *,
+        fresh: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply | Outcome:
         """One reply, or why its body could not be read; GET where there is no body to send."""
         session = self._fresh_session if fresh else self._session
         assert session is not None, "HttpTransport is an async context manager"
         _current_exchange.set(exchange)
         method = "GET" if body is None else "POST"
-        response = await session.request(method, url, data=body, allow_redirects=False)
+        response = await session.request(method, url, data=body, headers=headers, allow_redirects=False)
         exchange.reply_begun = True
         try:
-            content = await _read(response, self.endpoint.idle_timeout_s)
+            content = await _read(response, self.endpoint)
         except BaseException:
             response.close()  # not released: the rest of the body must not reach the next request
             raise
         if isinstance(content, Transient):
             response.close()
             return content
-        return _Reply(response.status, response.headers, content)
+        return Reply(response.status, response.headers, content)
 
 
-def _address(endpoint: Endpoint, route: str) -> URL:
+def route_address(endpoint: Endpoint, route: str) -> URL:
     """The route's URL; with a key, without user-info: HTTP allows one kind of authorization."""
     url = URL(endpoint.url(route))
     return url.with_user(None) if endpoint.api_key or "authorization" in map(str.lower, endpoint.headers) else url
 
 
-def _session(endpoint: Endpoint, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-    headers = CIMultiDict({"Accept": "application/json", "User-Agent": "fastinstruct"})
-    headers["Content-Type"] = "application/json"
-    if endpoint.api_key is not None:
-        headers["Authorization"] = f"Bearer {endpoint.api_key}"
-    headers.update(endpoint.headers)
+def _session(endpoint: Endpoint, headers: CIMultiDict[str], connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
         headers=headers,
@@ -249,7 +280,7 @@ def _open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     return opened
 
 
-def _was_stale(error: BaseException, exchange: _Exchange) -> bool:
+def _was_stale(error: BaseException, exchange: Exchange) -> bool:
     """Whether a kept connection had been closed by the server before it saw the request: no byte came back."""
     if exchange.opened_connection or exchange.reply_begun or isinstance(error, aiohttp.ClientConnectorError):
         return False
@@ -257,25 +288,32 @@ def _was_stale(error: BaseException, exchange: _Exchange) -> bool:
     return not isinstance(error, aiohttp.ServerDisconnectedError) or isinstance(error.message, str)
 
 
-async def _read(response: aiohttp.ClientResponse, idle_s: float) -> bytes | Transient:
-    """The whole body; a refusal's is read as far as it comes, because its status says enough."""
+async def _read(response: aiohttp.ClientResponse, endpoint: Endpoint) -> bytes | Transient:
+    """The whole body; a refusal's is read as far as it comes, because its status says enough.
+
+    Blank lines keep a connection open while the request waits in the server's queue (DeepSeek): they may come for half
+    of the total time-out, so that another attempt has a chance.
+    """
+    idle_s, patience_s = endpoint.idle_timeout_s, max(endpoint.idle_timeout_s, endpoint.total_timeout_s / 2)
     content = response.content
     if content.is_eof() and content.exception() is None:  # it all came at once, as it mostly does
         return await content.read()
     body = bytearray()
     clock = asyncio.get_running_loop().time
+    content_at = clock()
     try:
         async with asyncio.timeout(idle_s) as idle:
             while chunk := await content.readany():
                 body += chunk
                 if len(body) > _MAX_BODY_BYTES:
                     return Transient("too_large", f"a body of more than {_MAX_BODY_BYTES} bytes")
-                idle.reschedule(clock() + idle_s)
+                content_at = content_at if chunk.isspace() else clock()
+                idle.reschedule(min(clock() + idle_s, content_at + patience_s))
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         if response.status != 200:
             response.close()
         elif isinstance(error, TimeoutError):
-            return Transient("idle", f"no byte for {idle_s:g} s inside the reply")
+            return Transient("idle", f"nothing of the reply for {clock() - content_at:.2g} s")
         else:
             raise
     return bytes(body)

@@ -21,6 +21,7 @@ from fastinstruct.lm.scheduler import Scheduler, complete_all
 from fastinstruct.pipeline.calibration import answer_accuracy, best_threshold, cross_validated_accuracy, log_odds
 from fastinstruct.pipeline.preparation import Preparation
 from fastinstruct.pipeline.reading import reading_of
+from fastinstruct.records import Stage
 
 __all__ = ["Calibration", "TextAccuracy", "cached_calibration", "calibrate", "text_accuracy"]
 
@@ -75,7 +76,7 @@ async def calibrate(preparation: Preparation, scheduler: Scheduler[int], cache: 
     stages = preparation.stages(with_logprobs=True)
     seeds = preparation.held_out
     requests = [stages.classify(i, seed.instruction).request for i, seed in enumerate(seeds)]
-    outcomes = await complete_all(scheduler, requests)
+    outcomes = await complete_all(scheduler, requests, Stage.CLASSIFICATION)
     odds = [log_odds(o.completion.top_logprobs) if isinstance(o, Ok) else None for o in outcomes]
     yes = [value for value, seed in zip(odds, seeds, strict=True) if value is not None and seed.is_classification]
     no = [value for value, seed in zip(odds, seeds, strict=True) if value is not None and not seed.is_classification]
@@ -100,7 +101,7 @@ async def text_accuracy(preparation: Preparation, scheduler: Scheduler[int]) -> 
     stages = preparation.stages(with_logprobs=False)
     reading = reading_of(preparation.config, preparation.api)
     requests = [stages.classify(i, seed.instruction).request for i, seed in enumerate(preparation.held_out)]
-    outcomes = await complete_all(scheduler, requests)
+    outcomes = await complete_all(scheduler, requests, Stage.CLASSIFICATION)
     answers: dict[bool, list[bool | None]] = {True: [], False: []}
     for seed, outcome in zip(preparation.held_out, outcomes, strict=True):
         if isinstance(outcome, Ok):
@@ -116,8 +117,8 @@ async def text_accuracy(preparation: Preparation, scheduler: Scheduler[int]) -> 
 def _path(preparation: Preparation, cache: Path) -> Path:
     """Name the cache file after all that the answer depends on."""
     parts = [
-        json.dumps(preparation.model.identity(), sort_keys=True),
-        str(preparation.config.model.base_url),
+        json.dumps(preparation.models[Stage.CLASSIFICATION].identity(), sort_keys=True),
+        str(preparation.config.model_of(Stage.CLASSIFICATION).base_url),
         preparation.prompts.fingerprints()["classification"],
         *(seed.instruction for seed in preparation.held_out),
     ]

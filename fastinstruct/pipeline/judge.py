@@ -20,7 +20,7 @@ from fastinstruct.pipeline.pool import random_stream
 from fastinstruct.pipeline.reading import Reading
 from fastinstruct.pipeline.stages import Task
 from fastinstruct.records import Candidate, Completion, Rejection, RejectReason, Stage
-from fastinstruct.similarity import RougeIndex, Verdict
+from fastinstruct.similarity import RougeIndex, Verdict, Verdicts
 from fastinstruct.store import (
     AttemptRow,
     CandidateRow,
@@ -57,6 +57,7 @@ class Judge:
         rng_seed: the run's seed.
         threshold: the log-odds above which stage 2 says yes; None where it reads the reply's text.
         next_request_id, next_candidate_id: where numbering goes on.
+        against: holds the evaluation texts that no admitted instruction may be near; None where there are none.
         now: seconds since the epoch.
     """
 
@@ -70,6 +71,7 @@ class Judge:
         threshold: float | None,
         next_request_id: int = 1,
         next_candidate_id: int = 1,
+        against: RougeIndex | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._reading = reading
@@ -80,6 +82,11 @@ class Judge:
         self._request_ids = itertools.count(next_request_id)
         self._candidate_ids = itertools.count(next_candidate_id)
         self._now = now
+        # Asked in this order. Evaluation texts have an index of their own: what is shown and numbered is the pool.
+        self._sieves: list[tuple[Callable[[list[str]], Verdicts], RejectReason]] = []
+        if against is not None:
+            self._sieves.append((against.query, RejectReason.CONTAMINATED))
+        self._sieves.append((index.admit, RejectReason.NEAR_DUPLICATE))
 
     def settle(self, deliveries: Sequence[Delivery[Task]]) -> list[Commit]:
         """Judge answers in this order; the commits have to be stored in the same order."""
@@ -127,16 +134,26 @@ class Judge:
                 return _Derived(instances=self._instances(task, completion))
 
     def _derive_instructions(self, task: Task, completion: Completion) -> _Derived:
-        """Filter the candidates of one reply, then judge those that pass against the pool, in order."""
+        """Filter the candidates of one reply; those that pass are judged, in order, and the admitted join the pool."""
         candidates = self._reading.instructions(completion, task.shown)
         next_id = len(self._index) - self._num_seeds
-        verdicts = iter(self._index.admit([c.text for c in candidates if c.rejection is None]))
-        rows = tuple(self._candidate(c, c.rejection or _rejection(next(verdicts))) for c in candidates)
+        rejections = self._rejections(candidates)
+        rows = tuple(self._candidate(c, why) for c, why in zip(candidates, rejections, strict=True))
         admitted = [row for row in rows if row.reason is None]
         instructions = tuple(
             InstructionRow(id=next_id + i, candidate_id=row.id, text=row.text) for i, row in enumerate(admitted)
         )
         return _Derived(candidates=rows, instructions=instructions)
+
+    def _rejections(self, candidates: Sequence[Candidate]) -> list[Rejection | None]:
+        """What the heuristics said, then whether an evaluation text is near, then whether one of the pool is."""
+        rejections = [candidate.rejection for candidate in candidates]
+        for sieve, reason in self._sieves:
+            free = [place for place, rejection in enumerate(rejections) if rejection is None]
+            verdicts = sieve([candidates[place].text for place in free])
+            for place, verdict in zip(free, verdicts, strict=True):
+                rejections[place] = _rejection(verdict, reason)
+        return rejections
 
     def _candidate(self, candidate: Candidate, rejection: Rejection | None) -> CandidateRow:
         return CandidateRow(
@@ -201,10 +218,10 @@ class Judge:
         )
 
 
-def _rejection(verdict: Verdict) -> Rejection | None:
+def _rejection(verdict: Verdict, reason: RejectReason) -> Rejection | None:
     if verdict.admitted:
         return None
-    return Rejection(reason=RejectReason.NEAR_DUPLICATE, nearest=verdict.nearest, score=verdict.score)
+    return Rejection(reason=reason, nearest=verdict.nearest, score=verdict.score)
 
 
 def _storable(detail: str) -> str:

@@ -17,23 +17,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from fastinstruct import __version__
 from fastinstruct.config import RunConfig
 from fastinstruct.config.environment import cache_folder, process_environment
+from fastinstruct.config.recording import recorded
 from fastinstruct.errors import Aborted, EndpointError, FastInstructError
-from fastinstruct.lm import Endpoint, HttpTransport, RetryPolicy
+from fastinstruct.files.against import dumped
+from fastinstruct.lm import RetryPolicy
+from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.scheduler import Delivery, Scheduler, SchedulerStatistics
+from fastinstruct.pipeline.against import indexed
 from fastinstruct.pipeline.committer import Committer
+from fastinstruct.pipeline.connecting import connected, described, probe_all
 from fastinstruct.pipeline.deciding import cached_calibration, calibrate
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.pool import TaskPool
 from fastinstruct.pipeline.preparation import Preparation, prepare
-from fastinstruct.pipeline.probing import probe
 from fastinstruct.pipeline.progress import Counters, Progress
 from fastinstruct.pipeline.reading import reading_of
-from fastinstruct.pipeline.serving import max_in_flight, served
+from fastinstruct.pipeline.serving import max_in_flight
 from fastinstruct.pipeline.stages import Task
 from fastinstruct.pipeline.work import Work
 from fastinstruct.records import Example, Stage
@@ -60,6 +62,7 @@ class _Desk:
     state: StoredState
     preparation: Preparation
     index: RougeIndex
+    against: RougeIndex | None
     thread: ThreadPoolExecutor
 
 
@@ -103,6 +106,8 @@ class Run:
         self._counters: Counters | None = None
         self._scheduler: Scheduler[Task] | Scheduler[int] | None = None
         self._work: Work | None = None
+        self.num_against = 0
+        """How many evaluation texts new instructions are kept away from, once the files have been read."""
         self._started_at: float | None = None
         self._phase = "starting"
         self._interrupted = ""
@@ -121,18 +126,21 @@ class Run:
         async with AsyncExitStack() as stack:
             thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
             preparation = await asyncio.to_thread(prepare, self.config, self._env)
+            self.num_against = preparation.against.num_texts
             folder = stack.enter_context(RunFolder(self.folder))
             about = {"fastinstruct": __version__, "format": FORMAT_VERSION}
             await asyncio.to_thread(folder.claim, preparation.identity(), about)
             store = await asyncio.to_thread(RunStore, folder.database)
             stack.callback(store.close)
             state = await asyncio.to_thread(self._open, folder, store, preparation)
-            indexing = asyncio.get_running_loop().run_in_executor(thread, self._build_index, preparation, state)
+            indexing = asyncio.get_running_loop().run_in_executor(thread, self._build_indexes, preparation, state)
             await self._emit_stored()
-            self._phase = "loading the model" if preparation.model.embedded else "connecting"
-            endpoint = await stack.enter_async_context(served(self.config.model, preparation.model, self._env))
-            desk = _Desk(store=store, state=state, preparation=preparation, index=await indexing, thread=thread)
-            ended_by = await self._sit(desk, endpoint)
+            is_local = any(model.embedded for model in preparation.models.values())
+            self._phase = "loading the model" if is_local else "connecting"
+            fleet = await stack.enter_async_context(connected(preparation, self._env))
+            index, against = await indexing
+            desk = _Desk(store=store, state=state, preparation=preparation, index=index, against=against, thread=thread)
+            ended_by = await self._sit(desk, fleet)
         self._phase = "done"
         if ended_by == "abort":
             raise Aborted("aborted; what the store had acknowledged is safe: run the same command to go on")
@@ -166,21 +174,21 @@ class Run:
         """Record what a new run starts from, read what a resumed one holds, and keep this sitting's configuration."""
         templates = preparation.prompts.templates
         store.begin(preparation.seeds, {name: (t.sha256, t.source) for name, t in templates.items()})
-        effective = self.config.model_dump(mode="json")
-        effective["model"]["headers"] = dict.fromkeys(self.config.model.headers, "***")  # they may hold keys
-        folder.write("config.yaml", yaml.safe_dump(effective, sort_keys=False, allow_unicode=True))
+        if preparation.against.files:
+            store.set_meta("against", dumped(preparation.against.files))
+        folder.write("config.yaml", recorded(self.config, folder.path))
         with RunReader(folder.path) as reader:
             self._counters = Counters(self.config.target, reader.totals())
         return store.state()
 
-    def _build_index(self, preparation: Preparation, state: StoredState) -> RougeIndex:
-        """Load or compile the kernels and index the pool; runs in the similarity thread."""
+    def _build_indexes(self, preparation: Preparation, state: StoredState) -> tuple[RougeIndex, RougeIndex | None]:
+        """Load or compile the kernels, index pool and evaluation texts; runs in the similarity thread."""
         warm_up()
         similarity = self.config.similarity
         index = RougeIndex(threshold=similarity.threshold, tokenizer=similarity.tokenizer)
         index.add([seed.instruction for seed in preparation.seeds])
         index.add(list(state.instructions))
-        return index
+        return index, indexed(preparation.against, similarity, preparation.seeds)
 
     async def _emit_stored(self) -> None:
         if self._on_example is None:
@@ -189,24 +197,23 @@ class Run:
             for example in reader.examples():
                 await self._on_example(example)
 
-    async def _sit(self, desk: _Desk, endpoint: Endpoint) -> str:
+    async def _sit(self, desk: _Desk, fleet: Fleet) -> str:
         """Work from the first request to the last, and record how it ended."""
         if self._on_endpoint is not None:
-            self._on_endpoint(endpoint.describe())
-        await asyncio.to_thread(desk.store.begin_sitting, __version__, endpoint.describe())
+            self._on_endpoint(described(fleet))
+        await asyncio.to_thread(desk.store.begin_sitting, __version__, described(fleet))
         ended_by = "failure"
         try:
-            async with HttpTransport(endpoint) as transport:
-                await probe(transport)
-                ended_by = await self._generate(desk, transport)
+            await probe_all(fleet)
+            ended_by = await self._generate(desk, fleet)
         finally:
             await asyncio.to_thread(desk.store.end_sitting, ended_by)
         return ended_by
 
-    async def _generate(self, desk: _Desk, transport: HttpTransport) -> str:
+    async def _generate(self, desk: _Desk, fleet: Fleet) -> str:
         """Run all stages at once until there is nothing left to do."""
         self._started_at = time.monotonic()
-        threshold = await self._threshold(desk, transport)
+        threshold = await self._threshold(desk, fleet)
         if interruption := self._interruption():
             return interruption
         self._phase = "generating"
@@ -219,9 +226,10 @@ class Run:
             threshold=threshold,
             next_request_id=desk.state.next_request_id,
             next_candidate_id=desk.state.next_candidate_id,
+            against=desk.against,
         )
         committer = Committer(judge, desk.store, self._act, desk.thread)
-        scheduler: Scheduler[Task] = self._new_scheduler(desk, transport)
+        scheduler: Scheduler[Task] = self._new_scheduler(desk, fleet)
         self._scheduler = scheduler
         try:
             await scheduler.run(work, committer.deliver)
@@ -269,7 +277,7 @@ class Run:
                 "what was answered is stored: run the same command to go on"
             )
 
-    async def _threshold(self, desk: _Desk, transport: HttpTransport) -> float | None:
+    async def _threshold(self, desk: _Desk, fleet: Fleet) -> float | None:
         """Return the log-odds above which stage 2 says yes: the run's own, a cached one, or a fresh calibration."""
         preparation = desk.preparation
         if not preparation.uses_logprobs or self._interruption():
@@ -281,7 +289,7 @@ class Run:
         found = cached_calibration(preparation, cache)
         if found is None:
             self._phase = "calibrating stage 2"
-            scheduler: Scheduler[int] = self._new_scheduler(desk, transport)
+            scheduler: Scheduler[int] = self._new_scheduler(desk, fleet)
             self._scheduler = scheduler
             try:
                 found = await calibrate(preparation, scheduler, cache)
@@ -307,16 +315,16 @@ class Run:
         work.resume(desk.state)
         return work
 
-    def _new_scheduler(self, desk: _Desk, transport: HttpTransport) -> Scheduler[Any]:
+    def _new_scheduler(self, desk: _Desk, fleet: Fleet) -> Scheduler[Any]:
         runtime = self.config.runtime
         return Scheduler(
-            transport.send,
-            max_in_flight=max_in_flight(runtime.max_in_flight, desk.preparation.model),
+            fleet,
+            max_in_flight=max_in_flight(self.config, desk.preparation.model, len(fleet.channels)),
             policy=RetryPolicy(max_attempts=runtime.max_attempts),
             rng=random.Random(),  # jitter must differ between processes that share a server
-            where=transport.endpoint.address,
             max_outage_s=runtime.max_outage_s,
             drain_timeout_s=runtime.drain_timeout_s,
+            strict_model=runtime.strict_model,
         )
 
 

@@ -6,19 +6,26 @@ Pure, but for the templates it was given: knows nothing of HTTP, stores or time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from fastinstruct.config import RunConfig
 from fastinstruct.lm import Request
-from fastinstruct.lm.scheduler import Job
+from fastinstruct.lm.jobs import Job
 from fastinstruct.pipeline.pool import random_stream
 from fastinstruct.pipeline.sampling import effective_sampling
 from fastinstruct.records import Api, Prompt, Sampling, Stage
 from fastinstruct.text.prompting import PromptSet
 
-__all__ = ["NUM_LOGPROBS", "Stages", "Task"]
+__all__ = ["NUM_LOGPROBS", "STAGE_OF_TEMPLATE", "Stages", "Task"]
 
 NUM_LOGPROBS = 20  # the most that OpenAI gives
+STAGE_OF_TEMPLATE = {
+    "instructions": Stage.INSTRUCTIONS,
+    "classification": Stage.CLASSIFICATION,
+    "input_first": Stage.INSTANCES,
+    "output_first": Stage.INSTANCES,
+}
 _PAPER_STOPS = {
     # Source: the released code of Self-Instruct; "16." also cuts a text that contains it, as there.
     Stage.INSTRUCTIONS: ("\n\n", "\n16", "16.", "16 ."),
@@ -49,14 +56,16 @@ class Stages:
 
     Args:
         config: the run's configuration.
-        api: the route the prompts are written for.
+        apis: by stage, the route its prompts are written for.
         prompts: templates with their demonstrations.
         with_logprobs: whether stage 2 asks for the first token's log-probabilities.
     """
 
-    def __init__(self, config: RunConfig, api: Api, prompts: PromptSet, *, with_logprobs: bool) -> None:
+    def __init__(
+        self, config: RunConfig, apis: Mapping[Stage, Api], prompts: PromptSet, *, with_logprobs: bool
+    ) -> None:
         self._config = config
-        self._api = api
+        self._apis = apis
         self._prompts = prompts
         self._with_logprobs = with_logprobs
 
@@ -95,17 +104,33 @@ class Stages:
         stops = self._stops(Stage.INSTANCES, ("\nTask:", f"\nExample {most + 1}"))
         return self._job(task, self._prompts.about(template, instruction), stops)
 
+    def smaller(self, job: Job[Task]) -> Job[Task]:
+        """The same question for a model with a small context: half of the demonstrations, half of the reply's room."""
+        task = job.about
+        if task.stage is Stage.INSTRUCTIONS:
+            kept = max(1, len(task.shown) // 2)
+            job = self.generate(task.number, task.in_context[:kept], task.shown[:kept])
+            prompt = job.request.prompt
+        else:
+            prompt = self._prompts.about(task.template, task.instruction, share=0.5)
+        most = job.request.sampling.max_tokens
+        sampling = replace(job.request.sampling, max_tokens=None if most is None else max(1, most // 2))
+        return replace(job, request=replace(job.request, prompt=prompt, sampling=sampling))
+
     def _stops(self, stage: Stage, stops: tuple[str, ...]) -> tuple[str, ...]:
         """Stop a base model that runs on; a chat model stops by itself."""
         if self._config.profile == "paper":
             return _PAPER_STOPS[stage]
-        return stops if self._api is Api.COMPLETIONS else ()
+        return stops if self._apis[stage] is Api.COMPLETIONS else ()
 
     def _job(self, task: Task, prompt: Prompt, stops: tuple[str, ...], num_logprobs: int | None = None) -> Job[Task]:
         rng_seed = self._config.rng_seed
         seed = (
-            random_stream(rng_seed, task.stage, task.number).getrandbits(31) if self._config.model.send_seed else None
+            random_stream(rng_seed, task.stage, task.number).getrandbits(31)
+            if self._config.model_of(task.stage).send_seed
+            else None
         )
-        parameters = effective_sampling(self._config, self._api, task.stage).model_dump()
+        parameters = effective_sampling(self._config, self._apis[task.stage], task.stage).model_dump()
         sampling = Sampling(**parameters, stop=stops, seed=seed, num_logprobs=num_logprobs)
-        return Job(request=Request(key=f"{task.stage}:{task.number}", prompt=prompt, sampling=sampling), about=task)
+        request = Request(key=f"{task.stage}:{task.number}", prompt=prompt, sampling=sampling)
+        return Job(request=request, about=task, lane=task.stage)

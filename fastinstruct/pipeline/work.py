@@ -7,9 +7,9 @@ committed alone, so an interrupted run goes on as if it had not been.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from fastinstruct.lm.scheduler import Job
+from fastinstruct.lm.jobs import Job, Source
 from fastinstruct.pipeline.pool import TaskPool, random_stream
 from fastinstruct.pipeline.stages import Stages, Task
 from fastinstruct.records import Stage
@@ -18,7 +18,7 @@ from fastinstruct.store import StoredState
 __all__ = ["Work"]
 
 
-class Work:
+class Work(Source[Task]):
     """The queues of a run: a source of jobs for the scheduler.
 
     Args:
@@ -69,15 +69,19 @@ class Work:
         self._numbers.extend(state.missing_numbers)
         self._next_number = state.next_number
 
-    def next(self) -> Job[Task] | None:
+    def next(self, is_open: Callable[[str], bool]) -> Job[Task] | None:
         """Return the most urgent job: instances, then classification, then new instructions if more are needed."""
-        if self._to_instantiate:
+        if self._to_instantiate and is_open(Stage.INSTANCES):
             instruction_id, is_classification = self._to_instantiate.popleft()
             return self._stages.instantiate(instruction_id, self._text(instruction_id), is_classification)
-        if self._to_classify:
+        if self._to_classify and is_open(Stage.CLASSIFICATION):
             instruction_id = self._to_classify.popleft()
             return self._stages.classify(instruction_id, self._text(instruction_id))
-        return self._generate() if self._needs_more() else None
+        return self._generate() if self._needs_more() and is_open(Stage.INSTRUCTIONS) else None
+
+    def smaller(self, job: Job[Task]) -> Job[Task] | None:
+        """Return the job with half of what its prompt shows and half of the reply's room."""
+        return self._stages.smaller(job)
 
     def admitted(self, texts: Iterable[str]) -> None:
         """Let admitted instructions join the pool and queue them for stage 2; call it once they are durable."""

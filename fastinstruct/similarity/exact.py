@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastinstruct_kernels.judgement import Batch, Scratch, new_scratch
 from fastinstruct_kernels.pool import (
-    BLOCK,
     NUM_LISTS,
     NUM_POSTINGS,
     NUM_TEXTS,
@@ -29,15 +29,16 @@ from fastinstruct_kernels.pool import (
     with_room,
 )
 from fastinstruct_kernels.postings import refill
-from fastinstruct_kernels.probe import QUERY, Batch, Scratch, new_scratch, probe, settle
+from fastinstruct_kernels.probe import QUERY, probe, settle
 from fastinstruct_kernels.scan import new_lanes, score_texts
+from fastinstruct_kernels.signatures import BLOCK
 
 # Token ranks are guesses until the pool has this many texts; then they are taken anew whenever it has doubled. Without
 # any rebuild, a probe of a pool of 190,000 texts takes 20% longer, and the more the later texts differ from the first.
 _FIRST_REBUILD = 1024
-# Texts settled at a time: each is compared with half of the others, at 0.15 ns, and a thread needs some work to start.
-_AT_A_TIME = 256
-_AT_A_TIME_THREADED = 1024
+# Texts settled at a time. Each is compared with half of the others, at 0.4 ns; but the more there are, the more of them
+# share what was read from memory, and that pays the more, the larger the pool.
+_LEAST_AT_A_TIME, _MOST_AT_A_TIME = 256, 4096
 # Smaller parts aren't worth a thread.
 _SMALLEST_PART = 16
 
@@ -51,7 +52,8 @@ class ExactPool:
         self.rebuild_at = _FIRST_REBUILD
         self._threads = ThreadPoolExecutor(threads, "fastinstruct-probe") if threads > 1 else None
         self._num_threads = threads
-        self._scratch: list[Scratch] = []
+        self._rooms = {"longest": 1024, "vocabulary": 1024, "num_tokens": 1024, "num_texts": 256}
+        self._scratch = [new_scratch(**self._rooms) for _ in range(threads)]
 
     def __len__(self) -> int:
         return int(self.pool.counters[NUM_TEXTS])
@@ -60,20 +62,18 @@ class ExactPool:
         self, tokens: NDArray[np.int32], starts: NDArray[np.int64], vocabulary: int, mode: int
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.float64]]:
         """Judge texts in order: admitted bool[n], nearest int64[n], scores float64[n]; see probe.Batch."""
-        count = len(starts) - 1
+        count, at_a_time = len(starts) - 1, self._at_a_time()
         admitted, nearest, scores = np.empty(count, np.bool_), np.empty(count, np.int64), np.empty(count, np.float64)
-        at_a_time = _AT_A_TIME if self._threads is None else _AT_A_TIME_THREADED
-        self._make_scratch(vocabulary, int(np.diff(starts).max(initial=0)))
+        self._make_scratch(vocabulary, starts)
         for first in range(0, count, at_a_time):
             part = slice(first, min(first + at_a_time, count))
             begin, end = int(starts[part.start]), int(starts[part.stop])
-            size = part.stop - part.start
             batch = Batch(
                 tokens=tokens[begin:end],
                 starts=starts[part.start : part.stop + 1] - begin,
-                keys=np.empty(end - begin, dtype=np.int64),
-                bits=np.empty(size, dtype=np.uint64),
-                fresh=np.zeros(size + BLOCK, dtype=np.uint64),
+                keys=np.empty(end - begin, np.int64),
+                signatures=np.empty(end - begin, np.uint64),
+                fresh=np.zeros(part.stop - part.start + BLOCK, np.uint64),
                 admitted=admitted[part],
                 nearest=nearest[part],
                 scores=scores[part],
@@ -81,22 +81,22 @@ class ExactPool:
             self._judge_batch(batch, vocabulary, mode)
         return admitted, nearest, scores
 
+    def _at_a_time(self) -> int:
+        return min(max(len(self) // 64, _LEAST_AT_A_TIME), _MOST_AT_A_TIME)
+
     def _judge_batch(self, batch: Batch, vocabulary: int, mode: int) -> None:
-        joining = mode != QUERY
-        count = len(batch.admitted)
+        joining, count = mode != QUERY, len(batch.admitted)
         self.pool = with_room(
             self.pool, texts=count * joining, tokens=len(batch.tokens) * joining, vocabulary=vocabulary
         )
         if len(self) >= self.rebuild_at:
             self.rebuild(vocabulary)
-        parts = self._parts(count)
-        probe_part = partial(_probe_part, self.pool, batch, mode, self.threshold)
-        self._share_out(probe_part, parts)
-        if not joining:
-            return
+        self._share_out(partial(_probe_part, self.pool, batch, mode, self.threshold), self._parts(count))
         known, settled = len(self), 0
-        while (settled := settle(self.pool, batch, self._scratch[0], settled, known, mode, self.threshold)) < count:
-            self.pool = with_more_postings(self.pool)
+        while joining and settled < count:
+            settled = settle(self.pool, batch, self._scratch[0], settled, known, mode, self.threshold)
+            if settled < count:
+                self.pool = with_more_postings(self.pool)
 
     def _parts(self, count: int) -> list[tuple[int, int]]:
         number = max(1, min(self._num_threads, count // _SMALLEST_PART))
@@ -107,11 +107,11 @@ class ExactPool:
         """Rank the tokens by how rare they are in the pool, and make the lists anew."""
         ranks = new_ranks(self.pool, vocabulary)
         longest = int(np.diff(self.pool.starts[: len(self) + 1]).max(initial=0))
-        keys = np.empty(longest, dtype=np.int64)
+        keys, signatures = np.empty(longest, dtype=np.int64), np.empty(longest, dtype=np.uint64)
         self.rebuild_at = 0  # Half-filled lists would miss duplicates silently: if memory runs out, begin again.
         self.pool = forget_lists(self.pool, ranks)
         filled = 0
-        while (filled := refill(self.pool, filled, self.threshold, keys)) < len(self):
+        while (filled := refill(self.pool, filled, self.threshold, keys, signatures)) < len(self):
             self.pool = with_more_postings(self.pool)
         self.rebuild_at = 2 * len(self)
 
@@ -119,7 +119,7 @@ class ExactPool:
         """F of the texts with every pool text: float64[n, len(self)]."""
         scores = np.empty((len(starts) - 1, len(self)), dtype=np.float64)
         self.pool = with_room(self.pool, texts=0, tokens=0, vocabulary=vocabulary)
-        self._make_scratch(vocabulary, int(np.diff(starts).max(initial=0)))
+        self._make_scratch(vocabulary, starts)
         number = self._num_threads if len(self) >= 1 << 10 else 1
         bounds = [len(self) * part // number for part in range(number + 1)]
 
@@ -164,15 +164,22 @@ class ExactPool:
         self.pool = self.pool._replace(**arrays)
         self.rebuild_at = rebuild_at
 
-    def _make_scratch(self, vocabulary: int, longest: int) -> None:
-        """Scratch for each thread, with room for every token of the pool and the batch, and for the longest text."""
-        if self._scratch:
-            pattern = self._scratch[0].pattern
-            if vocabulary <= len(pattern.slots) and longest < len(pattern.masks):
-                return
-            vocabulary = max(vocabulary + vocabulary // 2, len(pattern.slots))
-            longest = max(longest, len(pattern.masks) - 1)
-        self._scratch = [new_scratch(max(longest, 256), vocabulary) for _ in range(self._num_threads)]
+    def _make_scratch(self, vocabulary: int, starts: NDArray[np.int64]) -> None:
+        """Scratch for each thread, with room for every token of the pool and for every batch of the texts."""
+        num_texts, num_tokens = min(len(starts) - 1, _MOST_AT_A_TIME), int(starts[-1])
+        rooms = self._rooms
+        if num_tokens <= rooms["longest"] and vocabulary <= rooms["vocabulary"] and num_texts <= rooms["num_texts"]:
+            return  # no text is longer than all of them: the most frequent case, of a few texts, without a look at each
+        asked = {
+            "longest": int(np.diff(starts).max(initial=0)),
+            "vocabulary": vocabulary,
+            "num_tokens": num_tokens,
+            "num_texts": num_texts,
+        }
+        if any(asked[name] > room for name, room in rooms.items()):
+            asked["vocabulary"] += asked["vocabulary"] // 2
+            self._rooms = {name: max(asked[name], room) for name, room in rooms.items()}
+            self._scratch = [new_scratch(**self._rooms) for _ in range(self._num_threads)]
 
 
 def _probe_part(pool: Pool, batch: Batch, mode: int, threshold: float, scratch: Scratch, part: tuple[int, int]) -> None:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from fastinstruct.errors import InputError
 from fastinstruct_kernels.checksum import checksum
 
-VERSION = 1
+VERSION = 2
 EXACT = "exact"
 """The method of a `RougeIndex`, and of every snapshot that doesn't say."""
 _MAGIC = b"FI-index"

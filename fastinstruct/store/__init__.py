@@ -6,7 +6,8 @@ and power loss, commits are applied in the order they were submitted, and two wr
 
 from __future__ import annotations
 
-from fastinstruct.store.folder import RunFolder
+from fastinstruct.store.folder import RunFolder, read_manifest
+from fastinstruct.store.history import history
 from fastinstruct.store.reader import RunReader, Totals
 from fastinstruct.store.rows import (
     AttemptRow,
@@ -35,4 +36,6 @@ __all__ = [
     "RunStore",
     "StoredState",
     "Totals",
+    "history",
+    "read_manifest",
 ]

@@ -10,7 +10,8 @@ import errno
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,7 +19,7 @@ from fastinstruct.errors import RunFolderError, StoreError
 from fastinstruct.store.locking import lock_exclusively
 from fastinstruct.store.schema import has_answers
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "read_manifest"]
 
 _MISSING = "nothing"
 _TAKEN = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
@@ -78,28 +79,65 @@ class RunFolder:
         """
         manifest = self.path / "manifest.json"
         identity = json.loads(json.dumps(identity))  # as it will be read: tuples are lists, keys are text
-        differences = _differences(_read_identity(manifest), _flat(identity)) if manifest.exists() else []
+        differences = []
+        if manifest.exists():
+            differences = _differences(_flat(read_manifest(self.path)["identity"]), _flat(identity))
         if differences and not has_answers(self.database):
             for path in (self.database, *self.path.glob("run.db-*"), self.path / "config.yaml", manifest):
                 path.unlink(missing_ok=True)
             differences = []
         if not manifest.exists():
             self._refuse_foreign_files()
-            self.write(
-                "manifest.json", json.dumps({"identity": identity, **about}, indent=2, ensure_ascii=False) + "\n"
-            )
+            self._write_manifest(identity, about)
         if differences:
             raise RunFolderError(
                 f"{self.path}: belongs to another run ({'; '.join(differences[:4])}); "
                 "give another --out, or use the same settings to resume it"
             )
 
+    @contextmanager
+    def building(self, identity: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[Path]:
+        """Yield where to build the database of a new run; it takes its name, and the manifest is written, at the end.
+
+        If the block fails, the folder is as empty as before, so half a run is never taken for a whole one.
+
+        Raises:
+            RunFolderError: the folder is not empty.
+            StoreError: the disk is full or fails.
+        """
+        if others := _visible(self.path):
+            raise RunFolderError(f"{self.path}: is not empty, it holds {others[0]}; give a new folder as --out")
+        unfinished = self.path / f".{self.database.name}.new"
+        self._remove(unfinished.name)  # of a process that was killed
+        try:
+            yield unfinished
+            if unfinished.with_name(f"{unfinished.name}-wal").exists():  # SQLite could not bring it into the file
+                raise StoreError(f"{unfinished}: cannot be completed; look whether the disk is full")
+            self._rename(unfinished, self.database)
+            self._write_manifest(identity, about)
+        except BaseException:
+            self._remove(unfinished.name, self.database.name, "config.yaml", "manifest.json")
+            raise
+
+    def _remove(self, *names: str) -> None:
+        for path in (path for name in names for path in [self.path / name, *self.path.glob(f"{name}-*")]):
+            path.unlink(missing_ok=True)
+
+    def _rename(self, old: Path, new: Path) -> None:
+        try:
+            old.replace(new)
+            _sync(self.path)
+        except OSError as error:
+            raise _write_error(new, error) from error
+
+    def _write_manifest(self, identity: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+        self.write("manifest.json", json.dumps({"identity": identity, **about}, indent=2, ensure_ascii=False) + "\n")
+
     def _refuse_foreign_files(self) -> None:
         """Keep a new run out of a folder that is used for something else: its files must not be replaced."""
         if self.database.exists():
             raise RunFolderError(f"{self.path}: holds a run.db but no manifest.json; give another --out")
-        others = sorted(path.name for path in self.path.iterdir() if path.name != "run.lock" and path.name[0] != ".")
-        if others:
+        if others := _visible(self.path):
             raise RunFolderError(f"{self.path}: holds {others[0]} and no run; give an empty or a new folder as --out")
 
     def write(self, name: str, text: str) -> None:
@@ -121,8 +159,33 @@ class RunFolder:
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
-            advice = "; free some space and run the same command to go on" if error.errno == errno.ENOSPC else ""
-            raise StoreError(f"{target}: cannot be written: {error.strerror}{advice}") from error
+            raise _write_error(target, error) from error
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of the run in `folder`: its `identity`, and what else is said of it.
+
+    Raises:
+        RunFolderError: there is no manifest, or it is damaged.
+    """
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(manifest["identity"], dict):
+            raise TypeError
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(f"{path}: is damaged; restore it from a copy, or give another --out") from error
+    return dict(manifest)
+
+
+def _visible(folder: Path) -> list[str]:
+    """The names of what a folder holds, but for the lock and hidden files."""
+    return sorted(path.name for path in folder.iterdir() if path.name != "run.lock" and path.name[0] != ".")
+
+
+def _write_error(path: Path, error: OSError) -> StoreError:
+    advice = "; free some space and run the same command to go on" if error.errno == errno.ENOSPC else ""
+    return StoreError(f"{path}: cannot be written: {error.strerror}{advice}")
 
 
 def _sync(folder: Path) -> None:
@@ -141,13 +204,6 @@ def _lock_patiently(file: IO[str]) -> None:
     except OSError:
         time.sleep(_ASKING_S)
         lock_exclusively(file)
-
-
-def _read_identity(manifest: Path) -> dict[str, Any]:
-    try:
-        return _flat(json.loads(manifest.read_text(encoding="utf-8"))["identity"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunFolderError(f"{manifest}: is damaged; restore it from a copy, or give another --out") from error
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -30,13 +30,18 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRow:
-    """One logical request and how it ended. `in_context` holds pool positions, in prompt order (stage 1)."""
+    """One logical request and how it ended.
+
+    `in_context` holds, in the order of a stage-1 prompt, the pool positions of the tasks it showed; in a refiltered run
+    the text itself where such a task is not in the pool. `number` is a stage-1 request's index; in stages 2 and 3 the
+    instruction's id or, in a refiltered run that did not admit what was asked about, minus its candidate's id.
+    """
 
     id: int
     stage: Stage
     number: int
     template: str
-    in_context: tuple[int, ...] | None
+    in_context: tuple[int | str, ...] | None
     outcome: str
     attempts: tuple[AttemptRow, ...] = ()
     detail: str | None = None
@@ -52,7 +57,10 @@ class RequestRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateRow:
-    """One candidate instruction and its verdict; `reason` is None where it was admitted."""
+    """One candidate instruction and its verdict; `reason` is None where it was admitted.
+
+    `nearest` is a pool position or, where `reason` says contaminated, the position of an evaluation text.
+    """
 
     id: int
     text: str

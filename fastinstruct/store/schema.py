@@ -41,9 +41,11 @@ CREATE TABLE sitting (                 -- one start of the run, until it stops
 CREATE TABLE request (
     id INTEGER PRIMARY KEY,            -- commit order, from 1
     stage TEXT NOT NULL,
-    number INTEGER NOT NULL,           -- stage 1: the request's index; stages 2 and 3: the instruction's id
+    number INTEGER NOT NULL,           -- stage 1: the request's index; stages 2 and 3: the instruction's id, or
+                                       -- minus its candidate's id where a refiltered run did not admit it
     template TEXT NOT NULL,            -- name of the template that was filled
-    in_context TEXT,                   -- stage 1: JSON list of pool positions, in prompt order
+    in_context TEXT,                   -- stage 1: JSON list of pool positions, in prompt order; the text of a task
+                                       -- in its place where a refiltered run's pool does not hold it
     outcome TEXT NOT NULL,
     num_attempts INTEGER NOT NULL,
     detail TEXT,                       -- of a failure: what the server said, shortened
@@ -69,7 +71,7 @@ CREATE TABLE candidate (
     request_id INTEGER NOT NULL REFERENCES request (id),
     text TEXT NOT NULL,
     reason TEXT,                       -- NULL: admitted
-    nearest INTEGER,                   -- pool position of a near-duplicate's neighbour
+    nearest INTEGER,                   -- near_duplicate: pool position; contaminated: position in `against` (meta)
     score REAL                         -- their ROUGE-L F-measure
 );
 CREATE INDEX candidate_by_reason ON candidate (reason);

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import orjson
 
-__all__ = ["BYTE_ORDER_MARK", "json_complaint", "json_type"]
+__all__ = ["BYTE_ORDER_MARK", "json_complaint", "json_type", "not_utf_8"]
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """What some editors put before the first line."""
@@ -19,13 +19,18 @@ def json_complaint(line: bytes, error: orjson.JSONDecodeError) -> str:
     try:
         text = line.decode()
     except UnicodeDecodeError as fault:
-        return f"is not UTF-8 (byte {fault.start + 1} of the line); save the file as UTF-8"
+        return not_utf_8(fault)
     with suppress(ValueError, RecursionError):
         # Only the standard library accepts an escape such as \ud800 without its other half; no text with one can be
         # stored or sent.
         if _has_lone_surrogate(json.loads(text)):
             return r"has half of a surrogate pair (\ud800 to \udfff); write the character itself or remove the escape"
     return f"is not JSON (column {error.colno}); write one JSON object a line, without line breaks inside it"
+
+
+def not_utf_8(fault: UnicodeDecodeError) -> str:
+    """What is wrong with a line whose decoding failed."""
+    return f"is not UTF-8 (byte {fault.start + 1} of the line); save the file as UTF-8"
 
 
 def _has_lone_surrogate(value: object) -> bool:

@@ -102,11 +102,12 @@ class PromptSet:
         output_first: Sequence[SeedTask],
     ) -> None:
         self.templates = dict(templates)
-        self._demonstrations = {
-            "classification": "".join(map(render_classification, classification)).rstrip("\n") + "\n",
-            "input_first": "".join(map(render_input_first, input_first)).rstrip("\n") + "\n",
-            "output_first": "".join(map(render_output_first, output_first)).rstrip("\n") + "\n",
+        self._written = {
+            "classification": [*map(render_classification, classification)],
+            "input_first": [*map(render_input_first, input_first)],
+            "output_first": [*map(render_output_first, output_first)],
         }
+        self._demonstrations = {name: _joined(written) for name, written in self._written.items()}
 
     def instructions(self, in_context: Sequence[str], num_items: int) -> Prompt:
         """Ask for `num_items` tasks after the given ones.
@@ -122,9 +123,16 @@ class PromptSet:
         }
         return render(self.templates["instructions"], values)
 
-    def about(self, name: str, instruction: str) -> Prompt:
-        """Ask `classification`, `input_first` or `output_first` about one instruction."""
-        values = {"demonstrations": self._demonstrations[name], "instruction": " ".join(instruction.split())}
+    def about(self, name: str, instruction: str, share: float = 1.0) -> Prompt:
+        """Ask `classification`, `input_first` or `output_first` about one instruction.
+
+        `share` of the demonstrations are shown, the last ones and one at least.
+        """
+        shown = self._demonstrations[name]
+        if share < 1:
+            written = self._written[name]
+            shown = _joined(written[-max(1, int(share * len(written))) :])
+        values = {"demonstrations": shown, "instruction": " ".join(instruction.split())}
         return render(self.templates[name], values)
 
     def phrases(self) -> tuple[str, ...]:
@@ -142,6 +150,10 @@ class PromptSet:
             name: hashlib.sha256((template.source + self._demonstrations.get(name, "")).encode()).hexdigest()
             for name, template in self.templates.items()
         }
+
+
+def _joined(demonstrations: Sequence[str]) -> str:
+    return "".join(demonstrations).rstrip("\n") + "\n"
 
 
 def _load(name: str, api: Api, folder: Path | None) -> Template:

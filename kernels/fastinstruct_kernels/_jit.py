@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -39,6 +43,24 @@ def inlined_kernel(function: Function) -> Function:
 def making_kernel(function: Function) -> Function:
     """The same for a function that makes arrays."""
     return _compiled(function, {**_OPTIONS, "_nrt": True})
+
+
+@intrinsic
+def _prefetch(_typing_context: Any, array: Any, index: Any) -> Any:  # noqa: ANN401 - Numba's, untyped
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        data = context.make_array(array)(context, builder, arguments[0]).data
+        byte_pointer, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function_type = ir.FunctionType(ir.VoidType(), [byte_pointer, word, word, word])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte_pointer], function_type)
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), byte_pointer)
+        builder.call(function, [address, word(0), word(3), word(1)])  # to read, into every level, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate
+
+
+# prefetch(array, index): have the memory fetch the line of an element, counted through all dimensions, and go on.
+prefetch = cast(Callable[[NDArray[Any], int], None], _prefetch)
 
 
 def _compiled(function: Function, options: dict[str, Any]) -> Function:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastinstruct_kernels._jit import making_kernel
 from fastinstruct_kernels.growth import grown
 from fastinstruct_kernels.rouge import min_rejecting_table, prefix_length
+from fastinstruct_kernels.signatures import BLOCK
 from fastinstruct_kernels.words import UNKNOWN
 
 # Positions in Pool.counters.
@@ -23,12 +24,9 @@ START, SIZE = 0, 1
 TABLE_LENGTH = 255
 # Texts of up to this many tokens are grouped in split lists; the few longer ones of short-text pools stay together.
 LONGEST_GROUPED = 32
-# A list of this many postings is split. A group costs 10 ns or so to visit and a posting 0.15 ns in cache, 0.25 ns from
-# memory. At a pool of 243,000, in one run on a busy machine: 2,048 took 15 us a probe, 1,024 and less 10 to 12 us, and
-# never splitting 28 us; each split token costs 4 KiB.
-_SPLIT_SIZE = 1024
-# Lists are read this many postings at a time, so readable ones must follow the last.
-BLOCK = 32
+# A list of this many postings is split. A group costs 20 ns or so to visit and a posting 0.3 ns; each split token costs
+# 4 KiB. At pools of 535,000 and 1.8 million, 1,024 takes as long, 512 and 256 take 5% to 30% longer.
+_SPLIT_SIZE = 2048
 # Kinds of room: 1, 2, 3, 4, 6, 8, 12, 16, ... postings.
 _NUM_ROOMS = 64
 
@@ -50,7 +48,7 @@ class Pool(NamedTuple):
     lists: NDArray[np.int64]  # int64[lists, 2]: first posting, number of postings
     group_starts: NDArray[np.int32]  # int32[LONGEST_GROUPED + 2]: first list of a length
     posting_texts: NDArray[np.int32]  # int32[postings]: pool position
-    posting_bits: NDArray[np.uint64]  # uint64[postings + BLOCK]: signature of that text
+    posting_bits: NDArray[np.uint64]  # uint64[postings + BLOCK]: signature of that text at its place
     free: NDArray[np.int64]  # int64[64]: per kind of room the first idle one, -1 for none; each tells the next
     min_lcs: NDArray[np.int32]  # int32[longest + 1, longest + 1]: rouge.min_rejecting_table at the pool's threshold
 

@@ -7,11 +7,9 @@ the two texts sorted by rarity (of a repeated token, the first). All L common to
 is split by length and place: a probe reads just the groups that can reach the L their lengths need, a tenth of the
 postings in a pool of 300,000.
 
-A posting carries a signature: a bit for each token and the text's length, so that nearly every text is refused
-without a look at its tokens.
+A posting carries a signature; see `signatures`.
 
-Sources: positional filter: Xiao et al., "Efficient similarity joins for near duplicate detection" (2008), section 3;
-bitmap filter: Sandes, Teodoro, Melo, "Bitmap Filter: Speeding up exact set similarity joins" (2018), section 3.
+Source: positional filter: Xiao et al., "Efficient similarity joins for near duplicate detection" (2008), section 3.
 """
 
 import numpy as np
@@ -29,61 +27,18 @@ from fastinstruct_kernels.pool import (
     Pool,
 )
 from fastinstruct_kernels.rouge import prefix_length
-
-# A signature's low 6 bits are the length less one, 63 standing for every length from 64 on; the others are a bitmap.
-LENGTH_BITS = np.uint64(63)
-_BITMAP_BITS = np.uint64(58)
-_TOKEN = np.int64(0xFFFFFFFF)
-
-
-@inlined_kernel
-def token_bit(token: int) -> np.uint64:
-    """The bit of a token in a bitmap: one of 58, by multiplicative hashing."""
-    spread = (np.uint64(token) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
-    return np.uint64(1) << (np.uint64(6) + ((spread * _BITMAP_BITS) >> np.uint64(32)))
-
-
-@inlined_kernel
-def sign(
-    tokens: NDArray[np.int32], begin: int, end: int, ranks: NDArray[np.int32], keys: NDArray[np.int64], first: int
-) -> np.uint64:
-    """Put `rank << 32 | token` of tokens[begin:end] into keys[first:], rarest first; returns the text's signature."""
-    bits = np.uint64(0)
-    for offset in range(end - begin):
-        token = tokens[begin + offset]
-        bits |= token_bit(token)
-        keys[first + offset] = (np.int64(ranks[token]) << 32) | np.int64(token)
-    _sort_descending(keys, first, first + end - begin)
-    return bits | np.uint64(min(max(end - begin, 1), 64) - 1)
-
-
-@inlined_kernel
-def key_token(key: np.int64) -> int:
-    """The token of a key."""
-    return int(key & _TOKEN)
-
-
-@kernel
-def _sort_descending(keys: NDArray[np.int64], begin: int, end: int) -> None:
-    # Shell's sort, Knuth's gaps: insertion sort for an instruction, still fine for a book, and a second less to
-    # compile than np.sort.
-    gap = 1
-    while 12 * gap < end - begin:
-        gap = 3 * gap + 1
-    while gap > 0:
-        for right in range(begin + gap, end):
-            key = keys[right]
-            left = right
-            while left >= begin + gap and keys[left - gap] < key:
-                keys[left] = keys[left - gap]
-                left -= gap
-            keys[left] = key
-        gap //= 3
+from fastinstruct_kernels.signatures import key_token, sign
 
 
 @inlined_kernel
 def append_postings(
-    pool: Pool, text: int, keys: NDArray[np.int64], first: int, length: int, bits: np.uint64, threshold: float
+    pool: Pool,
+    text: int,
+    keys: NDArray[np.int64],
+    signatures: NDArray[np.uint64],
+    first: int,
+    length: int,
+    threshold: float,
 ) -> bool:
     """Append a text to a list of each token of its prefix; False, with no posting added, when there is no room."""
     prefix = prefix_length(length, threshold)
@@ -100,7 +55,9 @@ def append_postings(
         return False
     for place in range(prefix):
         if place == 0 or keys[first + place] != keys[first + place - 1]:
-            _append(pool, _list_of(pool, key_token(keys[first + place]), length, place), text, bits)
+            _append(
+                pool, _list_of(pool, key_token(keys[first + place]), length, place), text, signatures[first + place]
+            )
     return True
 
 
@@ -210,14 +167,14 @@ def _split(pool: Pool, token: int) -> None:
 
 
 @kernel
-def refill(pool: Pool, first: int, threshold: float, keys: NDArray[np.int64]) -> int:
+def refill(pool: Pool, first: int, threshold: float, keys: NDArray[np.int64], signatures: NDArray[np.uint64]) -> int:
     """Append the postings of the pool's texts from `first` on; returns the first without room, or their number.
 
-    `keys: int64[longest text]` is scratch.
+    `keys: int64[longest text]` and `signatures: uint64[longest text]` are scratch.
     """
     for text in range(first, pool.counters[NUM_TEXTS]):
         begin, end = pool.starts[text], pool.starts[text + 1]
-        bits = sign(pool.tokens, begin, end, pool.ranks, keys, 0)
-        if not append_postings(pool, text, keys, 0, end - begin, bits, threshold):
+        sign(pool.tokens, begin, end, pool.ranks, keys, signatures, 0)
+        if not append_postings(pool, text, keys, signatures, 0, end - begin, threshold):
             return text
     return int(pool.counters[NUM_TEXTS])

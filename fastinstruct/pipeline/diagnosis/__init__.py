@@ -4,7 +4,7 @@ Knows nothing of argv or terminals. Guarantees that a check never raises what a 
 
     finding   Finding and Level
     machine   Python, kernels, HTTP parser, event loop, descriptors, folders
-    inputs    configuration, seeds, prompts
+    inputs    configuration, seeds, prompts, evaluation texts
     trial     the embedded model, the endpoint, one completion, and how well stage 2 would decide
 """
 
@@ -46,9 +46,13 @@ async def diagnose(
     report(machine.check_run_folder(config, env))
     report(machine.check_cache(env))
     note("loading the kernels, or compiling them the first time …")
-    report(await asyncio.to_thread(machine.check_kernels))
+    kernels = await asyncio.to_thread(machine.check_kernels)
+    report(kernels)
     report(inputs.check_configuration(config, source))
-    readable = [await asyncio.to_thread(check, config) for check in (inputs.check_seeds, inputs.check_prompts)]
+    checks = [inputs.check_seeds, inputs.check_prompts]
+    if config.similarity.against and kernels.level is not Level.PROBLEM:
+        checks.append(inputs.check_against)
+    readable = [await asyncio.to_thread(check, config) for check in checks]
     for finding in readable:
         report(finding)
     if offline:

@@ -1,16 +1,19 @@
-"""What a run is made from: its configuration, seeds and prompts. Reads files, sends nothing."""
+"""What a run is made from: its configuration, seeds, prompts and evaluation texts. Reads files, sends nothing."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fastinstruct.config import ModelConfig, RunConfig
-from fastinstruct.errors import InputError
+from fastinstruct.errors import InputError, SeedError
 from fastinstruct.lm import Endpoint
+from fastinstruct.pipeline.against import index_of, near_seeds, survey
 from fastinstruct.pipeline.diagnosis.finding import Finding, Level
 from fastinstruct.records import Api, SeedTask
 from fastinstruct.text.prompting import load_templates
 from fastinstruct.text.seeds import load_seeds, packaged_seeds
 
-__all__ = ["check_configuration", "check_prompts", "check_seeds", "model_description"]
+__all__ = ["check_against", "check_configuration", "check_prompts", "check_seeds", "model_description"]
 
 
 def check_configuration(config: RunConfig, source: str) -> Finding:
@@ -22,7 +25,7 @@ def check_configuration(config: RunConfig, source: str) -> Finding:
 def check_seeds(config: RunConfig) -> Finding:
     """Whether the seed tasks can be read, and what they are."""
     try:
-        seeds = packaged_seeds() if config.seeds is None else load_seeds(config.seeds)
+        seeds = _seeds(config)
     except InputError as error:
         return Finding(name="seeds", level=Level.PROBLEM, found=str(error))
     found = _composition(seeds, "the packaged ones" if config.seeds is None else str(config.seeds))
@@ -41,12 +44,31 @@ def check_prompts(config: RunConfig) -> Finding:
     return Finding(name="prompts", level=Level.OK, found=f"{len(templates)} templates for the {api} API, {where}")
 
 
+def check_against(config: RunConfig) -> Finding:
+    """Whether the evaluation files can be read, and whether the seeds keep away from them. Uses the kernels."""
+    try:
+        against = survey(config.similarity)
+        index = index_of(against, config.similarity)
+    except InputError as error:
+        return Finding(name="against", level=Level.PROBLEM, found=str(error))
+    near = None
+    with suppress(SeedError):  # `check_seeds` says what is wrong with them
+        near = near_seeds(index, against, _seeds(config))
+    found = "; ".join(part for part in (against.summary(), against.complaint(), str(near or "")) if part)
+    level = Level.WARNING if against.num_tokenless or near else Level.OK
+    return Finding(name="against", level=level, found=found, advice=near.advice if near else "")
+
+
 def model_description(model: ModelConfig) -> str:
     """Return which model serves and where, without user-info, query or key."""
     if model.base_url is not None:
         return Endpoint(base_url=model.base_url, model=model.name or "", api=model.api or Api.CHAT).describe()
     name = "the packaged model" if model.gguf is None else model.gguf.name
     return f"{name}, embedded ({model.api or Api.COMPLETIONS})"
+
+
+def _seeds(config: RunConfig) -> tuple[SeedTask, ...]:
+    return packaged_seeds() if config.seeds is None else load_seeds(config.seeds)
 
 
 def _composition(seeds: tuple[SeedTask, ...], source: str) -> str:

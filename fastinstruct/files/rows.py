@@ -1,4 +1,4 @@
-"""Rows of JSON Lines files, with the text to compare.
+"""Rows of JSON Lines files, or of plain text files, with the text to compare.
 
 Knows nothing of what becomes of them. Guarantees that a row's bytes are the file's, and that whatever is wrong is an
 `InputError` of one line: `FILE:LINE: what is wrong; what to do`. Blank lines and a byte order mark are skipped; files
@@ -16,11 +16,11 @@ from typing import IO, Any, NamedTuple, NoReturn, cast
 
 import orjson
 
-from fastinstruct.deduplication.compression import damage, decompressed
 from fastinstruct.errors import InputError
-from fastinstruct.text.json_lines import BYTE_ORDER_MARK, json_complaint, json_type
+from fastinstruct.files.compression import damage, decompressed
+from fastinstruct.text.json_lines import BYTE_ORDER_MARK, json_complaint, json_type, not_utf_8
 
-__all__ = ["STDIN", "Row", "rows_of", "text_at"]
+__all__ = ["STDIN", "Row", "Source", "field_or_line", "rows_of", "text_at"]
 
 STDIN = Path("-")
 _MAX_LINE = 1 << 26
@@ -37,12 +37,31 @@ class Row(NamedTuple):
     text: str
 
 
-def rows_of(path: Path, field: str) -> Iterator[Row]:
-    """The rows of a file; `field` names the text: a key, or keys and list places joined by dots.
+class Source(NamedTuple):
+    """A file and which texts in it are meant.
+
+    `field` names the text in a row of JSON: a key, or keys and list places joined by dots; None: every line is a text.
+    `option` is what the user names a field with, for messages.
+    """
+
+    path: Path
+    field: str | None
+    option: str = "--field"
+
+
+def field_or_line(path: Path, given: str | None, default: str) -> str | None:
+    """The field that holds a file's texts: the one `given`, else `default`; None for a .txt, whose lines are texts."""
+    name = path.name.lower().removesuffix(".gz").removesuffix(".zst")
+    return default if given is None and not name.endswith(".txt") else given
+
+
+def rows_of(source: Source) -> Iterator[Row]:
+    """The rows of a file, but for its blank lines.
 
     Raises:
         InputError: what is wrong with the file or the line.
     """
+    path = source.path
     with _opened(path) as file:
         number = 0
         while line := _next_line(file, path, number + 1):
@@ -51,7 +70,7 @@ def rows_of(path: Path, field: str) -> Iterator[Row]:
                 line = line.removeprefix(BYTE_ORDER_MARK)
             line = line.strip()
             if line:
-                yield Row(path, number, line, _text(path, number, line, field))
+                yield Row(path, number, line, _text(source, number, line))
 
 
 def text_at(row: dict[str, Any], field: str) -> object:
@@ -105,25 +124,46 @@ def _next_line(file: IO[bytes], path: Path, number: int) -> bytes:
     return line
 
 
-def _text(path: Path, number: int, line: bytes, field: str) -> str:
+def _text(source: Source, number: int, line: bytes) -> str:
+    if source.field is None:
+        return _plain_text(source, number, line)
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        _refuse(path, number, json_complaint(line, error))
+        _refuse(source.path, number, json_complaint(line, error))
     if not isinstance(row, dict):
         complaint = f"is {json_type(row)}, not an object; write one JSON object a line (jq -c '.[]' splits a list)"
-        _refuse(path, number, complaint)
-    value = text_at(row, field)
+        _refuse(source.path, number, complaint)
+    value = text_at(row, source.field)
     if not isinstance(value, str):
-        _refuse(path, number, _text_complaint(row, field, value))
+        _refuse(source.path, number, _text_complaint(row, source, value))
     return value
 
 
-def _text_complaint(row: dict[str, Any], field: str, value: object) -> str:
+def _plain_text(source: Source, number: int, line: bytes) -> str:
+    if number == 1 and line.startswith(b"{") and _is_object(line):
+        # Taken for texts, its rows would be near nothing, and nobody would notice.
+        complaint = f"is a JSON object, but each line of a .txt is a text; name the text in it with {source.option}"
+        _refuse(source.path, number, complaint)
+    try:
+        return line.decode()
+    except UnicodeDecodeError as fault:
+        _refuse(source.path, number, not_utf_8(fault))
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _text_complaint(row: dict[str, Any], source: Source, value: object) -> str:
     if value is not _MISSING:
-        return f"{field} is {json_type(value)}; name a string with --field"
+        return f"{source.field} is {json_type(value)}; name a string with {source.option}"
     keys = [key[:_MAX_KEY] for key in row if key.isprintable()][:_MAX_KEYS]
-    return f"has no field {field}; name the text with --field (it has {', '.join(keys) or 'none'})"
+    found = ", ".join(keys) or "none"
+    return f"has no field {source.field}; name the text with {source.option} (it has {found})"
 
 
 def _refuse(path: Path, number: int, complaint: str) -> NoReturn:

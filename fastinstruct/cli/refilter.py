@@ -1,0 +1,145 @@
+"""`fastinstruct refilter`: read a run's answers anew with other filters, into a new run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fastinstruct.pipeline import Refiltered
+    from fastinstruct.store import Totals
+
+__all__ = ["refilter"]
+
+
+def refilter(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The new run's folder, which must be new or empty.")],
+    run: Annotated[Path | None, typer.Argument(help="The run's folder. Default: the newest under runs/.")] = None,
+    threshold: Annotated[float | None, typer.Option("--threshold", help="The new similarity.threshold.")] = None,
+    tokenizer: Annotated[str | None, typer.Option("--tokenizer", help="The new similarity.tokenizer.")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change any key of similarity or filters, or instances.max_instances, such as filters.min_words=3.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what came of it as one JSON object.")] = False,
+) -> None:
+    """Decide every stored candidate of a run again, without calling the model.
+
+    The run itself is only read, also while it goes on. The new folder is a run like any other: `run` asks the model
+    about what is admitted now and was not before, and goes on to the target.
+    """
+    from fastinstruct.cli.chosen_run import chosen_run
+    from fastinstruct.cli.terminal import say, say_json
+    from fastinstruct.config import parse_assignment
+    from fastinstruct.pipeline import refilter as refilter_run
+
+    changes: dict[str, Any] = {"similarity.threshold": threshold, "similarity.tokenizer": tokenizer}
+    changes.update(dict(parse_assignment(text) for text in assignments or []))
+    try:
+        found = refilter_run(chosen_run(run), out, changes, on_progress=_show_progress)
+    finally:
+        _clear_progress()
+    if as_json:
+        say_json(_as_json(found))
+        return
+    say("\n".join(_lines(found)))
+    typer.echo(_next_steps(found), err=True)
+
+
+def _show_progress(num_read: int, num_requests: int) -> None:
+    """Draw one line on stderr anew, if that is a terminal."""
+    import sys
+
+    if sys.stderr.isatty():
+        typer.echo(f"\r\x1b[K{num_read:,} of {num_requests:,} answers", err=True, nl=False)
+
+
+def _clear_progress() -> None:
+    import sys
+
+    if sys.stderr.isatty():
+        typer.echo("\r\x1b[K", err=True, nl=False)
+
+
+def _as_json(found: Refiltered) -> dict[str, Any]:
+    return {
+        "run": str(found.run),
+        "out": str(found.out),
+        "changes": {key: {"before": old, "after": new} for key, (old, new) in found.changes.items()},
+        "before": _counts(found.before),
+        "after": _counts(found.after),
+        "num_kept": found.num_kept,
+        "num_gained": found.num_gained,
+        "num_lost": found.num_lost,
+        "num_left_out": found.num_left_out,
+        "num_to_classify": found.num_to_classify,
+        "num_to_instantiate": found.num_to_instantiate,
+    }
+
+
+def _counts(totals: Totals) -> dict[str, Any]:
+    return {
+        "num_candidates": totals.num_candidates,
+        "num_admitted": totals.num_admitted,
+        "num_examples": totals.num_examples,
+        "rejected": totals.rejected,
+        "rejected_instances": totals.rejected_instances,
+    }
+
+
+def _lines(found: Refiltered) -> Iterator[str]:
+    """Say the same for people: a table, and what became of the instructions."""
+    before, after = found.before, found.after
+    for key, (old, new) in found.changes.items():
+        yield f"{key}: {_shown(old)} -> {_shown(new)}"
+    if not found.changes:
+        yield "nothing is changed"
+    yield f"\n{'':<28}{'before':>9}  {'after':>9}"
+    yield _row("candidates", before.num_candidates, after.num_candidates)
+    yield _row("admitted", before.num_admitted, after.num_admitted)
+    yield from _section("rejected instructions", before.rejected, after.rejected)
+    yield _row("examples", before.num_examples, after.num_examples)
+    yield from _section("rejected instances", before.rejected_instances, after.rejected_instances)
+    yield f"\ninstructions: {found.num_kept:,} in both, {found.num_gained:,} new, {found.num_lost:,} gone"
+    if found.num_left_out:
+        yield f"left out: {found.num_left_out:,} answers about candidates that this version does not find any more"
+
+
+def _section(title: str, before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[str]:
+    if before or after:
+        yield f"{title}:"
+    for reason in dict.fromkeys([*before, *after]):
+        yield _row(f"  {reason}", before.get(reason, 0), after.get(reason, 0))
+
+
+def _row(label: str, before: int, after: int) -> str:
+    return f"{label:<28}{before:>9,}  {after:>9,}"
+
+
+def _shown(value: object) -> str:
+    from fastinstruct.cli.terminal import printable, shortened
+
+    return printable(shortened(", ".join(map(str, value)) if isinstance(value, list) else str(value), 60))
+
+
+def _next_steps(found: Refiltered) -> str:
+    from shlex import quote
+
+    from fastinstruct.cli.terminal import program
+
+    folder, config = quote(str(found.out)), quote(str(found.out / "config.yaml"))
+    waiting = found.num_to_classify + found.num_to_instantiate
+    asks = f"ask about {waiting:,} that lack instances, and go on" if waiting else "go on"
+    steps = {
+        f"{program()} run --config {config} --out {folder}": f"{asks} to the target",
+        f"{program()} inspect {folder} --rejected": "see what is rejected, and why",
+    }
+    width = max(map(len, steps)) + 3
+    return "\n".join(["Next:", *(f"  {step:<{width}}{what}" for step, what in steps.items())])

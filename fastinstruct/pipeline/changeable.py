@@ -1,0 +1,111 @@
+"""Which settings a stored run can be read by anew: those that decide what becomes of an answer, not what was asked.
+
+Pure. An identity is what `Preparation.identity` returns and a run's manifest holds.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from fastinstruct.config import RunConfig
+from fastinstruct.errors import ConfigError, RunFolderError
+from fastinstruct.records import Api
+
+__all__ = ["changed_settings", "refuse_disagreement", "with_changes"]
+
+_MAX_INSTANCES = "instances.max_instances"
+_CHANGEABLE = (
+    "similarity.threshold",
+    "similarity.tokenizer",
+    "filters.min_words",
+    "filters.max_words",
+    "filters.keywords",
+    _MAX_INSTANCES,
+)
+_NOT_IN_IDENTITY = frozenset({"seeds", "prompts", "model.gguf"})  # but their contents are
+_ASKED = "it decides what the model was asked, and the answers are already there; start a new run for it"
+_LATER = "it has no part in refiltering; give it to `fastinstruct run` when the new run goes on"
+
+
+def changed_settings(
+    old: RunConfig, new: RunConfig, api: Api, given: Collection[str] = ()
+) -> dict[str, tuple[Any, Any]]:
+    """Return what differs between two configurations of a run: key -> (old value, new value).
+
+    Args:
+        old: the run's configuration.
+        new: the one to read its answers by.
+        api: the route of the run's prompts.
+        given: the keys that a person asked to change; a message names one of these first.
+
+    Raises:
+        ConfigError: a key that refiltering cannot change, and why.
+    """
+    before, after = dict(_leaves(old.model_dump(mode="json"))), dict(_leaves(new.model_dump(mode="json")))
+    missing = object()
+    differing = [key for key in {**before, **after} if before.get(key, missing) != after.get(key, missing)]
+    asked = {key for key, _ in _leaves(new.identity_fields())} | _NOT_IN_IDENTITY
+    for key in sorted(differing, key=lambda key: key not in given):
+        if key not in _CHANGEABLE:
+            raise ConfigError(f"{_shown(key)}: cannot be changed: {_reason(key, is_asked=key in asked)}")
+    if _MAX_INSTANCES in differing:
+        _refuse_more_instances(old, new, api)
+    return {key: (before[key], after[key]) for key in differing}
+
+
+def with_changes(identity: Mapping[str, Any], config: RunConfig) -> dict[str, Any]:
+    """Return a run's identity with what `config` says of the settings that can be changed."""
+    found = copy.deepcopy(dict(identity))
+    fields = config.identity_fields()
+    for key in _CHANGEABLE:
+        part, _, name = key.partition(".")
+        found.setdefault(part, {})[name] = fields[part][name]
+    return found
+
+
+def refuse_disagreement(identity: Mapping[str, Any], config: RunConfig, where: str) -> None:
+    """Check that `config`, read from a run's folder, is that run's: somebody may have edited it.
+
+    Raises:
+        RunFolderError: which setting differs from the manifest's, or which filter of the run's is unknown here.
+    """
+    there, here = dict(_leaves(identity)), dict(_leaves(config.identity_fields()))
+    for key in there:
+        if key.startswith(("similarity.", "filters.")) and key not in here:  # to leave it out would admit too much
+            raise RunFolderError(f"{where}: this version cannot apply {key}, which the run was filtered by")
+    for key, value in here.items():
+        is_resolved = key.startswith("model.") or ".sampling." in key  # the manifest holds what null stood for
+        if not is_resolved and key in there and there[key] != value:
+            both = f"{key} is {value!r:.40} there and {there[key]!r:.40} in manifest.json"
+            raise RunFolderError(f"{where}: was edited, {both}; undo that")
+
+
+def _refuse_more_instances(old: RunConfig, new: RunConfig, api: Api) -> None:
+    """A base model was stopped after so many instances; chat models and the profile `paper` have no such stop."""
+    most = old.instances.max_instances
+    if api is Api.COMPLETIONS and old.profile == "default" and new.instances.max_instances > most:
+        raise ConfigError(
+            f"{_MAX_INSTANCES}: cannot be raised: the model was stopped after {most} instances; give at most {most}"
+        )
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value of a tree with its dotted key; tuples as lists, which they are in JSON."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, list(value) if isinstance(value, tuple) else value
+
+
+def _shown(key: str) -> str:
+    """The key, without what stands inside `model.headers` and `model.extra_body`: it is not ours to repeat."""
+    return ".".join(key.split(".")[:2]) if key.startswith("model.") else key
+
+
+def _reason(key: str, *, is_asked: bool) -> str:
+    if key == "out":
+        return "--out names the new run's folder"
+    return _ASKED if is_asked or key.startswith("model.extra_body") else _LATER

@@ -117,7 +117,7 @@ def instructions(folder: Path) -> list[str]:
     ],
 )
 def test_without_changes_the_data_are_equal_to_the_last_row(tmp_path: Path, flags: dict[str, Any]) -> None:
-    script = Script(duplicate_rate=0.3, junk_rate=0.1, rate_500=0.1, rate_truncated=0.05)
+    script = Script(duplicate_rate=0.3, junk_rate=0.1, faults={"500": 0.1, "truncated": 0.05})
     old = made(tmp_path / "old", script, runtime__max_in_flight=16, **flags)
     found = refilter(old, tmp_path / "new", {})
     assert tables(tmp_path / "new") == tables(old)

@@ -74,6 +74,10 @@ class Fleet:
                 longest = (outage_s, last)
         return longest
 
+    def wake(self) -> None:
+        """Tell whoever listens that a channel may have opened."""
+        self.changed()
+
     def is_last(self, channel: Channel) -> bool:
         """Whether some lane has no other channel to turn to."""
         return any(self.serving(lane) == (channel,) for lane in self._lanes)

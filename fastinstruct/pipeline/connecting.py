@@ -50,7 +50,7 @@ async def connected(preparation: Preparation, env: Mapping[str, str]) -> AsyncIt
         fleet = Fleet(lanes)
         for channel in fleet.channels:
             if isinstance(channel.controller, QueueAware) and isinstance(channel.transport, HttpTransport):
-                watching = watch_queue(channel.transport, channel.controller, lambda: fleet.changed())
+                watching = watch_queue(channel.transport, channel.controller, fleet.wake)
                 stack.push_async_callback(_cancel, asyncio.create_task(watching))
         yield fleet
 

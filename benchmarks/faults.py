@@ -1,8 +1,8 @@
 """What faults cost: the same requests against the scripted server, without faults and with a seeded mix of them.
 
 The server runs in a process of its own. Every reply is compared with what the server says to that prompt: none may be
-missing, come twice or be cut. Goodput is replies a second; what the faults themselves hold up is taken off: a hang
-keeps its slot until the time-out, which is the server's doing. Fault-free and faulty runs alternate. A table,
+missing, come twice or be cut. Goodput is replies a second; the time for which failed attempts keep their slots is taken
+off (a hang until the time-out), for that is the server's doing. Fault-free and faulty runs alternate. A table,
 one JSON document as the last line; 1 as exit code if a reply is wrong.
 
     python benchmarks/faults.py --requests 20000 --in-flight 256 --pairs 3
@@ -84,18 +84,18 @@ async def one_run(base_url: str, num_requests: int, in_flight: int, seed: int) -
         begin = time.perf_counter()
         await scheduler.run(ListSource([Job(request=each, about=n) for n, each in enumerate(requests)]), keep)
         elapsed_s = time.perf_counter() - begin
-    hangs = sum(failed.outcome == "deadline" for delivery in deliveries for failed in delivery.failed)
+    held_up_s = sum(failed.latency_s for delivery in deliveries for failed in delivery.failed)
     return {
         "elapsed_s": elapsed_s,
         "steady_s": steady_s,
-        "held_up_s": hangs * TIMEOUT_S / in_flight,
+        "held_up_s": held_up_s / in_flight,
         "attempts": scheduler.statistics().num_attempts,
         **wrong(requests, deliveries, endpoint, seed),
     }
 
 
 def wrong(requests: list[Request], deliveries: list[Delivery[int]], endpoint: Endpoint, seed: int) -> dict[str, int]:
-    """How many requests were never answered, answered twice, or answered with another text than the server's."""
+    """How many requests were lost, given up (two time-outs), answered twice, or with another text than the server's."""
     counts = Counter(delivery.job.about for delivery in deliveries if isinstance(delivery.outcome, Ok))
     script, other = Script(seed=seed), 0
     for delivery in deliveries:
@@ -104,7 +104,8 @@ def wrong(requests: list[Request], deliveries: list[Delivery[int]], endpoint: En
             assert not isinstance(ask, str)
             other += delivery.outcome.completion.text != reply_to(ask, seed=seed, rates=script).text
     return {
-        "lost": len(requests) - len(counts),
+        "lost": len(requests) - len(deliveries),
+        "given_up": len(deliveries) - counts.total(),
         "twice": sum(count > 1 for count in counts.values()),
         "other_text": other,
     }

@@ -79,6 +79,18 @@ class Work(Source[Task]):
             return self._stages.classify(instruction_id, self._text(instruction_id))
         return self._generate() if self._needs_more() and is_open(Stage.INSTRUCTIONS) else None
 
+    def take_back(self, job: Job[Task]) -> None:
+        """Put a job back where it came from; its prompt is written anew when it is drawn again."""
+        task = job.about
+        match task.stage:
+            case Stage.INSTRUCTIONS:
+                self._numbers.appendleft(task.number)
+                self._num_generating -= 1
+            case Stage.CLASSIFICATION:
+                self._to_classify.appendleft(task.number)
+            case Stage.INSTANCES:
+                self._to_instantiate.appendleft((task.number, task.is_classification))
+
     def smaller(self, job: Job[Task]) -> Job[Task] | None:
         """Return the job with half of what its prompt shows and half of the reply's room."""
         return self._stages.smaller(job)

@@ -34,7 +34,7 @@ format: $(VENV)/dev.stamp
 
 bench: $(VENV)/bench.stamp
 	mkdir -p benchmarks/results
-	set -o pipefail; for name in slot_use growth peers; do \
+	set -o pipefail; for name in slot_use growth peers peers_long; do \
 	  $(BIN)/python benchmarks/$$name.py | tee benchmarks/results/$$name.json || exit 1; \
 	done
 	$(BIN)/python benchmarks/readme.py benchmarks/results/*.json

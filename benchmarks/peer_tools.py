@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct.similarity import RougeIndex, tokenize
+from fastinstruct.similarity import LSHIndex, RougeIndex, tokenize
 
 THRESHOLD = 0.7
 # Two texts of ROUGE-L above 0.7 can have token sets as different as this; see the settings called tuned.
@@ -61,6 +61,11 @@ def fastinstruct_batched(texts: Sequence[str]) -> list[bool]:
 def fastinstruct_single(texts: Sequence[str]) -> list[bool]:
     index = RougeIndex(THRESHOLD, tokenizer="rouge")
     return [not index.admit([text]).admitted[0] for text in texts]
+
+
+def fastinstruct_lsh(texts: Sequence[str]) -> list[bool]:
+    index = LSHIndex(THRESHOLD, tokenizer="rouge")
+    return [not admitted for batch in batches(texts) for admitted in index.admit(batch).admitted.tolist()]
 
 
 def rensa_deduplicator(threshold: float, bands: int | None) -> Callable[[Sequence[str]], list[bool]]:
@@ -146,26 +151,49 @@ def datasketch_lsh(threshold: float, params: tuple[int, int] | None) -> Callable
     return decide
 
 
+def _peer(name: str, settings: str, decide: Callable[[Sequence[str]], list[bool]], repeats: int) -> Peer:
+    return Peer(name=name, settings=settings, decide=decide, repeats=repeats)
+
+
 def streaming_peers(repeats: int) -> list[Peer]:
     """Every tool that decides all texts, ours first."""
+    return [
+        _peer("FastInstruct", "batches of 1,000", fastinstruct_batched, repeats),
+        _peer("FastInstruct", "one text a call", fastinstruct_single, 1),
+        *_rensa(repeats),
+        *_datasketch(),
+    ]
 
-    def peer(name: str, settings: str, decide: Callable[[Sequence[str]], list[bool]], repeats: int = repeats) -> Peer:
-        return Peer(name=name, settings=settings, decide=decide, repeats=repeats)
 
+def long_text_peers(repeats: int) -> list[Peer]:
+    """The same for long texts, where an approximate index of ours has its place."""
+    return [
+        _peer("FastInstruct RougeIndex", "batches of 1,000", fastinstruct_batched, repeats),
+        _peer("FastInstruct LSHIndex", "batches of 1,000", fastinstruct_lsh, repeats),
+        *_rensa(repeats),
+        *_datasketch(),
+    ]
+
+
+def _rensa(repeats: int) -> list[Peer]:
     low = LOWEST_JACCARD
     return [
-        peer("FastInstruct", "batches of 1,000", fastinstruct_batched),
-        peer("FastInstruct", "one text a call", fastinstruct_single, 1),
-        peer("Rensa deduplicator", "threshold 0.7", rensa_deduplicator(THRESHOLD, None)),
-        peer("Rensa deduplicator", "0.7, one text a call", rensa_single),
-        peer("Rensa deduplicator", "tuned: 0.54", rensa_deduplicator(low, None)),
+        _peer("Rensa deduplicator", "threshold 0.7", rensa_deduplicator(THRESHOLD, None), repeats),
+        _peer("Rensa deduplicator", "0.7, one text a call", rensa_single, repeats),
+        _peer("Rensa deduplicator", "tuned: 0.54", rensa_deduplicator(low, None), repeats),
         # 64 bands find the same ones, at 15 times the time for 5,000 texts, and more for more.
-        peer("Rensa RMinHashLSH", "threshold 0.7, 16 bands", rensa_lsh(THRESHOLD, 16)),
-        peer("Rensa RMinHashLSH", "tuned: 0.54, 32 bands", rensa_lsh(low, 32)),
-        peer("Rensa rho", "0.7, 8 bands, all at once", rensa_rho),
-        peer("datasketch MinHashLSH", "threshold 0.7", datasketch_lsh(THRESHOLD, None), 1),
-        peer("datasketch MinHashLSH", "tuned: 0.54", datasketch_lsh(low, None), 1),
-        peer("datasketch MinHashLSH", "tuned: 0.54, 42 bands of 3", datasketch_lsh(low, (42, 3)), 1),
+        _peer("Rensa RMinHashLSH", "threshold 0.7, 16 bands", rensa_lsh(THRESHOLD, 16), repeats),
+        _peer("Rensa RMinHashLSH", "tuned: 0.54, 32 bands", rensa_lsh(low, 32), repeats),
+        _peer("Rensa rho", "0.7, 8 bands, all at once", rensa_rho, repeats),
+    ]
+
+
+def _datasketch() -> list[Peer]:
+    low = LOWEST_JACCARD
+    return [
+        _peer("datasketch MinHashLSH", "threshold 0.7", datasketch_lsh(THRESHOLD, None), 1),
+        _peer("datasketch MinHashLSH", "tuned: 0.54", datasketch_lsh(low, None), 1),
+        _peer("datasketch MinHashLSH", "tuned: 0.54, 42 bands of 3", datasketch_lsh(low, (42, 3)), 1),
     ]
 
 
@@ -181,6 +209,11 @@ def scans() -> list[Scan]:
         Scan(name="rouge-score-rs", settings="score_multi", rejects=in_rust_rejects, samples=60),
         Scan(name="rapidrouge", settings="score", rejects=scanning("rapidrouge"), samples=12),
     ]
+
+
+def long_text_scans() -> list[Scan]:
+    """The same for long texts, each pair of which takes rouge_score milliseconds."""
+    return [Scan(name="rouge_score", settings="score", rejects=scanning("rouge_score.rouge_scorer"), samples=8)]
 
 
 def scanning(module: str) -> Callable[[list[str], str], bool]:

@@ -76,12 +76,12 @@ class Truth:
         """The pool when the text at `place` came."""
         return [self.texts[kept] for kept in self.kept[: np.searchsorted(self.kept, place)].tolist()]
 
-    def checked_pairs(self) -> int:
-        """Compare rejected texts' scores with rouge_score's, bit for bit; how many were compared."""
+    def checked_pairs(self, count: int) -> int:
+        """Compare the scores of `count` rejected texts with rouge_score's, bit for bit; how many there were."""
         from rouge_score import rouge_scorer
 
         score = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False).score
-        places = spread(np.flatnonzero(self.rejected), CHECKED_PAIRS)
+        places = spread(np.flatnonzero(self.rejected), count)
         for place in places:
             neighbour = self.texts[self.kept[self.nearest[place]]]
             expected = score(neighbour, self.texts[place])["rougeL"].fmeasure
@@ -187,16 +187,17 @@ def sampled_row(name: str, settings: str, asked: int, us: float, cpu_us: float, 
     }
 
 
-def measure(texts: list[str], rounds: int) -> Row:
-    """Every tool on one stream."""
+def measure(texts: list[str], peers: list[Peer], scanned: list[Scan], checked_pairs: int = CHECKED_PAIRS) -> Row:
+    """Every tool on one stream; ratios are to the first of `peers`."""
     truth = Truth(texts)
-    checked = truth.checked_pairs()
-    rows = run_streaming(truth, streaming_peers(rounds))
+    checked = truth.checked_pairs(checked_pairs)
+    rows = run_streaming(truth, peers)
     ours_us = rows[0]["cpu_us"]
-    rows += [run_scan(truth, scan, ours_us) for scan in scans()]
+    rows += [run_scan(truth, scan, ours_us) for scan in scanned]
     rows.append(run_fuzz(truth, ours_us))
     return {
         "texts": len(texts),
+        "mean_words": float(np.mean([len(text.split()) for text in texts])),
         "near_duplicates": int(truth.rejected.sum()),
         "mean_pool": truth.mean_pool,
         "scores_checked_by_rouge_score": checked,
@@ -206,20 +207,45 @@ def measure(texts: list[str], rounds: int) -> Row:
 
 def show(name: str, found: Row) -> None:
     print(
-        f"\n{name}: {found['texts']:,} texts, {found['near_duplicates']:,} of them near-duplicates by exact ROUGE-L "
+        f"\n{name}: {found['texts']:,} texts of {found['mean_words']:.0f} words, "
+        f"{found['near_duplicates']:,} of them near-duplicates by exact ROUGE-L "
         f"({found['scores_checked_by_rouge_score']:,} of their scores checked by rouge_score)"
     )
     times = f"{'us a text':>12}{'CPU us':>12}{'x ours':>10}"
-    print(f"{'tool':<22}{'settings':<27}{times}{'recall':>8}{'precision':>10}{'kept':>9}")
+    print(f"{'tool':<25}{'settings':<27}{times}{'recall':>8}{'precision':>10}{'kept':>9}")
     for row in found["rows"]:
         recall, precision = (f"{row[what]:.3f}" if row[what] is not None else "-" for what in ("recall", "precision"))
         kept = f"{row['kept']:,}" if row["kept"] is not None else f"({row['asked']:,})"
         print(
-            f"{row['name']:<22}{row['settings']:<27}{row['us']:>12,.2f}{row['cpu_us']:>12,.2f}"
+            f"{row['name']:<25}{row['settings']:<27}{row['us']:>12,.2f}{row['cpu_us']:>12,.2f}"
             f"{row['times_ours']:>10,.1f}{recall:>8}{precision:>10}{kept:>9}",
             flush=True,
         )
     print("(n): asked about n texts only; time a text = time a pair x mean pool")
+
+
+def document(benchmark: str, compile_s: float, load: float, streams: dict[str, Row]) -> str:
+    """The last line of the output."""
+    found = {
+        "benchmark": benchmark,
+        "threshold": THRESHOLD,
+        "batch": BATCH,
+        "compile_s": compile_s,
+        "load": [load, os.getloadavg()[0]],
+        "machine": platform.machine(),
+        "versions": {package: version(package) for package in PACKAGES},
+        "streams": streams,
+    }
+    return json.dumps(found)
+
+
+def prepared() -> tuple[float, float]:
+    """Load the kernels, and let every tool keep to one thread: seconds that took, and the machine's load before."""
+    os.environ["RAYON_NUM_THREADS"] = "1"  # before Rensa and rouge-score-rs are imported
+    load = os.getloadavg()[0]
+    _, compiling, _ = timed(warm_up)
+    print(f"compiling or loading our kernels: {compiling:.2f} s; load at the start: {load:.1f}")
+    return compiling, load
 
 
 def main() -> None:
@@ -227,29 +253,13 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=52_002, help="how many, before edited copies are added")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    os.environ["RAYON_NUM_THREADS"] = "1"  # before Rensa and rouge-score-rs are imported
-    load = os.getloadavg()[0]
-    _, compiling, _ = timed(warm_up)
-    print(f"compiling or loading our kernels: {compiling:.2f} s; load at the start: {load:.1f}")
+    compiling, load = prepared()
     source, texts = stream(arguments.texts)
     streams = {}
     for name, given in ((f"{source} with edits", edits.with_edits(texts)), (source, texts)):
-        streams[name] = measure(given, arguments.rounds)
+        streams[name] = measure(given, streaming_peers(arguments.rounds), scans())
         show(name, streams[name])
-    print(
-        json.dumps(
-            {
-                "benchmark": "peers",
-                "threshold": THRESHOLD,
-                "batch": BATCH,
-                "compile_s": compiling,
-                "load": [load, os.getloadavg()[0]],
-                "machine": platform.machine(),
-                "versions": {package: version(package) for package in PACKAGES},
-                "streams": streams,
-            }
-        )
-    )
+    print(document("peers", compiling, load, streams))
 
 
 if __name__ == "__main__":

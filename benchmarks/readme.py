@@ -56,8 +56,23 @@ def peers_row(edited: dict[str, Any], plain: dict[str, Any]) -> list[str]:
     ]
 
 
+def peers_long(found: dict[str, Any]) -> str:
+    """Lay out the result of peers_long.py: a table for each kind of text."""
+    return "\n\n".join(peers_long_stream(stream) for stream in found["streams"].values())
+
+
+def peers_long_stream(found: dict[str, Any]) -> str:
+    """Lay out the verdicts on one stream of long texts, under a line that says what it is."""
+    texts = f"{found['source']}: {found['texts']:,} texts of {found['mean_words']:.0f} words on average"
+    title = f"{texts}, {found['near_duplicates']:,} of them near-duplicates"
+    headings = [title, "us a text", "times RougeIndex", "recall", "precision", "kept"]
+    return table(headings, [peers_row(row, row) for row in found["rows"]])
+
+
 def significant(number: float) -> str:
-    """Round to three digits from 100 on, else to one decimal place."""
+    """Round to three digits from 100 on, to two decimal places below 1, else to one."""
+    if number < 1:
+        return f"{number:.2f}"
     return f"{number:.1f}" if number < 100 else f"{float(f'{number:.3g}'):,.0f}"
 
 
@@ -76,7 +91,12 @@ def growth(found: dict[str, Any]) -> str:
     return table(["texts", "of them admitted", "us a text", "us a text, last tenth", "bytes an admitted text"], rows)
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"slot_use": slot_use, "peers": peers, "growth": growth}
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "slot_use": slot_use,
+    "peers": peers,
+    "peers_long": peers_long,
+    "growth": growth,
+}
 
 
 def replaced(readme: str, name: str, table: str) -> str:

@@ -101,7 +101,7 @@ async def measure(arguments: argparse.Namespace, url: str, log: Path, folder: Pa
 
 def start_server(arguments: argparse.Namespace, log: Path) -> tuple[subprocess.Popen[str], str]:
     """Start the scripted server on a core of its own, where the platform lets one choose."""
-    command = [sys.executable, "-m", "fastinstruct.lm.scripted_server", "--port", "0", "--log", str(log)]
+    command = [sys.executable, "-m", "fastinstruct", "scripted-server", "--port", "0", "--log", str(log)]
     command += ["--latency", str(arguments.median), "--latency-sigma", str(arguments.sigma)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None

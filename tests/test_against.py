@@ -28,11 +28,11 @@ from fastinstruct.cli.status import status
 from fastinstruct.config import RunConfig, SimilarityConfig, load_config
 from fastinstruct.errors import FastInstructError, InputError, RunFolderError
 from fastinstruct.files.against import AgainstFile, dumped, fingerprint, loaded, places, surveyed, texts_of
-from fastinstruct.lm.scripted_server import Script, ScriptedServer
 from fastinstruct.pipeline import Run, RunResult, prepare
 from fastinstruct.pipeline.against import Against, index_of, indexed, survey
 from fastinstruct.pipeline.diagnosis import Finding, Level, inputs
 from fastinstruct.records import Instance, SeedTask
+from fastinstruct.scripted_server import Script, ScriptedServer
 from fastinstruct.similarity import RougeIndex
 from fastinstruct.store import RunReader
 

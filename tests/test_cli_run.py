@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fastinstruct.lm.scripted_server import Latency, Script, ScriptedServer
+from fastinstruct.scripted_server import Latency, Script, ScriptedServer
 from fastinstruct.store import RunReader
 
 REPOSITORY = Path(__file__).parent.parent

@@ -24,13 +24,12 @@ import fastinstruct
 from fastinstruct import Decision, LSHIndex, Neighbour, RougeIndex, dedup
 from fastinstruct.cli.dedup import dedup as verb
 from fastinstruct.deduplication import DedupPlan, DedupSummary, dedup_files, memory
+from fastinstruct.deduplication.decisions import new_index
 from fastinstruct.errors import FastInstructError, InputError, StoreError
+from fastinstruct.files.rows import Source
 
 claim = settings(deadline=None, max_examples=100, derandomize=True, database=None)
 texts_of_few_words = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=9).map(" ".join), max_size=25)
-needs_saving = pytest.mark.skipif(
-    not hasattr(RougeIndex, "save"), reason="RougeIndex.save and load come with the new core"
-)
 
 TEXTS = ["Name three red fruits.", "name THREE red fruits", "Write a poem about spring.", "Name three red fruits now"]
 ROWS = [{"instruction": text, "id": number} for number, text in enumerate(TEXTS)]
@@ -396,7 +395,6 @@ def test_an_interrupt_leaves_the_rows_so_far(tmp_path: Path) -> None:
     assert not (tmp_path / "kept.jsonl").exists()
 
 
-@needs_saving
 def test_rows_that_could_not_be_written_are_not_remembered(data: Path, tmp_path: Path) -> None:
     class Full(io.BytesIO):
         def flush(self) -> None:
@@ -433,68 +431,110 @@ def test_help_needs_no_heavy_import() -> None:
 # The index file
 
 
-@needs_saving
-def test_an_index_file_remembers_what_was_kept(data: Path, tmp_path: Path) -> None:
+BOTH_METHODS = pytest.mark.parametrize("method", ["exact", "lsh"])
+
+
+@BOTH_METHODS
+def test_an_index_file_remembers_what_was_kept(data: Path, tmp_path: Path, method: str) -> None:
     index = tmp_path / "kept.index"
-    assert invoke(data, "--index", index).stdout == jsonl(KEPT)
+    settings = ["--index", index, "--method", method]
+    assert invoke(data, *settings).stdout == jsonl(KEPT)
     more = written(tmp_path / "more.jsonl", [ROWS[2], {"instruction": "all other words"}])
-    result = invoke(more, "--index", index, "--rejected", tmp_path / "rejected.jsonl")
+    result = invoke(more, *settings, "--rejected", tmp_path / "rejected.jsonl")
     assert result.stdout == jsonl([{"instruction": "all other words"}])
     assert read(tmp_path / "rejected.jsonl") == [
         {**ROWS[2], "_nearest": {"index": str(index), "position": 1}, "_score": 1.0}
     ]
-    assert invoke(more, "--index", index).stdout == ""
+    assert invoke(more, *settings).stdout == ""
+    assert {path.name for path in tmp_path.iterdir()} - {"data.jsonl", "more.jsonl", "rejected.jsonl"} == {
+        "kept.index",
+        "kept.index.lock",
+    }
 
 
-@needs_saving
+@BOTH_METHODS
+def test_rows_in_many_calls_with_an_index_file_are_kept_as_in_one_call(tmp_path: Path, method: str) -> None:
+    draw = random.Random(5)
+    words = [f"w{number}" for number in range(60)]
+    texts = [draw.choices(words, k=10) for _ in range(300)]
+    texts += [[*text[:8], draw.choice(words), *text[9:]] for text in draw.choices(texts, k=300)]
+    rows = [{"instruction": " ".join(text)} for text in draw.sample(texts, 600)]
+    expected = invoke(written(tmp_path / "all.jsonl", rows), "--method", method).stdout
+    assert len(expected.splitlines()) == 300
+    kept = ""
+    for number in range(0, 600, 50):
+        part = written(tmp_path / "part.jsonl", rows[number : number + 50])
+        kept += invoke(part, "--index", tmp_path / "kept.index", "--method", method).stdout
+    assert kept == expected
+
+
+@BOTH_METHODS
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--threshold", "0.8"], "was made with threshold 0.7, not 0.8; give --threshold 0.7, or another --index"),
-        (
-            ["--tokenizer", "rouge"],
-            "was made with tokenizer unicode, not rouge; give --tokenizer unicode, or another --index",
-        ),
-    ],
+    ("name", "here", "there"),
+    [("--threshold", "0.8", "0.7"), ("--tokenizer", "rouge", "unicode")],
 )
 def test_an_index_file_of_other_settings_is_refused(
-    data: Path, tmp_path: Path, arguments: list[str], message: str
+    data: Path, tmp_path: Path, method: str, name: str, here: str, there: str
 ) -> None:
     index = tmp_path / "kept.index"
-    invoke(data, "--index", index)
-    assert refusal(data, "--index", index, *arguments) == f"{index}: {message}"
+    invoke(data, "--index", index, "--method", method)
+    message = f"was made with {name[2:]} {there}, not {here}; give {name} {there}, or another --index"
+    assert refusal(data, "--index", index, "--method", method, name, here) == f"{index}: {message}"
 
 
-@needs_saving
-def test_a_failed_call_leaves_the_index_file_as_it_was(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("there", "here"), [("exact", "lsh"), ("lsh", "exact")])
+def test_an_index_file_of_the_other_method_is_refused(data: Path, tmp_path: Path, there: str, here: str) -> None:
     index = tmp_path / "kept.index"
-    invoke(data, "--index", index)
+    invoke(data, "--index", index, "--method", there)
     before = index.read_bytes()
-    bad = tmp_path / "bad.jsonl"
-    bad.write_text('{"instruction": "never met before"}\nnothing\n')
-    refusal(bad, "--index", index)
+    message = f"was made with method {there}, not {here}; give --method {there}, or another --index"
+    assert refusal(data, "--index", index, "--method", here) == f"{index}: {message}"
     assert index.read_bytes() == before
 
 
-@needs_saving
-def test_a_damaged_index_file_is_refused(data: Path, tmp_path: Path) -> None:
+@BOTH_METHODS
+def test_an_index_file_of_another_version_is_refused(
+    data: Path, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     index = tmp_path / "kept.index"
-    index.write_bytes(b"no index at all")
-    assert str(index) in refusal(data, "--index", index)
-    assert index.read_bytes() == b"no index at all"
+    invoke(data, "--index", index, "--method", method)
+    monkeypatch.setattr("fastinstruct.similarity.snapshot.VERSION", 99)
+    message = f"{index}: the index has version 1; this is version 99"
+    assert refusal(data, "--index", index, "--method", method) == message
 
 
-def test_two_calls_never_use_one_index_file(data: Path, tmp_path: Path) -> None:
+@BOTH_METHODS
+def test_a_failed_call_leaves_the_index_file_as_it_was(data: Path, tmp_path: Path, method: str) -> None:
+    index = tmp_path / "kept.index"
+    invoke(data, "--index", index, "--method", method)
+    before = index.read_bytes()
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"instruction": "never met before"}\nnothing\n')
+    refusal(bad, "--index", index, "--method", method)
+    refusal(bad, "--index", index, "--method", method, "--force")  # seen in the midst of the work
+    assert index.read_bytes() == before
+
+
+@BOTH_METHODS
+def test_a_damaged_index_file_is_refused(data: Path, tmp_path: Path, method: str) -> None:
+    index = tmp_path / "kept.index"
+    invoke(data, "--index", index, "--method", method)
+    whole = index.read_bytes()
+    place = whole.rindex(b"fruits")  # among the words
+    for damaged in (b"no index at all", whole[:-64], whole[:place] + b"F" + whole[place + 1 :]):
+        index.write_bytes(damaged)
+        assert str(index) in refusal(data, "--index", index, "--method", method)
+        assert index.read_bytes() == damaged
+
+
+@BOTH_METHODS
+def test_two_calls_never_use_one_index_file(data: Path, tmp_path: Path, method: Any) -> None:
     from fastinstruct.deduplication.index_file import IndexFile
 
     index = tmp_path / "kept.index"
-    with IndexFile(index, 0.7, "unicode"):
-        assert refusal(data, "--index", index) == f"{index}: another process is using this index; wait for it"
-
-
-def test_an_index_file_keeps_an_exact_index(data: Path, tmp_path: Path) -> None:
-    message = "--index keeps an exact index; leave out --method lsh"
-    assert refusal(data, "--index", tmp_path / "kept.index", "--method", "lsh") == message
+    with IndexFile(index, 0.7, "unicode", method):
+        message = f"{index}: another process is using this index; wait for it"
+        assert refusal(data, "--index", index, "--method", method) == message
 
 
 # What is refused
@@ -605,18 +645,54 @@ def test_a_bad_command_line_is_refused_in_one_line(
     assert read(data) == ROWS
 
 
+@pytest.mark.parametrize(("method", "needed"), [("exact", "6 MiB"), ("lsh", "29 MiB")])
 def test_a_pool_larger_than_memory_is_refused_with_the_estimate(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, needed: str
 ) -> None:
     rows = [{"instruction": f"{'word ' * 10}{number}"} for number in range(10_000, 30_000)]
     path = written(tmp_path / "data.jsonl", rows)
     monkeypatch.setattr("fastinstruct.deduplication.files.available_bytes", lambda: 4 << 20)
     expected = (
-        "about 20,000 texts would need 9 MiB of memory, and 4 MiB are free; split the input, or give --force to try"
+        f"about 20,000 texts would need {needed} of memory, and 4 MiB are free; split the input, or give --force to try"
     )
-    assert refusal(path, "-o", tmp_path / "kept.jsonl") == expected
+    assert refusal(path, "-o", tmp_path / "kept.jsonl", "--method", method) == expected
     assert not (tmp_path / "kept.jsonl").exists()
-    assert invoke(path, "-o", tmp_path / "kept.jsonl", "--force").exit_code == 0
+    assert invoke(path, "-o", tmp_path / "kept.jsonl", "--method", method, "--force").exit_code == 0
+
+
+def test_what_an_index_file_holds_already_counts_as_needed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = tmp_path / "kept.index"
+    invoke(data, "--index", index)
+    with index.open("r+b") as file:
+        file.truncate(5 << 20)
+    monkeypatch.setattr("fastinstruct.deduplication.files.available_bytes", lambda: 4 << 20)
+    assert "would need 5 MiB of memory, and 4 MiB are free" in refusal(data, "--index", index)
+
+
+@pytest.mark.parametrize("method", ["exact", "lsh"])
+@pytest.mark.parametrize(("num_texts", "num_words", "joint"), [(20_000, 10, " "), (5_000, 80, " "), (20_000, 20, "")])
+def test_the_estimate_is_near_what_an_index_takes(
+    tmp_path: Path, method: Any, num_texts: int, num_words: int, joint: str
+) -> None:
+    draw = random.Random(1)
+    words = [f"w{number}" for number in range(5_000)] if joint else [chr(0x4E00 + number) for number in range(3_000)]
+    texts = [joint.join(draw.choices(words, k=num_words)) for _ in range(num_texts)]
+    path = written(tmp_path / "data.jsonl", [{"instruction": text} for text in texts])
+    index = new_index(0.7, "unicode", method)
+    index.admit(texts[:100])  # compile
+    estimate = memory.estimated_bytes([Source(path, "instruction")], index)
+    tracemalloc.start()
+    try:
+        index = new_index(0.7, "unicode", method)
+        for first in range(0, num_texts, 1_000):
+            index.admit(texts[first : first + 1_000])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(index) == num_texts
+    assert 0.6 < peak / estimate < 1.4
 
 
 def test_free_memory_is_known_or_said_to_be_unknown() -> None:
@@ -641,3 +717,15 @@ def test_a_full_disk_is_no_fault_of_the_input(data: Path) -> None:
     assert str(result.exception) == (
         "/dev/full: cannot be written: No space left on device; what was there before is unchanged"
     )
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_the_rows_so_far(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fastinstruct.store.replacement.os.fsync", full)
+    result = invoke(data, "-o", tmp_path / "kept.jsonl")
+    assert isinstance(result.exception, StoreError)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.jsonl", "kept.jsonl.partial"]

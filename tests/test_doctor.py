@@ -19,12 +19,12 @@ from typer.testing import CliRunner, Result
 from fastinstruct.cli.doctor import doctor
 from fastinstruct.config import RunConfig, load_config
 from fastinstruct.errors import ConfigError
-from fastinstruct.lm.scripted_replies import text_sha256, unit_draw
-from fastinstruct.lm.scripted_server import Script, ScriptedServer
 from fastinstruct.pipeline.deciding import TextAccuracy
 from fastinstruct.pipeline.diagnosis import Finding, Level, diagnose, inputs, machine, trial
 from fastinstruct.pipeline.preparation import prepare
 from fastinstruct.records import Api
+from fastinstruct.scripted_server import Script, ScriptedServer
+from fastinstruct.scripted_server.draws import text_sha256, unit_draw
 
 KEY = "sk-proj-0123456789abcdef"
 CHECKS = [
@@ -181,7 +181,7 @@ async def test_a_model_that_is_not_listed_is_a_warning(tmp_path: Path, env: dict
 
 
 async def test_a_busy_server_is_a_warning(tmp_path: Path, env: dict[str, str]) -> None:
-    async with ScriptedServer(Script(rate_429=1.0, retry_after_s=0.0, max_faults_per_prompt=1)) as server:
+    async with ScriptedServer(Script(faults={"429": 1.0}, retry_after_s=0.0, max_faults_per_prompt=1)) as server:
         findings = await findings_of(endpoint(server, tmp_path), env)
         assert findings["completion"].level is Level.WARNING
         assert findings["completion"].found == "the server asks to wait (rate_limited)"
@@ -218,7 +218,7 @@ async def test_nothing_listening_is_a_problem(tmp_path: Path, env: dict[str, str
 
 
 async def test_html_instead_of_completions_is_a_problem(tmp_path: Path, env: dict[str, str]) -> None:
-    async with ScriptedServer(Script(rate_malformed=1.0)) as server:
+    async with ScriptedServer(Script(faults={"malformed": 1.0})) as server:
         findings = await findings_of(endpoint(server, tmp_path), env)
         assert findings["endpoint"].level is Level.OK
         assert findings["completion"].level is Level.PROBLEM
@@ -241,7 +241,7 @@ async def test_a_base_url_without_its_version_is_a_problem(tmp_path: Path, env: 
 
 
 async def test_a_server_that_fails_is_a_problem(tmp_path: Path, env: dict[str, str]) -> None:
-    async with ScriptedServer(Script(rate_500=1.0)) as server:
+    async with ScriptedServer(Script(faults={"500": 1.0})) as server:
         findings = await findings_of(endpoint(server, tmp_path), env)
         assert findings["completion"].level is Level.PROBLEM
         assert "500" in findings["completion"].found

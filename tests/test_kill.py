@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from fastinstruct.lm.scripted_server import Latency, Script, ScriptedServer
+from fastinstruct.scripted_server import Latency, Script, ScriptedServer
 
 REPOSITORY = Path(__file__).parent.parent
 DRIVER = """

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 import naive
 from fastinstruct.errors import InputError
 from fastinstruct.similarity import LSHIndex, tokenize
-from fastinstruct.similarity.signatures import HashedVocabulary, from_datasketch, hash32
+from fastinstruct.similarity.signatures import HashedLexicon, from_datasketch, hash32
 from fastinstruct_kernels.minhash import permutations_from, sign_all
 
 claim = settings(deadline=None, max_examples=150, derandomize=True, database=None)
-token_sets = st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=40), max_size=5)
+characters = st.one_of(st.sampled_from("abcdefgh é写作"), st.characters(exclude_categories=["Cs"]))
+some_texts = st.lists(st.text(characters, max_size=60), max_size=5)
 
 
-def signatures(texts: list[list[str]], num_perm: int, seed: int) -> NDArray[np.uint32]:
-    numbered = HashedVocabulary().numbered(texts, learn=True)
+def signatures(texts: list[str], num_perm: int, seed: int, *, learn: bool = True) -> NDArray[np.uint32]:
+    numbered = HashedLexicon("unicode").numbered(texts, learn=learn)
     signed = np.empty((len(texts), num_perm), dtype=np.uint32)
     sign_all(numbered.hashes, numbered.starts, permutations_from(num_perm, seed), signed)
     return signed
@@ -33,30 +34,47 @@ def datasketch_of(tokens: list[str], num_perm: int = 128, seed: int = 1) -> MinH
     return sketch
 
 
-@given(token_sets, st.integers(1, 200), st.integers(0, 2**32 - 1))
+@given(some_texts, st.integers(1, 200), st.integers(0, 2**32 - 1), st.booleans())
 @claim
-def test_signatures_are_those_of_datasketch(texts: list[list[str]], num_perm: int, seed: int) -> None:
-    expected = [datasketch_of(tokens, num_perm, seed).hashvalues.tolist() for tokens in texts]
-    assert signatures(texts, num_perm, seed).tolist() == expected
+def test_signatures_are_those_of_datasketch(texts: list[str], num_perm: int, seed: int, learn: bool) -> None:
+    expected = [datasketch_of(tokenize(text), num_perm, seed).hashvalues.tolist() for text in texts]
+    assert signatures(texts, num_perm, seed, learn=learn).tolist() == expected
 
 
-@given(token_sets)
+@given(some_texts)
 @claim
-def test_signatures_are_those_of_the_plain_twin(texts: list[list[str]]) -> None:
+def test_signatures_are_those_of_the_plain_twin(texts: list[str]) -> None:
     draw = np.random.RandomState(7)
     halves, offsets = (draw.randint(0, high, 16, dtype=np.uint32).tolist() for high in (2**31, 2**32))
     multipliers = [2 * half + 1 for half in halves]
-    assert signatures(texts, 16, 7).tolist() == [naive.signature(tokens, multipliers, offsets) for tokens in texts]
+    expected = [naive.signature(tokenize(text), multipliers, offsets) for text in texts]
+    assert signatures(texts, 16, 7).tolist() == expected
+
+
+@given(some_texts, some_texts)
+@claim
+def test_a_lexicon_numbers_and_hashes_the_tokens_it_knows_and_only_hashes_others(
+    known: list[str], asked: list[str]
+) -> None:
+    lexicon = HashedLexicon("unicode")
+    lexicon.numbered(known, learn=True)
+    numbers = {token: number for number, token in enumerate(lexicon.lexicon.tokens(), 1)}
+    assert lexicon.hashes[1:].tolist() == [hash32(token) for token in numbers]
+    found = lexicon.numbered(asked, learn=False)
+    tokens = [token for text in asked for token in tokenize(text)]
+    assert found.numbers.tolist() == [numbers.get(token, 0) for token in tokens]
+    assert found.hashes.tolist() == [hash32(token) for token in tokens]
+    assert lexicon.lexicon.tokens() == list(numbers)
 
 
 def test_ten_thousand_random_token_sets_have_the_signatures_of_datasketch() -> None:
     draw = random.Random(5)
-    texts = [[f"w{draw.randrange(5_000)}" for _ in range(draw.randrange(30))] for _ in range(10_000)]
+    texts = [" ".join(f"w{draw.randrange(5_000)}" for _ in range(draw.randrange(30))) for _ in range(10_000)]
     signed = signatures(texts, 64, 1)
     blank = MinHash(num_perm=64)
-    for tokens, signature in zip(texts, signed, strict=True):
+    for text, signature in zip(texts, signed, strict=True):
         sketch = blank.copy()
-        sketch.update_batch([token.encode() for token in tokens])
+        sketch.update_batch([token.encode() for token in text.split()])
         assert (signature == sketch.hashvalues).all()
 
 
@@ -66,11 +84,11 @@ def test_a_token_hashes_to_the_first_four_bytes_of_its_sha1() -> None:
 
 
 def test_no_tokens_have_the_largest_value_everywhere() -> None:
-    assert signatures([[]], 3, 1).tolist() == [[4294967295, 4294967295, 4294967295]]
+    assert signatures([""], 3, 1).tolist() == [[4294967295, 4294967295, 4294967295]]
 
 
 def test_repeats_and_order_do_not_change_a_signature() -> None:
-    one, other = signatures([["a", "b", "c"], ["c", "b", "a", "b", "b"]], 128, 1)
+    one, other = signatures(["a b c", "c b a b b"], 128, 1)
     assert (one == other).all()
 
 

@@ -26,10 +26,10 @@ from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.openai_transport import AzureAccess, OpenAITransport
 from fastinstruct.lm.opening import open_transport
 from fastinstruct.lm.outcomes import Fatal, Ok, Overloaded, RateLimited, Transient
-from fastinstruct.lm.scripted_server import Latency, Script, ScriptedServer
 from fastinstruct.lm.transport import HttpTransport
 from fastinstruct.pipeline import Run
 from fastinstruct.records import Api, Message, Sampling
+from fastinstruct.scripted_server import Latency, Script, ScriptedServer
 
 KEY = "sk-proj-0123456789abcdef"
 VERSION = "2024-10-21"
@@ -312,7 +312,7 @@ async def test_five_hundred_are_in_flight_at_once() -> None:
             prompts = [(Message(role="user", content=f"Number {number}."),) for number in range(500)]
             sending = [asyncio.create_task(transport.send(replace(REQUEST, prompt=prompt))) for prompt in prompts]
             outcomes = await asyncio.gather(*sending)
-    assert server.max_in_flight_seen == 500
+    assert server.stats.max_in_flight == 500
     assert all(isinstance(outcome, Ok) for outcome in outcomes)
 
 
@@ -379,7 +379,7 @@ async def test_the_identity_of_the_machine_signs_in_and_is_closed(monkeypatch: p
 
 
 async def test_a_run_may_change_its_transport_between_sittings(tmp_path: Path) -> None:
-    async with ScriptedServer(Script(api_key=KEY, rate_429=0.05, rate_500=0.05, rate_truncated=0.05)) as server:
+    async with ScriptedServer(Script(api_key=KEY, faults={"429": 0.05, "500": 0.05, "truncated": 0.05})) as server:
         for transport, target in (("openai", 20), ("http", 30), ("openai", 40)):
             flags: dict[str, Any] = {
                 "model.base_url": server.base_url,

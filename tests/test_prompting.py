@@ -12,8 +12,8 @@ import pytest
 
 from fastinstruct.config import ClassificationConfig, InstancesConfig
 from fastinstruct.errors import ConfigError
-from fastinstruct.lm.scripted_replies import Kind, recognise
 from fastinstruct.records import Api, Instance, Message, Prompt, SeedTask
+from fastinstruct.scripted_server.replies import Kind, recognise
 from fastinstruct.text.demonstrations import (
     classification_demonstrations,
     held_out,

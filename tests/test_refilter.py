@@ -25,14 +25,14 @@ from fastinstruct.cli.refilter import refilter as refilter_verb
 from fastinstruct.cli.status import status
 from fastinstruct.config import RunConfig, load_config
 from fastinstruct.errors import ConfigError, FastInstructError, RunFolderError, StoreError
-from fastinstruct.lm.scripted_replies import Kind
-from fastinstruct.lm.scripted_server import Latency, Script, ScriptedServer
 from fastinstruct.pipeline import Run, RunResult, refilter
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.pool import TaskPool
 from fastinstruct.pipeline.reading import reading_of
 from fastinstruct.pipeline.rejudging import Rejudge
 from fastinstruct.records import Api, RejectReason, Stage
+from fastinstruct.scripted_server import Latency, Script, ScriptedServer
+from fastinstruct.scripted_server.replies import Kind
 from fastinstruct.similarity import RougeIndex
 from fastinstruct.store import AttemptRow, CandidateRow, RequestRow, RunFolder, RunReader, history, schema
 
@@ -117,7 +117,7 @@ def instructions(folder: Path) -> list[str]:
     ],
 )
 def test_without_changes_the_data_are_equal_to_the_last_row(tmp_path: Path, flags: dict[str, Any]) -> None:
-    script = Script(duplicate_rate=0.3, junk_rate=0.1, rate_500=0.1, rate_truncated=0.05)
+    script = Script(duplicate_rate=0.3, junk_rate=0.1, faults={"500": 0.1, "truncated": 0.05})
     old = made(tmp_path / "old", script, runtime__max_in_flight=16, **flags)
     found = refilter(old, tmp_path / "new", {})
     assert tables(tmp_path / "new") == tables(old)

@@ -26,10 +26,10 @@ from fastinstruct.errors import (
     RunFolderError,
     StoreError,
 )
-from fastinstruct.lm.scripted_replies import Kind
-from fastinstruct.lm.scripted_server import Latency, Script, ScriptedServer
 from fastinstruct.pipeline import Run, RunResult
 from fastinstruct.records import Example
+from fastinstruct.scripted_server import Latency, Script, ScriptedServer
+from fastinstruct.scripted_server.replies import Kind
 from fastinstruct.similarity import RougeIndex
 from fastinstruct.store import RunReader, schema
 
@@ -225,7 +225,9 @@ async def test_two_runs_cannot_write_to_one_folder(tmp_path: Path) -> None:
 
 
 async def test_faults_cost_nothing_but_time(tmp_path: Path) -> None:
-    async with scripted(rate_429=0.1, retry_after_s=0.0, rate_500=0.05, rate_reset=0.05, rate_truncated=0.05) as server:
+    async with scripted(
+        faults={"429": 0.1, "500": 0.05, "reset": 0.05, "truncated": 0.05}, retry_after_s=0.0
+    ) as server:
         result = await execute(config_for(server, tmp_path / "run", target=40))
     assert result.ended_by == "target"
     assert result.progress.num_failed == 0
@@ -325,7 +327,7 @@ async def test_a_model_that_gives_nothing_new_ends_the_run(tmp_path: Path) -> No
 
 
 async def test_a_server_that_fails_every_request_ends_the_run_in_the_end(tmp_path: Path) -> None:
-    async with scripted(rate_500=1.0, max_faults_per_prompt=99) as server:
+    async with scripted(faults={"500": 1.0}, max_faults_per_prompt=99) as server:
         flags = {"runtime.max_attempts": 1}
         with pytest.raises(EndpointError, match=r"the last 5 requests failed \(transient: server: 500"):
             await execute(config_for(server, tmp_path / "run", flags=flags))

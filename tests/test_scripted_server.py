@@ -1,204 +1,25 @@
-"""The scripted server: both APIs' shapes, replies decided by the request alone, faults on demand, an honest log."""
+"""The scripted server over real HTTP: both APIs' shapes, connections, an honest log."""
+
+from __future__ import annotations
 
 import asyncio
 import json
-import random
 import re
-import statistics
-import sys
-from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
-from rapidfuzz import process
-from rapidfuzz.distance import Indel
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fastinstruct.errors import ConfigError
-from fastinstruct.lm.scripted_replies import (
-    Ask,
-    Kind,
-    ReplyRates,
-    grammar_instruction,
-    read_ask,
-    recognise,
-    reply_to,
-    text_sha256,
-)
-from fastinstruct.lm.scripted_server import Fault, Latency, LogEntry, Script, ScriptedServer, main
-from fastinstruct.records import FinishReason
-
-REPO = Path(__file__).parent.parent
-PURE = ReplyRates(duplicate_rate=0.0, junk_rate=0.0, length_rate=0.0)
-INSTRUCTIONS = "A list of tasks:\n1. Name three rivers.\n9."
-CLASSIFICATION = "Label task: Yes or No?\nTask: Tell spam from ham.\nYes\nTask: Write a poem about rivers.\n"
-INPUT_FIRST = "Task: Sort the words.\nOutput: a b\n\nTask: Name a river.\n"
-OUTPUT_FIRST = "Task: Tell spam from ham.\nClass label: spam\nBuy now!\nOutput: -\n\nTask: Polite or rude?\n"
-KEYWORDS = re.compile(
-    r"\b(images?|graphs?|pictures?|files?|maps?|draw|plot|go to|video|audio|music|flowchart|diagram)\b", re.IGNORECASE
-)
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session
-
-
-def completion(prompt: str, **fields: object) -> Ask:
-    return Ask(chat=False, model="scripted", prompt=prompt, **fields)  # type: ignore[arg-type]  # a test's shorthand
-
-
-async def ask(http: aiohttp.ClientSession, server: ScriptedServer, prompt: str, **fields: object) -> dict[str, Any]:
-    body = {"model": "scripted", "prompt": prompt, **fields}
-    async with http.post(f"{server.base_url}/completions", json=body) as response:
-        assert response.status == 200
-        return dict(await response.json())
-
-
-async def status_of(http: aiohttp.ClientSession, server: ScriptedServer, prompt: str = INSTRUCTIONS) -> int:
-    body = {"model": "scripted", "prompt": prompt}
-    async with http.post(f"{server.base_url}/completions", json=body) as response:
-        await response.read()
-        return response.status
-
-
-# ------------------------------------------------------------------------------------------------------ what it answers
-
-
-def test_the_first_cue_in_the_prompt_tells_the_kind() -> None:
-    prompts = [CLASSIFICATION, OUTPUT_FIRST, INPUT_FIRST, INSTRUCTIONS, "Label task, Class label: and Output:"]
-    kinds = [Kind.CLASSIFICATION, Kind.OUTPUT_FIRST, Kind.INPUT_FIRST, Kind.INSTRUCTIONS, Kind.CLASSIFICATION]
-    assert [recognise(prompt) for prompt in prompts] == kinds
-
-
-def test_a_completions_reply_goes_on_with_the_prompts_numbering() -> None:
-    text = reply_to(completion(INSTRUCTIONS), seed=0, rates=PURE).text
-    assert text.startswith(" ")
-    numbers = [int(number) for number in re.findall(r"^(\d+)\. ", "9." + text, re.MULTILINE)]
-    assert numbers == list(range(9, 9 + len(numbers)))
-    assert 5 <= len(numbers) <= 8
-
-
-def test_a_completions_reply_to_an_unnumbered_prompt_starts_at_1() -> None:
-    assert reply_to(completion("Some tasks, please."), seed=0, rates=PURE).text.startswith("1. ")
-
-
-def test_chat_replies_come_in_four_list_formats() -> None:
-    asks = [Ask(chat=True, model="m", prompt=f"Tasks, please ({n}).") for n in range(40)]
-    texts = [reply_to(ask, seed=0, rates=PURE).text for ask in asks]
-    starts = ("Sure! Here are", "- ", "**Task 9:** ", "9. ")
-    assert all(text.startswith(starts) for text in texts)
-    assert {start for start in starts for text in texts if text.startswith(start)} == set(starts)
-    assert all("\n\n1. " in text for text in texts if text.startswith("Sure!"))
-
-
-def test_replies_depend_on_server_seed_prompt_and_request_seed_alone() -> None:
-    def text(prompt: str, seed: int, request_seed: int | None) -> str:
-        return reply_to(completion(prompt, seed=request_seed), seed=seed, rates=PURE).text
-
-    assert text(INSTRUCTIONS, 1, None) == text(INSTRUCTIONS, 1, None)
-    variants = {
-        text(INSTRUCTIONS, 1, None),
-        text(INSTRUCTIONS, 2, None),
-        text(INSTRUCTIONS, 1, 5),
-        text("A 9.", 1, None),
-    }
-    assert len(variants) == 4
-
-
-def test_a_reply_is_pinned_so_that_stored_runs_meet_it_again_after_an_upgrade() -> None:
-    text = reply_to(completion(INSTRUCTIONS), seed=0, rates=PURE).text
-    first = "Explain comets to hikers without experience leaving out all adjectives, perhaps as a quiz."
-    assert text.partition("\n")[0] == f" {first}"
-
-
-def test_a_quarter_of_the_tasks_is_classification() -> None:
-    prompts = [f"Label task\nTask: a\nYes\nTask: Sort pile {n}.\nIs it?" for n in range(2000)]
-    answers = [reply_to(completion(prompt), seed=0, rates=PURE).text for prompt in prompts]
-    assert set(answers) == {" Yes", " No"}
-    assert 0.22 < answers.count(" Yes") / len(answers) < 0.28
-
-
-def test_the_label_depends_on_the_last_task_only() -> None:
-    prompts = [f"Label task {n}\nTask: other {n}\nNo\nTask:  Sort the pile. \nclassification? {n}" for n in range(50)]
-    assert len({reply_to(completion(prompt), seed=0, rates=PURE).text for prompt in prompts}) == 1
-
-
-def test_input_first_replies_have_one_to_three_examples_or_an_output_alone() -> None:
-    texts = [reply_to(completion(f"{INPUT_FIRST}{n}"), seed=0, rates=PURE).text for n in range(200)]
-    block = r"Example \d\nInput: [^\n]+\nOutput: [^\n]+"
-    assert all(re.fullmatch(rf"{block}(\n\n{block}){{0,2}}|Output: [^\n]+", text) for text in texts)
-    assert {text.count("Input: ") for text in texts} == {0, 1, 2, 3}
-
-
-def test_output_first_replies_have_two_or_three_labelled_texts() -> None:
-    texts = [reply_to(completion(f"{OUTPUT_FIRST}{n}"), seed=0, rates=PURE).text for n in range(200)]
-    block = r"Class label: \w+\n[^\n]+"
-    assert all(re.fullmatch(rf"{block}(\n\n{block}){{1,2}}", text) for text in texts)
-    assert {text.count("Class label: ") for text in texts} == {2, 3}
-
-
-def test_a_length_reply_is_the_stop_reply_with_its_last_item_cut() -> None:
-    whole = reply_to(completion(INSTRUCTIONS), seed=0, rates=PURE)
-    cut = reply_to(
-        completion(INSTRUCTIONS), seed=0, rates=ReplyRates(duplicate_rate=0.0, junk_rate=0.0, length_rate=1.0)
-    )
-    assert (whole.finish_reason, cut.finish_reason) == (FinishReason.STOP, FinishReason.LENGTH)
-    assert whole.text.startswith(cut.text)
-    assert whole.text.count("\n") == cut.text.count("\n")
-    assert len(cut.text) < len(whole.text)
-
-
-# ---------------------------------------------------------------------------------------------------------- the grammar
-
-
-def grammar_texts(number: int) -> list[str]:
-    rng = random.Random(20)
-    return [grammar_instruction(rng) for _ in range(number)]
-
-
-def test_rouge_l_at_07_rejects_under_15_percent_of_the_first_2000_instructions() -> None:
-    admitted: list[list[str]] = []
-    for text in grammar_texts(2000):
-        tokens = re.findall("[a-z0-9]+", text.lower())
-        # Indel similarity of token lists, 2 LCS / (m + n), is ROUGE-L's F-measure.
-        if not process.extractOne(tokens, admitted, scorer=Indel.normalized_similarity, score_cutoff=0.7):
-            admitted.append(tokens)
-    assert len(admitted) > 1700
-
-
-def test_grammar_instructions_have_8_to_25_words() -> None:
-    lengths = [len(text.split()) for text in grammar_texts(20_000)]
-    assert min(lengths) >= 8
-    assert max(lengths) <= 25
-
-
-def test_grammar_instructions_hold_no_word_that_the_filters_refuse() -> None:
-    texts = grammar_texts(20_000)
-    assert [text for text in texts if KEYWORDS.search(text) or text.startswith("Write a program")] == []
-    assert all(text.isascii() and text[0].isupper() for text in texts)
-
-
-def instructions_of(rates: ReplyRates) -> list[str]:
-    replies = [reply_to(completion(f"{n}\n9."), seed=0, rates=rates).text for n in range(100)]
-    return [item.strip() for reply in replies for item in re.split(r"\n\d+\. ", reply)]
-
-
-def test_junk_is_what_the_filters_reject() -> None:
-    refused = re.compile(rf"{KEYWORDS.pattern}|^I'm sorry|^As a language model|^Write a program|^\W|^\w+ \w+\.$", re.I)
-    texts = instructions_of(ReplyRates(duplicate_rate=0.0, junk_rate=1.0, length_rate=0.0))
-    assert [text for text in texts if not refused.search(text)] == []
-
-
-def test_duplicates_repeat_a_small_set_nearly_verbatim() -> None:
-    texts = instructions_of(ReplyRates(duplicate_rate=1.0, junk_rate=0.0, length_rate=0.0))
-    assert len(texts) > 500
-    assert len(set(texts)) == 18
-    assert len({re.sub(r"(, please)?[.!]$", "", text) for text in texts}) == 6
-
+from fastinstruct.scripted_server import Kind, Latency, LogEntry, Replies, Script, ScriptedServer
+from fastinstruct.scripted_server.draws import text_sha256
+from fastinstruct.scripted_server.quick import quick_reply
+from fastinstruct.scripted_server.shapes import Ask, read_ask
+from fastinstruct.scripted_server.stats import SlidingMax
+from scripted_http import CLASSIFICATION, INSTRUCTIONS, ask, post, raw, stats_of, status_of, status_probe
 
 # -------------------------------------------------------------------------------------------------------- over the wire
 
@@ -300,7 +121,7 @@ async def test_a_wrong_key_is_401_and_the_right_one_is_answered(http: aiohttp.Cl
         (b"[]", "the body is not a JSON object"),
         (b'{"prompt": ["a", "b"]}', "'prompt' must be one text"),
         (b'{"prompt": "a", "n": 2}', "the scripted server answers with one whole reply: no 'stream', no 'n' but 1"),
-        (b'{"prompt": "a", "seed": "b"}', "'seed' and the number of log-probabilities must be integers"),
+        (b'{"prompt": "a", "seed": "b"}', "'seed', 'max_tokens' and the number of log-probabilities must be integers"),
     ],
 )
 async def test_a_bad_body_is_400_and_says_why(http: aiohttp.ClientSession, body: bytes, message: str) -> None:
@@ -314,17 +135,6 @@ def test_a_prompt_with_a_lone_surrogate_is_taken() -> None:
     assert isinstance(asked, Ask)
     assert asked.prompt == "\ud800 9."
     assert len(text_sha256(asked.prompt)) == 64
-
-
-async def raw(server: ScriptedServer, sent: bytes) -> bytes:
-    """Everything that the server answers to these bytes until it closes."""
-    port = int(server.base_url.removesuffix("/v1").rpartition(":")[2])
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(sent)
-    answer = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    return answer
 
 
 @pytest.mark.parametrize(
@@ -343,11 +153,6 @@ async def test_what_is_not_understood_is_refused_and_closed(head: bytes, status:
         assert (await raw(server, head + b"\r\n\r\n")).startswith(b"HTTP/1.1 " + status)
 
 
-def post(prompt: str) -> bytes:
-    body = json.dumps({"model": "scripted", "prompt": prompt}).encode()
-    return b"POST /v1/completions HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-
-
 async def test_requests_on_one_connection_are_answered_in_their_order() -> None:
     async with ScriptedServer(Script(latency=Latency(0.001))) as server:
         answer = await raw(server, post("a") + post("b") + b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n")
@@ -356,8 +161,8 @@ async def test_requests_on_one_connection_are_answered_in_their_order() -> None:
             (b"scr-2", b""),
             (b"", b"ok"),
         ]
-        assert [entry.path for entry in server.log] == ["/v1/completions", "/v1/completions", "/health"]
-        assert server.max_in_flight_seen == 1
+        assert [entry.path for entry in server.log] == ["/v1/completions", "/v1/completions"]
+        assert server.stats.max_in_flight == 1
 
 
 async def test_a_request_may_arrive_in_pieces() -> None:
@@ -373,136 +178,11 @@ async def test_a_request_may_arrive_in_pieces() -> None:
         await writer.wait_closed()
 
 
-async def status_probe(server: ScriptedServer) -> None:
-    """A round trip: whatever was written before it has reached the server."""
-    await raw(server, b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n")
-
-
 async def test_connections_are_kept_alive(http: aiohttp.ClientSession) -> None:
-    async with ScriptedServer(Script(rate_500=0.5)) as server:
+    async with ScriptedServer(Script(faults={"500": 0.5})) as server:
         for n in range(20):
             assert await status_of(http, server, f"prompt {n}") in {200, 500}
         assert len(server.connections) == 1
-
-
-# --------------------------------------------------------------------------------------------------- latency and faults
-
-
-@pytest.mark.parametrize(
-    ("latency", "share", "seconds"),
-    [
-        (Latency(0.3), 0.9, 0.3),
-        (Latency(0.1, width_s=0.4), 0.25, 0.2),
-        (Latency(2.0, sigma=0.8), 0.5, 2.0),
-        (Latency(1.0, sigma=1.0), 0.841344746, 2.718281828),
-    ],
-)
-def test_latency_quantiles(latency: Latency, share: float, seconds: float) -> None:
-    assert latency.quantile(share) == pytest.approx(seconds)
-
-
-def test_latencies_depend_on_seed_and_prompt_and_follow_their_distribution() -> None:
-    shas = [text_sha256(str(n)) for n in range(2001)]
-    drawn = [Script(latency=Latency(1.0, sigma=0.5)).latency_s(sha) for sha in shas]
-    assert drawn == [Script(latency=Latency(1.0, sigma=0.5)).latency_s(sha) for sha in shas]
-    assert drawn != [Script(seed=1, latency=Latency(1.0, sigma=0.5)).latency_s(sha) for sha in shas]
-    assert statistics.median(drawn) == pytest.approx(1.0, rel=0.05)
-
-
-async def test_an_answer_takes_the_latency_drawn_for_its_prompt(http: aiohttp.ClientSession) -> None:
-    script = Script(latency=Latency(0.005, width_s=0.01))
-    async with ScriptedServer(script) as server:
-        await ask(http, server, INSTRUCTIONS)
-        [entry] = server.log
-    assert entry.ended_s is not None
-    assert entry.ended_s - entry.started_s >= script.latency_s(text_sha256(INSTRUCTIONS)) - 1e-4
-
-
-async def test_faults_in_a_row_end_after_the_maximum(http: aiohttp.ClientSession) -> None:
-    async with ScriptedServer(Script(rate_500=1.0, max_faults_per_prompt=2)) as server:
-        statuses = [await status_of(http, server) for _ in range(7)]
-        assert [entry.attempt for entry in server.log] == [1, 2, 3, 4, 5, 6, 7]
-    assert statuses == [500, 500, 200, 500, 500, 200, 500]
-
-
-def test_faults_come_at_their_rates_and_are_the_same_again() -> None:
-    script = Script(rate_429=0.1, rate_hang=0.05, rate_truncated=0.2)
-    drawn = [script.drawn_fault(text_sha256(str(n)), 1) for n in range(5000)]
-    assert drawn == [script.drawn_fault(text_sha256(str(n)), 1) for n in range(5000)]
-    shares = {fault: drawn.count(fault) / 5000 for fault in set(drawn)}
-    assert shares == pytest.approx(
-        {None: 0.65, Fault.RATE_LIMITED: 0.1, Fault.HANG: 0.05, Fault.TRUNCATED: 0.2}, abs=0.02
-    )
-
-
-@pytest.mark.parametrize(("seconds", "header"), [(None, None), (1.5, "1.5"), (20.0, "20")])
-async def test_a_429_says_when_to_retry(http: aiohttp.ClientSession, seconds: float | None, header: str | None) -> None:
-    async with (
-        ScriptedServer(Script(rate_429=1.0, retry_after_s=seconds)) as server,
-        http.post(f"{server.base_url}/completions", json={"model": "scripted", "prompt": "x"}) as response,
-    ):
-        assert response.status == 429
-        assert response.headers.get("Retry-After") == header
-        assert (await response.json())["error"]["code"] == "rate_limit_exceeded"
-
-
-async def test_a_malformed_answer_is_html_with_status_200(http: aiohttp.ClientSession) -> None:
-    async with (
-        ScriptedServer(Script(rate_malformed=1.0)) as server,
-        http.post(f"{server.base_url}/completions", json={"model": "scripted", "prompt": "x"}) as response,
-    ):
-        assert (response.status, response.content_type) == (200, "text/html")
-        assert (await response.text()).startswith("<html>")
-        assert server.log[0].reply_id is None
-
-
-async def test_a_reset_closes_without_a_byte() -> None:
-    async with ScriptedServer(Script(rate_reset=1.0)) as server:
-        assert await raw(server, post("x")) == b""
-        await status_probe(server)
-        assert (server.log[0].status, server.log[0].kind) == (None, Kind.INSTRUCTIONS)
-        assert server.num_in_flight == 0
-
-
-async def test_a_truncated_answer_is_shorter_than_announced(http: aiohttp.ClientSession) -> None:
-    async with ScriptedServer(Script(rate_truncated=1.0)) as server:
-        async with http.post(f"{server.base_url}/completions", json={"model": "scripted", "prompt": "x"}) as response:
-            assert response.status == 200
-            with pytest.raises(aiohttp.ClientPayloadError):
-                await response.read()
-        await status_probe(server)
-        assert server.log[0].status is None
-
-
-async def test_a_hanging_request_stays_in_flight_until_its_client_leaves() -> None:
-    async with ScriptedServer(Script(rate_hang=1.0)) as server:
-        port = int(server.base_url.removesuffix("/v1").rpartition(":")[2])
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(post("x"))
-        await status_probe(server)
-        assert (server.num_in_flight, server.log[0].ended_s) == (1, None)
-        writer.close()
-        await writer.wait_closed()
-        await status_probe(server)
-        assert server.num_in_flight == 0
-        assert server.log[0].ended_s is not None
-        assert server.log[0].status is None
-
-
-async def test_stopping_drops_the_requests_in_flight(http: aiohttp.ClientSession) -> None:
-    async with ScriptedServer(Script(latency=Latency(3600.0))) as server:
-        pending = asyncio.ensure_future(ask(http, server, "x"))
-        while not server.num_in_flight:
-            await status_probe(server)
-    with pytest.raises(aiohttp.ClientConnectionError):
-        await pending
-    assert server.num_in_flight == 0
-
-
-@pytest.mark.parametrize("rates", [{"rate_429": 1.5}, {"junk_rate": -0.1}, {"rate_500": 0.6, "rate_hang": 0.6}])
-def test_rates_out_of_bounds_are_refused(rates: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="rate"):
-        Script(**rates)
 
 
 # --------------------------------------------------------------------------------------------------- log and subprocess
@@ -516,50 +196,152 @@ async def test_the_log_has_an_entry_for_each_request(http: aiohttp.ClientSession
     assert first.ended_s is not None
     assert first.ended_s >= first.started_s
     sha = sha256(INSTRUCTIONS.encode()).hexdigest()
-    times = (first.started_s, first.ended_s)
-    assert first == LogEntry(0, "/v1/completions", Kind.INSTRUCTIONS, sha, *times, 200, 1, "scr-1")
+    assert first == LogEntry(
+        index=0,
+        path="/v1/completions",
+        started_s=first.started_s,
+        kind=Kind.INSTRUCTIONS,
+        prompt_sha256=sha,
+        ended_s=first.ended_s,
+        status=200,
+        reply_id="scr-1",
+    )
     assert (second.index, second.kind, second.reply_id) == (1, Kind.CLASSIFICATION, "scr-2")
 
 
 async def test_the_log_file_has_a_line_before_the_answer_arrives(http: aiohttp.ClientSession, tmp_path: Path) -> None:
     log_file = tmp_path / "log.jsonl"
-    async with ScriptedServer(Script(rate_429=1.0, max_faults_per_prompt=1), log_file=log_file) as server:
+    async with ScriptedServer(Script(faults={"429": 1.0}, max_faults_per_prompt=1), log_file=log_file) as server:
         assert await status_of(http, server) == 429
         body = await ask(http, server, INSTRUCTIONS)
         lines = [json.loads(line) for line in log_file.read_bytes().splitlines()]
         ended = [entry.ended_s for entry in server.log]
-    assert [(line["id"], line["status"], line["kind"]) for line in lines] == [
-        (None, 429, "instructions"),
-        (body["id"], 200, "instructions"),
+    assert [(line["reply_id"], line["status"], line["kind"], line["fault"]) for line in lines] == [
+        (None, 429, "instructions", "429"),
+        (body["id"], 200, "instructions", None),
     ]
     assert {line["prompt_sha256"] for line in lines} == {sha256(INSTRUCTIONS.encode()).hexdigest()}
-    assert [line["t"] for line in lines] == ended
+    assert [line["ended_s"] for line in lines] == ended
 
 
-async def test_the_subprocess_starts_answers_and_stops_on_sigterm(http: aiohttp.ClientSession, tmp_path: Path) -> None:
-    port_file, log_file = tmp_path / "port", tmp_path / "log.jsonl"
-    options = (
-        f"--port 0 --port-file {port_file} --log {log_file} --seed 3 --latency 0.001 --latency-sigma 0.5 --api-key k"
-    )
-    module = (sys.executable, "-m", "fastinstruct.lm.scripted_server")
-    child = await asyncio.create_subprocess_exec(
-        *module, *options.split(), cwd=REPO, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    assert child.stdout is not None
-    url = (await child.stdout.readline()).decode().removeprefix("listening on ").strip()
-    assert url == f"http://127.0.0.1:{port_file.read_text()}/v1"
-    request = {"model": "scripted", "prompt": INSTRUCTIONS}
-    async with http.post(f"{url}/completions", json=request, headers={"Authorization": "Bearer k"}) as response:
-        body = await response.json()
-    assert body["choices"][0]["text"] == reply_to(completion(INSTRUCTIONS), seed=3, rates=ReplyRates()).text
-    assert json.loads(log_file.read_bytes())["id"] == body["id"]
-    child.terminate()
-    assert await child.communicate() == (b"", b"")
-    assert child.returncode == 0
+async def test_with_log_every_s_lines_are_written_together(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    log_file = tmp_path / "log.jsonl"
+    async with ScriptedServer(log_file=log_file, log_every_s=3600.0) as server:
+        ids = [(await ask(http, server, f"{n}. "))["id"] for n in range(3)]
+        assert log_file.read_bytes() == b""
+    assert [json.loads(line)["reply_id"] for line in log_file.read_bytes().splitlines()] == ids
 
 
-def test_the_command_line_refuses_a_bad_rate(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main(["--rate-429", "2"])
-    assert exit_.value.code == 2
-    assert "rate_429: must be within 0..1, got 2.0" in capsys.readouterr().err
+async def test_a_server_that_keeps_no_log_answers_all_the_same(http: aiohttp.ClientSession) -> None:
+    async with ScriptedServer(keeps_log=False) as server:
+        assert (await ask(http, server, INSTRUCTIONS))["id"] == "scr-1"
+        assert server.log == []
+
+
+# ----------------------------------------------------------------------------------------------------------- modes
+
+
+async def test_quick_replies_are_those_of_their_prompts(http: aiohttp.ClientSession) -> None:
+    script = Script(replies=Replies.QUICK, seed=4)
+    async with ScriptedServer(script) as server:
+        bodies = {prompt: await ask(http, server, prompt, logprobs=2) for prompt in (INSTRUCTIONS, CLASSIFICATION)}
+    for kind, (prompt, body) in zip((Kind.INSTRUCTIONS, Kind.CLASSIFICATION), bodies.items(), strict=True):
+        asked = Ask(chat=False, model="scripted", prompt=prompt, num_logprobs=2)
+        reply = quick_reply(asked, kind, text_sha256(prompt), seed=4, rates=script)
+        assert body["choices"][0]["text"] == reply.text
+    assert bodies[CLASSIFICATION]["choices"][0]["logprobs"]["tokens"][0] in {" Yes", " No"}
+
+
+@pytest.mark.parametrize("keeps_log", [False, True])
+async def test_canned_replies_are_the_same_bytes_whatever_is_asked(
+    http: aiohttp.ClientSession, keeps_log: bool
+) -> None:
+    async with ScriptedServer(Script(replies=Replies.CANNED), keeps_log=keeps_log) as server:
+        answers = set()
+        for data in (b"{}", b"no JSON", post(INSTRUCTIONS)):
+            async with http.post(f"{server.base_url}/completions", data=data) as response:
+                answers.add(await response.read())
+        async with http.post(f"{server.base_url}/chat/completions", data=b"") as response:
+            chat = await response.json()
+        [answer] = answers
+        stats = await stats_of(http, server)
+    choice = json.loads(answer)["choices"][0]
+    assert choice["text"] == chat["choices"][0]["message"]["content"]
+    assert choice["text"].startswith("1. ")
+    assert (stats["num_requests"], stats["num_by_status"]) == (4, {"200": 4})
+    assert [entry.status for entry in server.log] == ([200] * 4 if keeps_log else [])
+
+
+async def test_canned_replies_keep_latencies_faults_and_keys(http: aiohttp.ClientSession) -> None:
+    script = Script(replies=Replies.CANNED, faults={"500": 0.5}, max_faults_per_prompt=9, seed=2, api_key="k")
+    async with ScriptedServer(script, keeps_log=False) as server:
+        statuses = []
+        for n in range(20):
+            async with http.post(
+                f"{server.base_url}/completions", data=str(n), headers={"Authorization": "Bearer k"}
+            ) as response:
+                statuses.append(response.status)
+        assert await status_of(http, server) == 401
+    assert statuses == [500 if script.drawn_fault(text_sha256(str(n)), 1) else 200 for n in range(20)]
+    assert set(statuses) == {200, 500}
+
+
+async def test_canned_requests_may_come_in_pieces_and_several_at_once() -> None:
+    async with ScriptedServer(Script(replies=Replies.CANNED), keeps_log=False) as server:
+        end = b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n"
+        answer = await raw(server, post("a") + post("b") + end)
+        assert answer.count(b"HTTP/1.1 200 OK") == 3
+        assert server.stats.num_requests == 2
+
+
+# ----------------------------------------------------------------------------------------------------------- stats
+
+
+async def test_stats_count_what_came_and_what_became_of_it(http: aiohttp.ClientSession) -> None:
+    script = Script(faults={"429": 1.0}, max_faults_per_prompt=1)
+    async with ScriptedServer(script) as server:
+        assert [await status_of(http, server) for _ in range(4)] == [429, 200, 429, 200]
+        assert await status_of(http, server, "other") == 429
+        async with http.get(f"{server.base_url}/models") as response:
+            await response.read()
+        stats = await stats_of(http, server)
+    assert stats["num_requests"] == stats["max_requests_in_60_s"] == 5
+    assert stats["num_by_status"] == {"200": 2, "429": 3}
+    assert stats["num_by_fault"] == {"429": 3}
+    assert (stats["num_in_flight"], stats["max_in_flight"]) == (0, 1)
+    assert stats["num_prompt_tokens"] == 2 * (len(INSTRUCTIONS) // 4)
+    assert stats["num_completion_tokens"] > 2
+    assert stats["max_tokens_in_60_s"] == stats["num_prompt_tokens"] + stats["num_completion_tokens"]
+    assert stats["num_connections"] == stats["num_connections_opened"] == stats["max_connections"] == 1
+    assert stats["cpu_s"] > 0
+
+
+async def test_busy_slot_seconds_are_the_time_that_requests_were_served(http: aiohttp.ClientSession) -> None:
+    async with ScriptedServer(Script(latency=Latency(0.02, width_s=0.05))) as server:
+        await asyncio.gather(*(ask(http, server, f"{n}") for n in range(8)))
+        stats = await stats_of(http, server)
+        spans = [(entry.ended_s or 0) - entry.started_s for entry in server.log]
+    assert stats["busy_slot_s"] == pytest.approx(sum(spans))
+    assert 0 < stats["max_in_flight"] <= 8
+
+
+def test_a_script_names_the_choices_it_has() -> None:
+    with pytest.raises(ConfigError, match=r"^replies: there is no 'fast'; there are written, quick, canned$"):
+        Script(replies="fast")  # type: ignore[arg-type]  # as the command line passes it
+
+
+@given(st.lists(st.tuples(st.floats(0, 40), st.integers(0, 9)), max_size=40))
+def test_the_highest_count_within_a_minute_is_never_understated_and_at_most_a_step_too_wide(
+    gaps: list[tuple[float, int]],
+) -> None:
+    window = SlidingMax(60.0)
+    now_s, added = 1000.0, []
+    for gap_s, amount in gaps:
+        now_s += gap_s
+        window.add(now_s, amount)
+        added.append((now_s, amount))
+
+    def naive(width_s: float) -> int:
+        return max((sum(a for t, a in added if end - width_s <= t <= end) for end, _ in added), default=0)
+
+    assert naive(60.0) <= window.highest <= naive(60.02)

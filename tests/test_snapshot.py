@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fastinstruct.errors import InputError
-from fastinstruct.similarity import RougeIndex
-from fastinstruct.similarity.snapshot import read_snapshot
+from fastinstruct.similarity import LSHIndex, RougeIndex
+from fastinstruct.similarity.snapshot import method_of, read_snapshot
 from test_rouge_index import judgements, rebuilding_index, related_texts, texts_of_few_words, thresholds
+
+Kind = type[RougeIndex] | type[LSHIndex]
+KINDS = [RougeIndex, LSHIndex]
 
 
 @given(texts_of_few_words, texts_of_few_words, thresholds)
@@ -47,25 +51,68 @@ def test_a_large_pool_survives_saving_growing_and_saving_again(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["pool.index"]
 
 
-def test_words_of_other_scripts_survive(tmp_path: Path) -> None:
-    index = RougeIndex()
+@given(texts_of_few_words, texts_of_few_words, st.sampled_from([0.5, 0.7, 0.9]), st.integers(0, 9))
+@settings(
+    deadline=None,
+    max_examples=60,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the file is replaced for each example
+)
+def test_a_loaded_lsh_index_goes_on_as_the_saved_one(
+    tmp_path: Path, first: list[str], then: list[str], threshold: float, seed: int
+) -> None:
+    index = LSHIndex(threshold, target_recall=0.8, num_perm=64, seed=seed)
+    index.admit(first)
+    index.save(tmp_path / "pool.index")
+    loaded = LSHIndex.load(tmp_path / "pool.index")
+    assert (repr(loaded), loaded.tokenizer) == (repr(index), "unicode")
+    assert loaded.signatures(then).tolist() == index.signatures(then).tolist()
+    assert judgements(loaded.admit(then)) == judgements(index.admit(then))
+    assert judgements(loaded.query(first)) == judgements(index.query(first))
+    assert loaded.measured_recall(20) == index.measured_recall(20)
+
+
+def test_a_large_lsh_pool_survives_saving_growing_and_saving_again(tmp_path: Path) -> None:
+    texts = related_texts(6_000, longest=14, seed=4)
+    index, reference = LSHIndex(0.6, "rouge"), LSHIndex(0.6, "rouge")
+    expected = judgements(reference.admit(texts))
+    verdicts = judgements(index.admit(texts[:1_000]))
+    for first in range(1_000, 6_000, 1_000):
+        index.save(tmp_path / "pool.index")
+        before = (tmp_path / "pool.index").read_bytes()
+        index = LSHIndex.load(tmp_path / "pool.index")
+        verdicts += judgements(index.admit(texts[first : first + 1_000]))
+        assert (tmp_path / "pool.index").read_bytes() == before
+    assert verdicts == expected
+    assert index.average_similarity("w1 w2") == reference.average_similarity("w1 w2")
+    assert [path.name for path in tmp_path.iterdir()] == ["pool.index"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_words_of_other_scripts_survive(tmp_path: Path, kind: Kind) -> None:
+    index = kind()
     index.add(["写一首关于春天的诗", "Напиши стихи"])
     index.save(tmp_path / "pool.index")
-    assert not RougeIndex.load(tmp_path / "pool.index").query(["写一首关于春天的歌"])[0].admitted
+    assert not kind.load(tmp_path / "pool.index").query(["写一首关于春天的歌"])[0].admitted
 
 
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
-    index = RougeIndex()
+@pytest.fixture(params=KINDS)
+def saved(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    index = request.param()
     index.admit(related_texts(50, longest=12, seed=1))
     index.save(tmp_path / "pool.index")
     return tmp_path / "pool.index"
 
 
+def loaded(path: Path) -> RougeIndex | LSHIndex:
+    return LSHIndex.load(path) if b'"method": "lsh"' in path.read_bytes() else RougeIndex.load(path)
+
+
 def is_padding(path: Path) -> bool:
     """Whether the index still loads: between arrays there is nothing to damage."""
     try:
-        return len(RougeIndex.load(path)) > 0
+        return len(loaded(path)) > 0
     except InputError:
         return False
 
@@ -77,7 +124,7 @@ def test_a_flipped_bit_anywhere_is_found(saved: Path) -> None:
         if whole[place] == 0 and is_padding(saved):
             continue
         with pytest.raises(InputError, match=r"damaged|no FastInstruct index"):
-            RougeIndex.load(saved)
+            loaded(saved)
 
 
 @pytest.mark.parametrize("kept", [0, 4, 12, 100, 5_000])
@@ -86,14 +133,26 @@ def test_a_file_cut_short_is_refused(saved: Path, kept: int) -> None:
     with pytest.raises(
         InputError, match=r"pool\.index: (the index is damaged|can't read|this is no FastInstruct index)"
     ):
-        RougeIndex.load(saved)
+        loaded(saved)
 
 
-def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_foreign_file_is_refused(tmp_path: Path, kind: Kind) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not an index at all, whatever its name says")
     with pytest.raises(InputError, match=r"notes\.txt: this is no FastInstruct index"):
-        RougeIndex.load(path)
+        kind.load(path)
+
+
+def test_an_index_of_another_method_is_refused(tmp_path: Path) -> None:
+    RougeIndex().save(tmp_path / "exact.index")
+    LSHIndex().save(tmp_path / "lsh.index")
+    assert method_of(tmp_path / "exact.index") == "exact"
+    assert method_of(tmp_path / "lsh.index") == "lsh"
+    with pytest.raises(InputError, match=r"exact\.index: the index is one of method exact, not lsh"):
+        LSHIndex.load(tmp_path / "exact.index")
+    with pytest.raises(InputError, match=r"lsh\.index: the index is one of method lsh, not exact"):
+        RougeIndex.load(tmp_path / "lsh.index")
 
 
 def test_another_version_is_refused_by_number(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,8 +161,9 @@ def test_another_version_is_refused_by_number(saved: Path, monkeypatch: pytest.M
         read_snapshot(saved)
 
 
-def test_a_missing_file_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_missing_file_and_a_missing_folder_are_refused(tmp_path: Path, kind: Kind) -> None:
     with pytest.raises(InputError, match="can't read the index: No such file or directory"):
-        RougeIndex.load(tmp_path / "none.index")
+        kind.load(tmp_path / "none.index")
     with pytest.raises(InputError, match="can't write the index: No such file or directory"):
-        RougeIndex().save(tmp_path / "none" / "pool.index")
+        kind().save(tmp_path / "none" / "pool.index")

@@ -54,3 +54,17 @@ def test_edited_copies_follow_their_originals(edits: ModuleType) -> None:
     assert stream == edits.with_edits(texts)
     assert 60 < len(stream) - len(texts) < 140
     assert [text for text in dict.fromkeys(stream) if text in set(texts)] == texts
+
+
+def test_copies_edited_at_a_rate_lie_anywhere_from_one_to_below_the_threshold(edits: ModuleType) -> None:
+    texts = [" ".join(f"w{60 * number + place}" for place in range(60)) for number in range(500)]
+    stream = edits.with_edits(texts, share=1.0, rate=0.5)
+    assert stream == edits.with_edits(texts, share=1.0, rate=0.5)
+    assert len(stream) == 1_000
+    index = RougeIndex()
+    index.add(texts)
+    copies = [text for text in stream if text not in set(texts)]
+    scores = [index.most_similar(text, 1)[0][1] for text in copies]
+    assert min(scores) < 0.7 < 0.95 < max(scores)
+    assert 0.6 < sum(score > 0.7 for score in scores) / len(scores) < 0.99
+    assert min(scores) > 0.5

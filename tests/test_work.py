@@ -35,7 +35,7 @@ Asked = tuple[Stage, int, tuple[int, ...], Prompt, int | None]
 def new_work(target: int = 100, machine: Sequence[str] = (), num_items: int = 8) -> Work:
     return Work(
         TaskPool(SEEDS, machine),
-        Stages(RunConfig(target=target), Api.COMPLETIONS, PROMPTS, with_logprobs=False),
+        Stages(RunConfig(target=target), dict.fromkeys(Stage, Api.COMPLETIONS), PROMPTS, with_logprobs=False),
         target=target,
         num_in_context=8,
         num_machine=2,
@@ -44,10 +44,14 @@ def new_work(target: int = 100, machine: Sequence[str] = (), num_items: int = 8)
     )
 
 
+def every_lane(_: str) -> bool:
+    return True
+
+
 def drawn(work: Work, most: int = 1000) -> list[Task]:
     """Draw jobs until there are none, or so many."""
     tasks: list[Task] = []
-    while len(tasks) < most and (job := work.next()) is not None:
+    while len(tasks) < most and (job := work.next(every_lane)) is not None:
         tasks.append(job.about)
     return tasks
 
@@ -113,10 +117,10 @@ def test_admitted_instructions_are_numbered_on_and_join_the_pool() -> None:
 
 def test_a_stage_1_prompt_shows_the_pool_as_it_is_when_drawn() -> None:
     work = new_work()
-    first = work.next()
+    first = work.next(every_lane)
     work.admitted(["A brand new task.", "Another brand new task."])
-    _ = work.next(), work.next()  # the two classifications
-    second = work.next()
+    _ = work.next(every_lane), work.next(every_lane)  # the two classifications
+    second = work.next(every_lane)
     assert first is not None
     assert second is not None
     assert max(first.about.in_context) < len(SEEDS)
@@ -149,7 +153,7 @@ def test_the_estimate_follows_what_replies_give() -> None:
     """Two new instructions a reply instead of eight: four times as many requests for what is missing."""
     work = new_work(target=1000)
     for _ in range(60):
-        assert work.next() is not None
+        assert work.next(every_lane) is not None
         work.generated(2)
     assert len(drawn(work)) == pytest.approx(500, rel=0.1)
 
@@ -157,7 +161,7 @@ def test_the_estimate_follows_what_replies_give() -> None:
 def test_replies_without_anything_new_never_ask_for_more_than_four_requests_an_instruction() -> None:
     work = new_work(target=10)
     for _ in range(200):
-        assert work.next() is not None
+        assert work.next(every_lane) is not None
         work.generated(0)
     assert len(drawn(work)) == 40
 
@@ -166,7 +170,7 @@ def test_barren_replies_in_a_row_are_counted() -> None:
     work = new_work()
     counts = []
     for num_admitted in (0, 0, 3, 0, 0, 0):
-        work.next()
+        work.next(every_lane)
         work.generated(num_admitted)
         counts.append(work.num_barren)
     assert counts == [1, 2, 0, 1, 2, 3]
@@ -174,7 +178,7 @@ def test_barren_replies_in_a_row_are_counted() -> None:
 
 def test_after_closing_only_what_was_admitted_is_worked_up() -> None:
     work = new_work()
-    work.next()
+    work.next(every_lane)
     work.admitted(["a"])
     work.generated(1)
     work.close()
@@ -200,9 +204,9 @@ def test_a_resumed_run_takes_up_pending_work_and_holes_first() -> None:
 
 
 def test_the_same_number_draws_the_same_tasks_and_seed() -> None:
-    again, first = new_work(), new_work().next()
+    again, first = new_work(), new_work().next(every_lane)
     again.resume(state(next_number=1, missing=[0]))
-    assert again.next() == first
+    assert again.next(every_lane) == first
     assert first is not None
     assert first.request.sampling.seed == 244026419
 
@@ -218,7 +222,7 @@ class Sitting:
     commits: list[Commit] = field(default_factory=list)
 
     def go_on(self) -> None:
-        while (job := self.work.next()) is not None:
+        while (job := self.work.next(every_lane)) is not None:
             self.asked.append(identified(job))
             commit = self.answered(job.about)
             self.commits.append(commit)

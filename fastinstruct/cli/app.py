@@ -19,6 +19,7 @@ from fastinstruct.cli.init import init
 from fastinstruct.cli.inspect import inspect
 from fastinstruct.cli.refilter import refilter
 from fastinstruct.cli.run import run
+from fastinstruct.cli.scripted_server import scripted_server
 from fastinstruct.cli.status import status
 from fastinstruct.errors import FastInstructError
 
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, status, inspect, export, refilter, dedup, init, doctor):
+for verb in (run, status, inspect, export, refilter, dedup, init, doctor, scripted_server):
     app.command()(verb)
 
 

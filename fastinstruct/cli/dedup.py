@@ -79,15 +79,28 @@ def _carried_out(plan: DedupPlan) -> tuple[DedupSummary, float]:
     import sys
     import time
 
+    from fastinstruct.cli.signals import ended_by_sigterm
     from fastinstruct.deduplication import dedup_files
 
     started_s = time.monotonic()
     progress = _Progress(started_s)
     try:
-        summary = dedup_files(plan, sys.stdout.buffer, on_progress=progress.update, note=progress.note)
+        with ended_by_sigterm():
+            summary = dedup_files(plan, sys.stdout.buffer, on_progress=progress.update, note=progress.note)
+    except KeyboardInterrupt:
+        progress.note(_stopped("interrupted", plan))
+        raise
+    except SystemExit:
+        progress.note(_stopped("terminated", plan))
+        raise
     finally:
         progress.end()
     return summary, time.monotonic() - started_s
+
+
+def _stopped(how: str, plan: DedupPlan) -> str:
+    partial = [f"{path}.partial" for path in (plan.out, plan.rejected) if path is not None]
+    return f"fastinstruct: {how}" + (f"; what was not finished is in {' and '.join(partial)}" if partial else "")
 
 
 def _report(plan: DedupPlan, summary: DedupSummary, elapsed_s: float, *, as_json: bool) -> None:

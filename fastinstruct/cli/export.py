@@ -46,6 +46,7 @@ def export(
     A run may be exported while it goes on: the files then show the moment the export began. Every row has a stable id.
     """
     from fastinstruct.cli.chosen_run import chosen_run
+    from fastinstruct.cli.signals import ended_by_sigterm
     from fastinstruct.exports import format_named
     from fastinstruct.store import RunReader
 
@@ -57,8 +58,9 @@ def export(
         targets = _targets(reader, wanted, out)
         for each, path in targets:
             _check_replaceable(reader, each.existing(reader, path), overwrite=overwrite)
-        for each, path in targets:
-            _report(each, each.write(reader, path, include_seeds=include_seeds), as_json=as_json)
+        with ended_by_sigterm():
+            for each, path in targets:
+                _report(each, each.write(reader, path, include_seeds=include_seeds), as_json=as_json)
 
 
 def _to_stdout(reader: RunReader, wanted: list[Format], *, include_seeds: bool, as_json: bool) -> None:

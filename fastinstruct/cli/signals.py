@@ -1,20 +1,47 @@
-"""Ctrl-C and SIGTERM: the first drains, the second aborts."""
+"""Ctrl-C and SIGTERM: for a run, the first drains and the second aborts; for other verbs, either ends them cleanly."""
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-from fastinstruct.pipeline import Run
+if TYPE_CHECKING:
+    from fastinstruct.pipeline import Run
 
-__all__ = ["handled"]
+__all__ = ["EXIT_CODE_TERMINATED", "ended_by_sigterm", "handled"]
+
+EXIT_CODE_TERMINATED = 143
+"""What a shell makes of a process that SIGTERM ended."""
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, by an exception: what was begun is put in order.
+
+    A second one ends the process at once.
+
+    Raises:
+        SystemExit: with the code of a process that SIGTERM ended.
+    """
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise SystemExit(EXIT_CODE_TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
 def handled(run: Run, note: Callable[[str], None]) -> Iterator[None]:
     """Let SIGINT and SIGTERM end `run` while the context lasts; `note` tells the user what happens."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     num_received = 0
 

@@ -25,15 +25,19 @@ def api_key(model: ModelConfig | EndpointConfig, env: Mapping[str, str]) -> tupl
     """Return the key for a model's endpoint and the name of the variable it came from, or should come from.
 
     The variable that `model.api_key_env` names, else FASTINSTRUCT_API_KEY, else OPENAI_API_KEY; for Azure instead of
-    the last AZURE_OPENAI_API_KEY, or AZURE_OPENAI_AD_TOKEN where a token signs in.
+    the last AZURE_OPENAI_API_KEY, or AZURE_OPENAI_AD_TOKEN where a token signs in. A further endpoint gets only a key
+    that is named for it.
 
     Raises:
         ConfigError: `model.api_key_env` names a variable that is not set.
     """
     if model.api_key_env is not None:
         if not env.get(model.api_key_env):
-            raise ConfigError(f"model.api_key_env: {_unset(model.api_key_env)}")
+            place = "model" if isinstance(model, ModelConfig) else "model.endpoints"
+            raise ConfigError(f"{place}.api_key_env: {_unset(model.api_key_env)}")
         return env[model.api_key_env], model.api_key_env
+    if isinstance(model, EndpointConfig):
+        return None, "api_key_env"
     names = _key_variables(model)
     return next(((env[name], name) for name in names if env.get(name)), (None, names[-1]))
 

@@ -89,12 +89,10 @@ def dedup_files(
     _check_paths(plan)
     empty = new_index(plan.threshold, plan.tokenizer, plan.method)
     if not plan.force:
-        check_fits(_regular_inputs(plan), plan.method, available_bytes())
+        check_fits(_regular_inputs(plan), empty, available_bytes(), plan.index)
     if plan.index is None:
         return _Pass(plan, empty, note).run(stream, on_progress)
-    if plan.method != "exact":
-        raise InputError(f"--index keeps an exact index; leave out --method {plan.method}")
-    with IndexFile(plan.index, plan.threshold, plan.tokenizer) as kept:
+    with IndexFile(plan.index, plan.threshold, plan.tokenizer, plan.method) as kept:
         summary = _Pass(plan, kept.index, note).run(stream, on_progress)
         kept.save()
     return summary

@@ -1,7 +1,7 @@
 """An index that is kept in a file from call to call.
 
-Knows nothing of rows. Guarantees that two calls never work on one file (a lock file beside it), and that a file is
-replaced as a whole, at the end, or not at all.
+Knows nothing of rows. Guarantees that two calls never work on one file (a lock file beside it), that a file is replaced
+as a whole, at the end, or not at all, and that nothing stays of a call that was killed while it wrote.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO
 
+from fastinstruct.deduplication.decisions import Method, new_index
 from fastinstruct.errors import InputError
-from fastinstruct.similarity import RougeIndex
+from fastinstruct.similarity import LSHIndex, RougeIndex
+from fastinstruct.similarity.snapshot import method_of, remove_leftovers
 from fastinstruct.store.locking import lock_exclusively
 
 __all__ = ["IndexFile"]
@@ -20,23 +22,22 @@ class IndexFile:
     """The index of a file, or a new one if there is no such file; a context manager that holds the lock.
 
     Raises:
-        InputError: another process uses it, it is damaged, of another version, threshold or tokenizer, or the folder
-            cannot be written.
+        InputError: another process uses it, it is damaged, of another version, method, threshold or tokenizer, or the
+            folder cannot be written.
     """
 
-    def __init__(self, path: Path, threshold: float, tokenizer: str) -> None:
+    def __init__(self, path: Path, threshold: float, tokenizer: str, method: Method = "exact") -> None:
         self._path = path
-        self._threshold = threshold
-        self._tokenizer = tokenizer
+        self._method = method
         self._lock: IO[bytes] | None = None
-        self.index = RougeIndex(threshold, tokenizer)
+        self.index = new_index(threshold, tokenizer, method)
 
     def __enter__(self) -> IndexFile:
         self._take_lock()
         try:
+            remove_leftovers(self._path)  # the lock is ours: nobody else is writing it
             if self._path.exists():
-                self.index = RougeIndex.load(self._path)  # type: ignore[attr-defined,unused-ignore]  # comes with the new core
-                self._check_settings()
+                self.index = self._loaded()
         except BaseException:
             self.__exit__()
             raise
@@ -44,7 +45,7 @@ class IndexFile:
 
     def save(self) -> None:
         """Replace the file by the index as it is now."""
-        self.index.save(self._path)  # type: ignore[attr-defined,unused-ignore]  # comes with the new core
+        self.index.save(self._path)
 
     def __exit__(self, *_: object) -> None:
         if self._lock is not None:
@@ -63,12 +64,15 @@ class IndexFile:
             self.__exit__()
             raise InputError(f"{self._path}: another process is using this index; wait for it") from error
 
-    def _check_settings(self) -> None:
-        for name, there, here in (
-            ("threshold", self.index.threshold, self._threshold),
-            ("tokenizer", self.index.tokenizer, self._tokenizer),
-        ):
-            if there != here:
-                raise InputError(
-                    f"{self._path}: was made with {name} {there}, not {here}; give --{name} {there}, or another --index"
-                )
+    def _loaded(self) -> RougeIndex | LSHIndex:
+        self._check("method", method_of(self._path), self._method)
+        found = (RougeIndex if self._method == "exact" else LSHIndex).load(self._path)
+        self._check("threshold", found.threshold, self.index.threshold)
+        self._check("tokenizer", found.tokenizer, self.index.tokenizer)
+        return found
+
+    def _check(self, name: str, there: object, here: object) -> None:
+        if there != here:
+            raise InputError(
+                f"{self._path}: was made with {name} {there}, not {here}; give --{name} {there}, or another --index"
+            )

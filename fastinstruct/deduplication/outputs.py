@@ -1,21 +1,19 @@
 """Files of rows that appear under their name when they are whole.
 
 Knows nothing of rows. While it is written, an output has a temporary name in the same folder; at the end it takes its
-own. If anything fails, what was there before stays, and the rows so far are in NAME.partial. What is no regular file
-(a pipe, /dev/null) is written to directly: there is nothing to replace.
+own (store/replacement.py). If anything fails, what was there before stays, and the rows so far are in NAME.partial.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
 from fastinstruct.errors import InputError, StoreError
 from fastinstruct.files.compression import Compressor, compressing
+from fastinstruct.store.replacement import Replacement
 
 __all__ = ["Output", "Stream", "check_replaceable", "writing_to"]
 
@@ -66,23 +64,16 @@ class Output:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._target = Path(os.path.realpath(path))
-        self._is_special = self._target.exists() and not self._target.is_file()
-        self._written = self._target if self._is_special else self._target.with_name(f".partial-{secrets.token_hex(8)}")
+        self._replacement = Replacement(path)
         self._file: IO[bytes] | None = None
         self._compressor: Compressor | None = None
 
     def __enter__(self) -> Output:
+        self._file = self._replacement.open()
         try:
-            self._target.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._written.open("wb")
-        except OSError as error:
-            raise InputError(f"{self._path}: cannot be written: {error.strerror}; give another path") from error
-        try:
-            self._compressor = compressing(self._file, self._target.name)
+            self._compressor = compressing(self._file, self._replacement.target.name)
         except InputError:
-            self._discard()
+            self._replacement.discard()
             raise
         return self
 
@@ -92,32 +83,16 @@ class Output:
         try:
             (self._compressor or self._file).write(line)
         except OSError as error:
-            raise self._failure(error) from error
+            raise self._replacement.failure(error) from error
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:
-            self._close()
-            if not self._is_special:
-                self._written.replace(self._target if kind is None else f"{self._target}.partial")
-        except OSError as error:
-            if kind is None:  # otherwise an earlier failure is being reported
-                raise self._failure(error) from error
-
-    def _close(self) -> None:
-        assert self._file is not None
-        with self._file:
             if self._compressor is not None:
                 self._compressor.close()
-            self._file.flush()
-            if not self._is_special:
-                os.fsync(self._file.fileno())
-
-    def _discard(self) -> None:
-        assert self._file is not None
-        self._file.close()
-        if not self._is_special:
-            with suppress(OSError):
-                self._written.unlink()
-
-    def _failure(self, error: OSError) -> StoreError:
-        return StoreError(f"{self._path}: cannot be written: {error.strerror}; what was there before is unchanged")
+            if kind is None:
+                self._replacement.put()
+        except OSError as error:
+            if kind is None:  # otherwise an earlier failure is being reported
+                raise self._replacement.failure(error) from error
+        finally:
+            self._replacement.put_aside()

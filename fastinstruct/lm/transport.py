@@ -15,7 +15,7 @@ import logging
 import socket
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Final, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -40,6 +40,8 @@ _KEEPALIVE_LOCAL_S: Final = 4.0  # uvicorn and vLLM close idle connections after
 _KEEPALIVE_S: Final = 15.0
 _DNS_TTL_S: Final = 60
 _PROBE_TIMEOUT_S: Final = 30.0
+_METRICS_TIMEOUT_S: Final = 5.0
+_VERSIONS: Final = frozenset({"v1", "v2", "v3", "openai"})
 _NO_MODEL_LIST: Final = frozenset({404, 405, 501})
 # NATs forget silent connections after 120 to 350 s, and a long reply is silent until it is written.
 _TCP_KEEPALIVE_S: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
@@ -79,6 +81,8 @@ class HttpTransport:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._url = route_address(endpoint, ROUTES[endpoint.api])
+        self.on_headers: Callable[[Mapping[str, str], float], None] | None = None
+        """Told the headers of every reply and the loop's time."""
         self._dropped: frozenset[str] = frozenset()
         self._session: aiohttp.ClientSession | None = None
         self._fresh_session: aiohttp.ClientSession | None = None
@@ -132,6 +136,19 @@ class HttpTransport:
         # A key that may only complete (OpenAI's restricted keys) is refused here, and works.
         return [] if reply.status == 403 and b"scope" in reply.body else self._classify(reply)
 
+    async def metrics(self) -> str | None:
+        """What the server reports at `/metrics`, next to the API; None where it does not."""
+        root = URL(self.endpoint.base_url)
+        url = (root.parent if root.name in _VERSIONS else root) / "metrics"
+        try:
+            async with asyncio.timeout(_METRICS_TIMEOUT_S):
+                reply = await self._exchange(url, None, Exchange())
+        except Exception:  # noqa: BLE001 - whoever has no metrics goes without, whatever the reason
+            return None
+        if not isinstance(reply, Reply) or reply.status != 200:
+            return None
+        return reply.body.decode("utf-8", "replace")
+
     async def _send_accepted(self, request: Request) -> Outcome:
         """Sends, and sends again without it for each parameter that the server refuses."""
         body = encode_body(self.endpoint, request, self._dropped)
@@ -174,6 +191,8 @@ class HttpTransport:
         return self._classify(reply) if isinstance(reply, Reply) else reply
 
     def _classify(self, reply: Reply) -> Outcome:
+        if self.on_headers is not None:
+            self.on_headers(reply.headers, asyncio.get_running_loop().time())
         return classify_reply(reply.status, reply.headers, reply.body, self.endpoint, now_s=time.time())
 
     def _headers(self) -> CIMultiDict[str]:
@@ -202,7 +221,7 @@ class HttpTransport:
         response = await session.request(method, url, data=body, headers=headers, allow_redirects=False)
         exchange.reply_begun = True
         try:
-            content = await _read(response, self.endpoint.idle_timeout_s)
+            content = await _read(response, self.endpoint)
         except BaseException:
             response.close()  # not released: the rest of the body must not reach the next request
             raise
@@ -269,25 +288,32 @@ def _was_stale(error: BaseException, exchange: Exchange) -> bool:
     return not isinstance(error, aiohttp.ServerDisconnectedError) or isinstance(error.message, str)
 
 
-async def _read(response: aiohttp.ClientResponse, idle_s: float) -> bytes | Transient:
-    """The whole body; a refusal's is read as far as it comes, because its status says enough."""
+async def _read(response: aiohttp.ClientResponse, endpoint: Endpoint) -> bytes | Transient:
+    """The whole body; a refusal's is read as far as it comes, because its status says enough.
+
+    Blank lines keep a connection open while the request waits in the server's queue (DeepSeek): they may come for half
+    of the total time-out, so that another attempt has a chance.
+    """
+    idle_s, patience_s = endpoint.idle_timeout_s, max(endpoint.idle_timeout_s, endpoint.total_timeout_s / 2)
     content = response.content
     if content.is_eof() and content.exception() is None:  # it all came at once, as it mostly does
         return await content.read()
     body = bytearray()
     clock = asyncio.get_running_loop().time
+    content_at = clock()
     try:
         async with asyncio.timeout(idle_s) as idle:
             while chunk := await content.readany():
                 body += chunk
                 if len(body) > _MAX_BODY_BYTES:
                     return Transient("too_large", f"a body of more than {_MAX_BODY_BYTES} bytes")
-                idle.reschedule(clock() + idle_s)
+                content_at = content_at if chunk.isspace() else clock()
+                idle.reschedule(min(clock() + idle_s, content_at + patience_s))
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         if response.status != 200:
             response.close()
         elif isinstance(error, TimeoutError):
-            return Transient("idle", f"no byte for {idle_s:g} s inside the reply")
+            return Transient("idle", f"nothing of the reply for {clock() - content_at:.2g} s")
         else:
             raise
     return bytes(body)

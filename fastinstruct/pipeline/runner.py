@@ -23,19 +23,19 @@ from fastinstruct.config.environment import cache_folder, process_environment
 from fastinstruct.config.recording import recorded
 from fastinstruct.errors import Aborted, EndpointError, FastInstructError
 from fastinstruct.files.against import dumped
-from fastinstruct.lm import Endpoint, HttpTransport, RetryPolicy
-from fastinstruct.lm.opening import open_transport
+from fastinstruct.lm import RetryPolicy
+from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.scheduler import Delivery, Scheduler, SchedulerStatistics
 from fastinstruct.pipeline.against import indexed
 from fastinstruct.pipeline.committer import Committer
+from fastinstruct.pipeline.connecting import connected, described, probe_all
 from fastinstruct.pipeline.deciding import cached_calibration, calibrate
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.pool import TaskPool
 from fastinstruct.pipeline.preparation import Preparation, prepare
-from fastinstruct.pipeline.probing import probe
 from fastinstruct.pipeline.progress import Counters, Progress
 from fastinstruct.pipeline.reading import reading_of
-from fastinstruct.pipeline.serving import max_in_flight, served
+from fastinstruct.pipeline.serving import max_in_flight
 from fastinstruct.pipeline.stages import Task
 from fastinstruct.pipeline.work import Work
 from fastinstruct.records import Example, Stage
@@ -135,11 +135,12 @@ class Run:
             state = await asyncio.to_thread(self._open, folder, store, preparation)
             indexing = asyncio.get_running_loop().run_in_executor(thread, self._build_indexes, preparation, state)
             await self._emit_stored()
-            self._phase = "loading the model" if preparation.model.embedded else "connecting"
-            endpoint = await stack.enter_async_context(served(self.config.model, preparation.model, self._env))
+            is_local = any(model.embedded for model in preparation.models.values())
+            self._phase = "loading the model" if is_local else "connecting"
+            fleet = await stack.enter_async_context(connected(preparation, self._env))
             index, against = await indexing
             desk = _Desk(store=store, state=state, preparation=preparation, index=index, against=against, thread=thread)
-            ended_by = await self._sit(desk, endpoint)
+            ended_by = await self._sit(desk, fleet)
         self._phase = "done"
         if ended_by == "abort":
             raise Aborted("aborted; what the store had acknowledged is safe: run the same command to go on")
@@ -196,24 +197,23 @@ class Run:
             for example in reader.examples():
                 await self._on_example(example)
 
-    async def _sit(self, desk: _Desk, endpoint: Endpoint) -> str:
+    async def _sit(self, desk: _Desk, fleet: Fleet) -> str:
         """Work from the first request to the last, and record how it ended."""
         if self._on_endpoint is not None:
-            self._on_endpoint(endpoint.describe())
-        await asyncio.to_thread(desk.store.begin_sitting, __version__, endpoint.describe())
+            self._on_endpoint(described(fleet))
+        await asyncio.to_thread(desk.store.begin_sitting, __version__, described(fleet))
         ended_by = "failure"
         try:
-            async with await asyncio.to_thread(open_transport, endpoint, self.config.model) as transport:
-                await probe(transport)
-                ended_by = await self._generate(desk, transport)
+            await probe_all(fleet)
+            ended_by = await self._generate(desk, fleet)
         finally:
             await asyncio.to_thread(desk.store.end_sitting, ended_by)
         return ended_by
 
-    async def _generate(self, desk: _Desk, transport: HttpTransport) -> str:
+    async def _generate(self, desk: _Desk, fleet: Fleet) -> str:
         """Run all stages at once until there is nothing left to do."""
         self._started_at = time.monotonic()
-        threshold = await self._threshold(desk, transport)
+        threshold = await self._threshold(desk, fleet)
         if interruption := self._interruption():
             return interruption
         self._phase = "generating"
@@ -229,7 +229,7 @@ class Run:
             against=desk.against,
         )
         committer = Committer(judge, desk.store, self._act, desk.thread)
-        scheduler: Scheduler[Task] = self._new_scheduler(desk, transport)
+        scheduler: Scheduler[Task] = self._new_scheduler(desk, fleet)
         self._scheduler = scheduler
         try:
             await scheduler.run(work, committer.deliver)
@@ -277,7 +277,7 @@ class Run:
                 "what was answered is stored: run the same command to go on"
             )
 
-    async def _threshold(self, desk: _Desk, transport: HttpTransport) -> float | None:
+    async def _threshold(self, desk: _Desk, fleet: Fleet) -> float | None:
         """Return the log-odds above which stage 2 says yes: the run's own, a cached one, or a fresh calibration."""
         preparation = desk.preparation
         if not preparation.uses_logprobs or self._interruption():
@@ -289,7 +289,7 @@ class Run:
         found = cached_calibration(preparation, cache)
         if found is None:
             self._phase = "calibrating stage 2"
-            scheduler: Scheduler[int] = self._new_scheduler(desk, transport)
+            scheduler: Scheduler[int] = self._new_scheduler(desk, fleet)
             self._scheduler = scheduler
             try:
                 found = await calibrate(preparation, scheduler, cache)
@@ -315,16 +315,16 @@ class Run:
         work.resume(desk.state)
         return work
 
-    def _new_scheduler(self, desk: _Desk, transport: HttpTransport) -> Scheduler[Any]:
+    def _new_scheduler(self, desk: _Desk, fleet: Fleet) -> Scheduler[Any]:
         runtime = self.config.runtime
         return Scheduler(
-            transport.send,
-            max_in_flight=max_in_flight(runtime.max_in_flight, desk.preparation.model),
+            fleet,
+            max_in_flight=max_in_flight(self.config, desk.preparation.model, len(fleet.channels)),
             policy=RetryPolicy(max_attempts=runtime.max_attempts),
             rng=random.Random(),  # jitter must differ between processes that share a server
-            where=transport.endpoint.address,
             max_outage_s=runtime.max_outage_s,
             drain_timeout_s=runtime.drain_timeout_s,
+            strict_model=runtime.strict_model,
         )
 
 

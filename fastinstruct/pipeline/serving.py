@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fastinstruct.config import ModelConfig
+from fastinstruct.config import EndpointConfig, ModelConfig, RunConfig
 from fastinstruct.config.environment import api_key, cache_folder
 from fastinstruct.config.recording import refuse_masked
 from fastinstruct.lm import Endpoint
@@ -53,18 +53,20 @@ def resolve(model: ModelConfig, env: Mapping[str, str]) -> ServedModel:
     return ServedModel(name=found.name, api=api, fingerprint=found.fingerprint, embedded=found)
 
 
-def max_in_flight(configured: int | None, served_model: ServedModel) -> int:
-    """Return how many requests to keep in flight: what is configured, else what suits the model."""
-    if configured is not None:
-        return configured
+def max_in_flight(config: RunConfig, served_model: ServedModel, num_endpoints: int = 1) -> int:
+    """Return how many requests to keep in flight: what is configured, else what suits the model and its endpoints."""
+    if config.runtime.max_in_flight is not None:
+        return config.runtime.max_in_flight
     from fastinstruct.lm.embedded import NUM_SLOTS
 
-    return NUM_SLOTS + _EMBEDDED_WAITING if served_model.embedded else DEFAULT_IN_FLIGHT
+    return NUM_SLOTS + _EMBEDDED_WAITING if served_model.embedded else num_endpoints * DEFAULT_IN_FLIGHT
 
 
 @asynccontextmanager
-async def served(model: ModelConfig, served_model: ServedModel, env: Mapping[str, str]) -> AsyncIterator[Endpoint]:
-    """Yield the endpoint to talk to, starting the embedded server if that is what serves.
+async def served(
+    model: ModelConfig, served_model: ServedModel, env: Mapping[str, str]
+) -> AsyncIterator[list[Endpoint]]:
+    """Yield the endpoints to talk to, `model.base_url` first; starts the embedded server if that is what serves.
 
     Raises:
         ConfigError: the variable that should hold the key is not set, or a header is masked.
@@ -73,15 +75,30 @@ async def served(model: ModelConfig, served_model: ServedModel, env: Mapping[str
     refuse_masked(model.headers)
     if served_model.embedded is None:
         key, variable = api_key(model, env)
-        yield _endpoint(model, served_model, str(model.base_url), key, variable, model.total_timeout_s)
+        first = _endpoint(model, served_model, str(model.base_url), key, variable, model.total_timeout_s)
+        yield [first, *(_further(first, endpoint, env) for endpoint in model.endpoints)]
         return
     server = EmbeddedServer(served_model.embedded)
     await asyncio.to_thread(server.__enter__)
     try:
         timeout_s = max(model.total_timeout_s, _EMBEDDED_TIMEOUT_S)
-        yield _endpoint(model, served_model, server.base_url, server.api_key, "(embedded)", timeout_s)
+        yield [_endpoint(model, served_model, server.base_url, server.api_key, "(embedded)", timeout_s)]
     finally:
         await asyncio.to_thread(server.__exit__, None, None, None)
+
+
+def _further(first: Endpoint, endpoint: EndpointConfig, env: Mapping[str, str]) -> Endpoint:
+    """Another server of the same model; a key goes to another host only if it is named for it."""
+    refuse_masked(endpoint.headers)
+    key, variable = api_key(endpoint, env)
+    return replace(
+        first,
+        base_url=endpoint.base_url,
+        model=endpoint.name or first.model,
+        api_key=key,
+        api_key_env=variable,
+        headers=endpoint.headers,
+    )
 
 
 def _endpoint(

@@ -61,7 +61,9 @@ class Stages:
         with_logprobs: whether stage 2 asks for the first token's log-probabilities.
     """
 
-    def __init__(self, config: RunConfig, apis: Mapping[Stage, Api], prompts: PromptSet, *, with_logprobs: bool) -> None:
+    def __init__(
+        self, config: RunConfig, apis: Mapping[Stage, Api], prompts: PromptSet, *, with_logprobs: bool
+    ) -> None:
         self._config = config
         self._apis = apis
         self._prompts = prompts

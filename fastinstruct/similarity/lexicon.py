@@ -30,11 +30,11 @@ class Lexicon:
     def __len__(self) -> int:
         return int(self.words.counters[NUM_WORDS])
 
-    def tokens(self) -> list[str]:
-        """The tokens in the order of their numbers; the first is number 1."""
-        ends = self.words.ends[: len(self) + 1].tolist()
-        known = self.words.bytes[: self.words.counters[NUM_BYTES]].tobytes()
-        return [known[begin:end].decode() for begin, end in pairwise(ends)]
+    def tokens(self, known: int = 0) -> list[str]:
+        """The tokens in the order of their numbers, of which the first is number 1; without the first `known`."""
+        ends = self.words.ends[known : len(self) + 1].tolist()
+        written = self.words.bytes[ends[0] : self.words.counters[NUM_BYTES]].tobytes()
+        return [written[begin - ends[0] : end - ends[0]].decode() for begin, end in pairwise(ends)]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """All that makes up the lexicon, without what it has room for."""

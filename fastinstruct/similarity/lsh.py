@@ -25,7 +25,9 @@ An index belongs to one thread at a time. Its kernels release the interpreter lo
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,35 +35,39 @@ from numpy.typing import NDArray
 from fastinstruct.errors import InputError
 from fastinstruct.similarity.arguments import checked_count, checked_number, checked_texts, checked_threshold
 from fastinstruct.similarity.recall import Recall, edited, recall_of
-from fastinstruct.similarity.signatures import HashedVocabulary, NumberedTokens, to_datasketch
-from fastinstruct.similarity.tokenizers import WatchedTokenizer
+from fastinstruct.similarity.signatures import HashedLexicon, NumberedTokens, to_datasketch
+from fastinstruct.similarity.snapshot import part_of, read_snapshot, write_snapshot
+from fastinstruct.similarity.text_index import TextIndex
 from fastinstruct.similarity.verdicts import Verdicts
+from fastinstruct_kernels.lcs import pattern_over
 from fastinstruct_kernels.lsh import (
-    ADD,
-    ADMIT,
+    ARENA_USED,
     MAX_ARENA,
+    NUM_PROBES,
     NUM_TEXTS,
     NUM_TOKENS,
-    QUERY,
     Banding,
     Buckets,
     Texts,
     new_buckets,
     refill,
-    score_all,
     settle,
     with_larger_arena,
     with_larger_table,
     with_room,
 )
 from fastinstruct_kernels.minhash import MAX_SEED, permutations_from, sign_all
+from fastinstruct_kernels.probe import QUERY
+from fastinstruct_kernels.scan import new_lanes, score_texts
 
 if TYPE_CHECKING:
     from datasketch import MinHash
 
 __all__ = ["LSHIndex", "bands_and_rows", "least_jaccard"]
 
+_METHOD = "lsh"
 _MAX_PERM = 4096
+_ARENA_STEP = 1 << 12  # at least so much more room for buckets at a time
 _HOPELESS = 1e-18  # two bands that agree this seldom never do, and smaller numbers overflow in what follows
 
 
@@ -90,7 +96,7 @@ def bands_and_rows(threshold: float, target_recall: float, num_perm: int) -> tup
     )
 
 
-class LSHIndex:
+class LSHIndex(TextIndex):
     """A pool of texts, judged by ROUGE-L F-measure against those that MinHash LSH finds similar.
 
     Args:
@@ -117,13 +123,12 @@ class LSHIndex:
         seed: int = 1,
     ) -> None:
         self._threshold = checked_threshold(threshold)
-        self._tokenizer = tokenizer
-        self._tokenize = WatchedTokenizer(tokenizer)
+        self._lexicon = HashedLexicon(tokenizer)
         self._seed = checked_count("seed", seed, 0, MAX_SEED)
+        self._target_recall = _checked_recall(target_recall)
         num_perm = checked_count("num_perm", num_perm, 1, _MAX_PERM)
-        bands, rows = bands_and_rows(self._threshold, _checked_recall(target_recall), num_perm)
+        bands, rows = bands_and_rows(self._threshold, self._target_recall, num_perm)
         self._banding = Banding(permutations_from(num_perm, self._seed), bands, rows)
-        self._vocabulary = HashedVocabulary()
         self._pool = new_buckets(bands)
 
     @property
@@ -134,7 +139,7 @@ class LSHIndex:
     @property
     def tokenizer(self) -> str:
         """The tokenizer's name."""
-        return self._tokenizer
+        return self._lexicon.lexicon.tokenizer
 
     @property
     def bands(self) -> int:
@@ -151,51 +156,9 @@ class LSHIndex:
 
     def __repr__(self) -> str:
         return (
-            f"<LSHIndex: {len(self)} texts, threshold {self._threshold}, tokenizer {self._tokenizer}, "
+            f"<LSHIndex: {len(self)} texts, threshold {self.threshold}, tokenizer {self.tokenizer}, "
             f"{self.bands} bands of {self.rows_per_band} rows>"
         )
-
-    def admit(self, texts: Sequence[str]) -> Verdicts:
-        """Judge the texts one after another; each admitted one is in the pool for the next.
-
-        Raises:
-            InputError: `texts` is a single str, or holds something that is no str; nothing has been admitted then.
-        """
-        return self._settle(self._numbered(texts, learn=True), ADMIT)
-
-    def query(self, texts: Sequence[str]) -> Verdicts:
-        """Judge each text against the pool as it is, and change nothing.
-
-        Raises:
-            InputError: as for `admit`.
-        """
-        return self._settle(self._numbered(texts, learn=False), QUERY)
-
-    def add(self, texts: Sequence[str]) -> None:
-        """Put the texts into the pool without judging them, near-duplicates and all.
-
-        Raises:
-            InputError: as for `admit`.
-        """
-        self._settle(self._numbered(texts, learn=True), ADD)
-
-    def scores(self, text: str) -> NDArray[np.float64]:
-        """F of the text with every pool text, exactly, in pool order: float64[len(self)].
-
-        Raises:
-            InputError: `text` is no str.
-        """
-        return self._scores(self._numbered([text], learn=False).numbers)
-
-    def most_similar(self, text: str, k: int) -> list[tuple[int, float]]:
-        """The `k` pool texts with the highest F, exactly, highest first and equals by position: (position, F).
-
-        Raises:
-            InputError: `text` is no str, or `k` is negative or no int.
-        """
-        scores = self.scores(text)
-        positions = np.argsort(-scores, kind="stable")[: checked_count("k", k, 0)]
-        return [(int(position), float(scores[position])) for position in positions]
 
     def signatures(self, texts: Sequence[str]) -> NDArray[np.uint32]:
         """The MinHash signatures of the texts' token sets, those of datasketch 2.x: uint32[n, num_perm].
@@ -203,7 +166,8 @@ class LSHIndex:
         Raises:
             InputError: as for `admit`.
         """
-        numbered = self._numbered(texts, learn=False)
+        texts = checked_texts(texts)
+        numbered = self._lexicon.numbered(texts, learn=False)
         signatures = np.empty((len(texts), len(self._banding.permutations.offsets)), dtype=np.uint32)
         sign_all(numbered.hashes, numbered.starts, self._banding.permutations, signatures)
         return signatures
@@ -237,7 +201,38 @@ class LSHIndex:
             sample = self._edited_sample(sample_size, rng)
         else:
             sample = self._rejectable_sample(checked_texts(texts), sample_size, rng)
-        return recall_of(int(np.count_nonzero(~self._settle(sample, QUERY).admitted)), len(sample.starts) - 1)
+        return recall_of(int(np.count_nonzero(~self._settle_numbered(sample, QUERY).admitted)), len(sample.starts) - 1)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        settings = {
+            "threshold": self.threshold.hex(),
+            "tokenizer": self.tokenizer,
+            "target_recall": self._target_recall.hex(),
+            "num_perm": len(self._banding.permutations.offsets),
+            "seed": self._seed,
+            "bands": self.bands,
+            "rows": self.rows_per_band,
+        }
+        arrays = {f"words.{name}": array for name, array in self._lexicon.arrays().items()}
+        arrays |= {f"pool.{name}": array for name, array in _arrays_of(self._pool).items()}
+        write_snapshot(Path(path), settings, arrays, _METHOD)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "LSHIndex":
+        """The index that `save` wrote, mapped into memory; the file stays as it is, whatever is admitted.
+
+        Raises:
+            InputError: there is no such file, or it is no index of this kind, of another version, or damaged.
+        """
+        settings, arrays = read_snapshot(Path(path), _METHOD)
+        # Not worked out anew: the last bit of a logarithm differs from machine to machine.
+        cut = {name: settings.pop(name) for name in ("bands", "rows")}
+        settings |= {name: float.fromhex(settings[name]) for name in ("threshold", "target_recall")}
+        index = cls(**settings)
+        index._banding = index._banding._replace(**cut)
+        index._lexicon.restore(part_of(arrays, "words."))
+        index._pool = _restored(index._pool, part_of(arrays, "pool."), len(index._lexicon))
+        return index
 
     def _edited_sample(self, sample_size: int, rng: np.random.Generator) -> NumberedTokens:
         """Near-duplicates of pool texts drawn at random; fewer where the pool's texts are too short to be edited."""
@@ -251,27 +246,34 @@ class LSHIndex:
                 texts.append(text)
             if len(texts) == sample_size:
                 break
-        return self._vocabulary.joined(texts)
+        return self._lexicon.joined(texts)
 
     def _rejectable_sample(self, texts: Sequence[str], sample_size: int, rng: np.random.Generator) -> NumberedTokens:
         """Those of a sample of the texts that a comparison with the whole pool rejects."""
         chosen = rng.permutation(len(texts))[:sample_size]
         near = [texts[place] for place in chosen if self.scores(texts[place]).max(initial=0.0) > self._threshold]
-        return self._numbered(near, learn=False)
+        return self._lexicon.numbered(near, learn=False)
 
-    def _scores(self, numbers: NDArray[np.int32]) -> NDArray[np.float64]:
-        scores = np.empty(len(self), dtype=np.float64)
-        score_all(self._pool, numbers, scores)
+    def _scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        tokens, _, starts = self._lexicon.numbered(texts, learn=False)
+        scores = np.empty((len(texts), len(self)), dtype=np.float64)
+        self._pool = with_room(self._pool, texts=0, tokens=0, vocabulary=len(self._lexicon) + 1)
+        slots = self._pool.pattern_slots
+        pattern = pattern_over(slots, int(np.diff(starts).max(initial=0)))
+        score_texts(self._pool, tokens, starts, new_lanes(len(slots)), pattern, 0, len(self), scores)
         return scores
 
-    def _settle(self, batch: NumberedTokens, mode: int) -> Verdicts:
+    def _settle_part(self, texts: Sequence[str], mode: int) -> Verdicts:
+        return self._settle_numbered(self._lexicon.numbered(texts, learn=mode != QUERY), mode)
+
+    def _settle_numbered(self, batch: NumberedTokens, mode: int) -> Verdicts:
         count = len(batch.starts) - 1
         grows = 0 if mode == QUERY else 1
         self._pool = with_room(
             self._pool,
             texts=grows * count,
             tokens=grows * len(batch.numbers),
-            vocabulary=len(self._vocabulary) + 1,
+            vocabulary=len(self._lexicon) + 1,
         )
         verdicts = Verdicts(np.empty(count, np.bool_), np.empty(count, np.int64), np.empty(count, np.float64))
         texts = Texts(*batch, verdicts.admitted, verdicts.nearest, verdicts.scores)
@@ -287,19 +289,41 @@ class LSHIndex:
         """Twice as large tables, filled anew: signing a text again takes less than keeping its signature."""
         pool = with_larger_table(self._pool)
         filled = 0
-        while (filled := refill(pool, self._banding, filled)) < len(self):
+        while (filled := refill(pool, self._banding, self._lexicon.hashes, filled)) < len(self):
             pool = _with_larger_arena(pool)
         self._pool = pool  # only now: half-filled tables, after running out of memory, would miss duplicates
 
-    def _numbered(self, texts: Sequence[str], *, learn: bool) -> NumberedTokens:
-        return self._vocabulary.numbered([self._tokenize(text) for text in checked_texts(texts)], learn=learn)
+
+def _arrays_of(pool: Buckets) -> dict[str, NDArray[Any]]:
+    """All that makes up the pool, without what it has room for and what is scratch."""
+    num_texts = int(pool.counters[NUM_TEXTS])
+    return {
+        "counters": pool.counters,
+        "tokens": pool.tokens[: pool.counters[NUM_TOKENS]],
+        "starts": pool.starts[: num_texts + 1],
+        "bitmaps": pool.bitmaps[:num_texts],
+        "table": pool.table,
+        "arena": pool.arena[: pool.counters[ARENA_USED]],
+    }
+
+
+def _restored(empty: Buckets, arrays: dict[str, NDArray[Any]], num_words: int) -> Buckets:
+    """The pool that `arrays` are of."""
+    pool = empty._replace(
+        **arrays,
+        probed=np.zeros(len(arrays["bitmaps"]), dtype=np.int64),
+        pattern_slots=np.zeros(num_words + 1, dtype=np.int32),
+    )
+    pool.counters[NUM_PROBES] = 0  # none of these texts has been compared yet
+    return pool
 
 
 def _with_larger_arena(pool: Buckets) -> Buckets:
-    if 2 * len(pool.arena) > MAX_ARENA:
+    room = len(pool.arena) + max(len(pool.arena) // 8, _ARENA_STEP)
+    if room > MAX_ARENA:
         num_texts = int(pool.counters[NUM_TEXTS])
         raise InputError(f"the index is full with {num_texts:,} texts; make one with fewer num_perm, or a RougeIndex")
-    return with_larger_arena(pool)
+    return with_larger_arena(pool, room)
 
 
 def _checked_recall(target_recall: object) -> float:

@@ -6,19 +6,23 @@ needed to make its objects.
 """
 
 import hashlib
-from array import array
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct.errors import InputError
+from fastinstruct.similarity.lexicon import Lexicon
+from fastinstruct.similarity.tokenizers import tokenizer_named
+from fastinstruct_kernels.growth import grown
+from fastinstruct_kernels.words import UNKNOWN, Words
 
 if TYPE_CHECKING:
     from datasketch import MinHash
 
-__all__ = ["HashedVocabulary", "NumberedTokens", "from_datasketch", "hash32", "to_datasketch"]
+__all__ = ["HashedLexicon", "NumberedTokens", "from_datasketch", "hash32", "to_datasketch"]
 
 _SCHEME = "affine32"
 
@@ -26,7 +30,7 @@ _SCHEME = "affine32"
 class NumberedTokens(NamedTuple):
     """Texts as numbers, one text after another."""
 
-    numbers: NDArray[np.int32]  # int32[tokens]: 0 is a token that the vocabulary does not have
+    numbers: NDArray[np.int32]  # int32[tokens]: 0 is a token that the lexicon does not have
     hashes: NDArray[np.uint32]  # uint32[tokens]
     starts: NDArray[np.int64]  # int64[n + 1]: text i is numbers[starts[i]:starts[i + 1]]
 
@@ -36,46 +40,70 @@ def hash32(token: str) -> int:
     return int.from_bytes(hashlib.sha1(token.encode(), usedforsecurity=False).digest()[:4], "little")
 
 
-class HashedVocabulary(dict[str, int]):
-    """Numbers for tokens, from 1 up in the order in which they are first met, and the hash of each.
+class HashedLexicon:
+    """A lexicon that has a hash for each of its tokens; SHA-1 runs once per token.
 
-    Asking for a new token's number gives it one; SHA-1 runs once per token.
+    Raises:
+        InputError: there is no such tokenizer.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._hashes = array("I", [0])
+    def __init__(self, tokenizer: str) -> None:
+        self.lexicon = Lexicon(tokenizer)
+        self._tokenize = tokenizer_named(tokenizer)
+        self._hashes = np.zeros(1 << 9, dtype=np.uint32)
+        self._num_hashed = 0
 
-    def __missing__(self, token: str) -> int:
-        self[token] = number = len(self) + 1
-        self._hashes.append(hash32(token))
-        return number
+    def __len__(self) -> int:
+        return len(self.lexicon)
 
-    def numbered(self, texts: Sequence[Sequence[str]], *, learn: bool) -> NumberedTokens:
-        """Tokenized texts as numbers; without `learn` a new token has number 0, its own hash, and leaves no trace."""
-        flat = [token for tokens in texts for token in tokens]
-        found = map(self.__getitem__, flat) if learn else (self.get(token, 0) for token in flat)
-        numbers = np.fromiter(found, dtype=np.int32, count=len(flat))
-        hashes = self._hashes_of(numbers)
-        if not learn:
-            for position in np.flatnonzero(numbers == 0).tolist():
-                hashes[position] = hash32(flat[position])
-        return NumberedTokens(numbers, hashes, _starts(texts))
+    @property
+    def hashes(self) -> NDArray[np.uint32]:
+        """The hash of each token, at its number: uint32[len(self) + 1]."""
+        return self._hashes[: len(self) + 1]
+
+    def numbered(self, texts: Sequence[str], *, learn: bool) -> NumberedTokens:
+        """The texts' tokens; without `learn` a new one has number 0, its own hash, and leaves no trace."""
+        numbers, starts = self.lexicon.number(texts, adding=learn)
+        self._hash_new_tokens()
+        hashes = self._hashes[numbers]
+        unknown = np.flatnonzero(numbers == UNKNOWN)
+        if len(unknown):
+            self._hash_unknown_tokens(texts, unknown, starts, hashes)
+        return NumberedTokens(numbers, hashes, starts)
 
     def joined(self, texts: Sequence[NDArray[np.int32]]) -> NumberedTokens:
-        """Texts that are numbers of this vocabulary already, put one after another."""
+        """Texts that are numbers of this lexicon already, put one after another."""
         numbers = np.concatenate([np.empty(0, dtype=np.int32), *texts])
-        return NumberedTokens(numbers, self._hashes_of(numbers), _starts(texts))
+        starts = np.zeros(len(texts) + 1, dtype=np.int64)
+        np.cumsum([len(text) for text in texts], out=starts[1:])
+        return NumberedTokens(numbers, self._hashes[numbers], starts)
 
-    def _hashes_of(self, numbers: NDArray[np.int32]) -> NDArray[np.uint32]:
-        # The view must not outlive this call: an array with a view on it cannot grow.
-        return np.frombuffer(self._hashes, dtype=np.uint32)[numbers]
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that makes up the lexicon, without what it has room for."""
+        return {**self.lexicon.arrays(), "hashes": self.hashes}
 
+    def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Become the lexicon that `arrays` are of."""
+        words = dict(arrays)
+        self._hashes = words.pop("hashes")
+        self.lexicon.words = Words(**words)
+        self._num_hashed = len(self)
 
-def _starts(texts: Sequence[Sized]) -> NDArray[np.int64]:
-    starts = np.zeros(len(texts) + 1, dtype=np.int64)
-    np.cumsum([len(text) for text in texts], out=starts[1:])
-    return starts
+    def _hash_new_tokens(self) -> None:
+        self._hashes = grown(self._hashes, len(self) + 1)
+        for number, token in enumerate(self.lexicon.tokens(self._num_hashed), self._num_hashed + 1):
+            self._hashes[number] = hash32(token)
+        self._num_hashed = len(self)
+
+    def _hash_unknown_tokens(
+        self, texts: Sequence[str], unknown: NDArray[np.int64], starts: NDArray[np.int64], hashes: NDArray[np.uint32]
+    ) -> None:
+        places = np.searchsorted(starts, unknown, side="right") - 1
+        hash_of, tokens, tokenized = cache(hash32), list[str](), -1
+        for position, place in zip(unknown.tolist(), places.tolist(), strict=True):
+            if place != tokenized:
+                tokens, tokenized = self._tokenize(texts[place]), place
+            hashes[position] = hash_of(tokens[position - int(starts[place])])
 
 
 def to_datasketch(signatures: NDArray[np.uint32], seed: int) -> "list[MinHash]":

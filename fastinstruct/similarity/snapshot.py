@@ -6,7 +6,7 @@ damaged, of another version or no snapshot at all is refused.
     8 bytes    magic
     4 bytes    length of the header, little endian
     4 bytes    CRC-32 of the header
-    header     JSON: version, settings of the writer, place and type of each array, checksum of the arrays
+    header     JSON: version, method of the index, its settings, place and type of each array, checksum of the arrays
     arrays     each at a multiple of 64 bytes from the start of the file
 """
 
@@ -27,21 +27,26 @@ from fastinstruct.errors import InputError
 from fastinstruct_kernels.checksum import checksum
 
 VERSION = 2
+EXACT = "exact"
+"""The method of a `RougeIndex`, and of every snapshot that doesn't say."""
 _MAGIC = b"FI-index"
 _PREFIX = len(_MAGIC) + 8
 _ALIGNMENT = 64
+_PARTIAL = ".part"
 
 
-def write_snapshot(path: Path, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write the arrays, replacing what is at `path` at one stroke.
+def write_snapshot(
+    path: Path, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], method: str = EXACT
+) -> None:
+    """Write the arrays of an index of that method, replacing what is at `path` at one stroke.
 
     Raises:
         InputError: the file can't be written; what was at `path` is still there then.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
         with partial.open("wb") as file:
-            _write(file, settings, arrays)
+            _write(file, {"method": method, "settings": settings}, arrays)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -52,14 +57,14 @@ def write_snapshot(path: Path, settings: Mapping[str, Any], arrays: Mapping[str,
             partial.unlink(missing_ok=True)
 
 
-def _write(file: BinaryIO, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+def _write(file: BinaryIO, about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
     places, offset, total = [], 0, 0
     for name, array in arrays.items():
         data = _words_of(array)
         places.append({"name": name, "dtype": array.dtype.str, "shape": array.shape, "offset": offset})
         total ^= int(checksum(data)) + offset
         offset += len(data) * 8 + -len(data) * 8 % _ALIGNMENT
-    header = {"version": VERSION, "settings": settings, "arrays": places, "size": offset, "checksum": total}
+    header = {"version": VERSION, **about, "arrays": places, "size": offset, "checksum": total}
     text = json.dumps(header).encode()
     file.write(_MAGIC + len(text).to_bytes(4, "little") + zlib.crc32(text).to_bytes(4, "little") + text)
     start = _start(len(text))
@@ -81,18 +86,34 @@ def _words_of(array: NDArray[Any]) -> NDArray[np.uint64]:
     return flat.view(np.uint64)
 
 
-def read_snapshot(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes left behind that were killed while they wrote a snapshot; none may be writing one now."""
+    with suppress(OSError):
+        for each in path.parent.iterdir():
+            middle = each.name.removeprefix(f".{path.name}.").removesuffix(_PARTIAL)
+            if middle.isdecimal() and each.name == f".{path.name}.{middle}{_PARTIAL}":
+                each.unlink(missing_ok=True)
+
+
+def method_of(path: Path) -> str:
+    """The method of the index in a snapshot, by its header alone.
+
+    Raises:
+        InputError: there is no such file, or it is no snapshot, of another version, or its header is damaged.
+    """
+    return str(_header(path, _mapped(path)).get("method", EXACT))
+
+
+def read_snapshot(path: Path, method: str = EXACT) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Settings and arrays of a snapshot; the arrays may be written to, which leaves the file as it is.
 
     Raises:
-        InputError: there is no such file, or it is no snapshot, of another version, or damaged.
+        InputError: there is no such file, or it is no snapshot, of another version or method, or damaged.
     """
-    try:
-        with path.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    except (OSError, ValueError) as error:  # ValueError: an empty file can't be mapped
-        raise InputError(f"{path}: can't read the index: {getattr(error, 'strerror', None) or error}") from error
+    mapped = _mapped(path)
     header = _header(path, mapped)
+    if (found := header.get("method", EXACT)) != method:
+        raise InputError(f"{path}: the index is one of method {found}, not {method}; load it as what it is")
     start = _start(int.from_bytes(mapped[len(_MAGIC) : len(_MAGIC) + 4], "little"))
     if len(mapped) != start + header["size"]:
         raise InputError(f"{path}: the index is damaged: its size is wrong")
@@ -106,6 +127,19 @@ def read_snapshot(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     if total != header["checksum"]:
         raise InputError(f"{path}: the index is damaged: its checksum is wrong")
     return header["settings"], arrays
+
+
+def part_of(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin so, under the rest of their names."""
+    return {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    except (OSError, ValueError) as error:  # ValueError: an empty file can't be mapped
+        raise InputError(f"{path}: can't read the index: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _header(path: Path, mapped: mmap.mmap) -> dict[str, Any]:

@@ -123,15 +123,3 @@ def tokenize(text: str, tokenizer: str = "unicode") -> list[str]:
     if not isinstance(text, str):
         raise InputError(f"text must be a str; got {type(text).__name__}")
     return tokenizer_named(tokenizer)(text)
-
-
-class Vocabulary(dict[str, int]):
-    """Numbers for tokens, from 1 up in the order in which they are first met.
-
-    Asking for a new token's number gives it one.
-    0 is left for tokens that have none: `get(token, 0)` asks without leaving a trace.
-    """
-
-    def __missing__(self, token: str) -> int:
-        self[token] = number = len(self) + 1
-        return number

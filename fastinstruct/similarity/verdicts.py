@@ -39,6 +39,15 @@ class Verdicts(Sequence[Verdict]):
         self.nearest = nearest
         self.scores = scores
 
+    @classmethod
+    def joined(cls, parts: Sequence["Verdicts"]) -> "Verdicts":
+        """The verdicts on one batch after another, of which there is at least one."""
+        return cls(
+            np.concatenate([part.admitted for part in parts]),
+            np.concatenate([part.nearest for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+        )
+
     def __len__(self) -> int:
         return len(self.admitted)
 

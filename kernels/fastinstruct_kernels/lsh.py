@@ -12,14 +12,16 @@ that meet in one slot only cost a look at a bitmap. When the pool has outgrown i
 Source: Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets" (3rd edition), section 3.4.
 """
 
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct_kernels._jit import inlined_kernel, kernel, making_kernel
+from fastinstruct_kernels.growth import grown
 from fastinstruct_kernels.lcs import clear_pattern, fill_pattern, pattern_lcs, pattern_over, popcount
 from fastinstruct_kernels.minhash import Permutations, sign
+from fastinstruct_kernels.probe import ADD, ADMIT
 from fastinstruct_kernels.rouge import f_measure
 
 # Positions in Buckets.counters.
@@ -27,15 +29,11 @@ NUM_TEXTS, NUM_TOKENS, ARENA_USED, NUM_PROBES = 0, 1, 2, 3
 MAX_ARENA = 2**31 - 1
 """The largest arena that a slot can point into."""
 
-# What becomes of the texts of a batch: judged and, if admitted, joined; judged only; joined unjudged.
-ADMIT, QUERY, ADD = 0, 1, 2
 # A bucket in the arena: its size, its room, then its texts.
 _SIZE, _ROOM, _TEXTS = 0, 1, 2
 _FIRST_ROOM = 4
 _SLACK = 1.0 - 1e-12
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio
-
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class Buckets(NamedTuple):
@@ -43,7 +41,6 @@ class Buckets(NamedTuple):
 
     counters: NDArray[np.int64]  # int64[4]: texts, tokens and arena in use; texts judged so far
     tokens: NDArray[np.int32]  # int32[tokens]: the texts' tokens, one text after another
-    hashes: NDArray[np.uint32]  # uint32[tokens]: the tokens' 32-bit hashes
     starts: NDArray[np.int64]  # int64[texts + 1]: text i is tokens[starts[i]:starts[i + 1]]
     bitmaps: NDArray[np.uint64]  # uint64[texts]
     probed: NDArray[np.int64]  # int64[texts]: scratch, the last judgement that compared this text in full
@@ -76,7 +73,6 @@ def new_buckets(bands: int) -> Buckets:
     return Buckets(
         counters=np.array([0, 0, 1, 0], dtype=np.int64),
         tokens=np.empty(1 << 10, dtype=np.int32),
-        hashes=np.empty(1 << 10, dtype=np.uint32),
         starts=np.zeros(1 << 6, dtype=np.int64),
         bitmaps=np.zeros(1 << 6, dtype=np.uint64),
         probed=np.zeros(1 << 6, dtype=np.int64),
@@ -91,21 +87,19 @@ def with_room(pool: Buckets, *, texts: int, tokens: int, vocabulary: int) -> Buc
     num_texts = int(pool.counters[NUM_TEXTS]) + texts + 1
     num_tokens = int(pool.counters[NUM_TOKENS]) + tokens
     if num_texts > len(pool.starts):
-        pool = pool._replace(
-            starts=_grown(pool.starts, num_texts),
-            bitmaps=_grown(pool.bitmaps, num_texts),
-            probed=_grown(pool.probed, num_texts),
-        )
+        bitmaps, probed = grown(pool.bitmaps, num_texts), grown(pool.probed, num_texts)
+        # The starts grow last, in case memory runs out between.
+        pool = pool._replace(bitmaps=bitmaps, probed=probed, starts=grown(pool.starts, num_texts))
     if num_tokens > len(pool.tokens):
-        pool = pool._replace(tokens=_grown(pool.tokens, num_tokens), hashes=_grown(pool.hashes, num_tokens))
+        pool = pool._replace(tokens=grown(pool.tokens, num_tokens))
     if vocabulary > len(pool.pattern_slots):
-        pool = pool._replace(pattern_slots=_grown(pool.pattern_slots, vocabulary))
+        pool = pool._replace(pattern_slots=grown(pool.pattern_slots, vocabulary))
     return pool
 
 
-def with_larger_arena(pool: Buckets) -> Buckets:
-    """The pool with twice the room for buckets."""
-    return pool._replace(arena=_grown(pool.arena, 2 * len(pool.arena)))
+def with_larger_arena(pool: Buckets, room: int) -> Buckets:
+    """The pool with that much room for buckets, at most `MAX_ARENA`."""
+    return pool._replace(arena=grown(pool.arena, room))
 
 
 def with_larger_table(pool: Buckets) -> Buckets:
@@ -116,13 +110,6 @@ def with_larger_table(pool: Buckets) -> Buckets:
     return pool._replace(
         counters=counters, table=np.zeros((bands, 2 * slots), np.int32), arena=np.zeros_like(pool.arena)
     )
-
-
-def _grown(array: NDArray[Scalar], at_least: int) -> NDArray[Scalar]:
-    """A copy at least twice as long; what is new is zero."""
-    grown = np.zeros(max(2 * len(array), at_least), dtype=array.dtype)
-    grown[: len(array)] = array
-    return grown
 
 
 @making_kernel
@@ -144,7 +131,7 @@ def settle(pool: Buckets, texts: Texts, banding: Banding, first: int, mode: int,
         if mode != ADD and tokens.size > 0:
             nearest, score = _nearest_compared(pool, tokens, places, bitmap, threshold)
         joins = mode == ADD or (mode == ADMIT and nearest == -1)
-        if joins and not _join(pool, tokens, hashes, places, bitmap):
+        if joins and not _join(pool, tokens, places, bitmap):
             return index
         texts.admitted[index] = nearest == -1
         texts.nearest[index] = nearest
@@ -214,7 +201,6 @@ def _nearest_compared(
 def _join(
     pool: Buckets,
     tokens: NDArray[np.int32],
-    hashes: NDArray[np.uint32],
     places: NDArray[np.int64],
     bitmap: np.uint64,
 ) -> bool:
@@ -227,7 +213,6 @@ def _join(
     begin = pool.counters[NUM_TOKENS]
     for index in range(tokens.size):
         pool.tokens[begin + index] = tokens[index]
-        pool.hashes[begin + index] = hashes[index]
     pool.starts[text + 1] = begin + tokens.size
     pool.bitmaps[text] = bitmap
     pool.counters[NUM_TEXTS] += 1
@@ -287,26 +272,18 @@ def _moved(pool: Buckets, content: int) -> int:
 
 
 @making_kernel
-def refill(pool: Buckets, banding: Banding, first: int) -> int:
-    """Enter the pool's texts from `first` on into the tables; returns the first without room, or their number."""
+def refill(pool: Buckets, banding: Banding, hashes: NDArray[np.uint32], first: int) -> int:
+    """Enter the pool's texts from `first` on into the tables; `hashes: uint32[vocabulary]` has each token's.
+
+    Returns:
+        The first text without room, or the number of texts.
+    """
     signature = np.empty(banding.permutations.offsets.size, dtype=np.uint32)
     places = np.empty(banding.bands, dtype=np.int64)
     for text in range(first, pool.counters[NUM_TEXTS]):
-        begin, end = pool.starts[text], pool.starts[text + 1]
-        sign(pool.hashes[begin:end], banding.permutations, signature)
+        tokens = pool.tokens[pool.starts[text] : pool.starts[text + 1]]
+        sign(hashes[tokens], banding.permutations, signature)
         find_places(signature, banding.rows, pool.table.shape[1], places)
-        if end > begin and not put(pool, text, places):
+        if tokens.size > 0 and not put(pool, text, places):
             return int(text)
     return int(pool.counters[NUM_TEXTS])
-
-
-@making_kernel
-def score_all(pool: Buckets, tokens: NDArray[np.int32], scores: NDArray[np.float64]) -> None:
-    """F of `tokens: int32[m]` against every pool text, in order, into `scores: float64[texts]`."""
-    pattern = pattern_over(pool.pattern_slots, tokens.size)
-    fill_pattern(pattern, tokens, 0, tokens.size)
-    for text in range(scores.size):
-        begin, end = pool.starts[text], pool.starts[text + 1]
-        lcs = pattern_lcs(pattern, tokens.size, pool.tokens, begin, end)
-        scores[text] = f_measure(lcs, tokens.size, end - begin)
-    clear_pattern(pattern, tokens, 0, tokens.size)

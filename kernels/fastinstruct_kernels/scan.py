@@ -7,19 +7,30 @@ Four bit-parallel comparisons go through a pool text together: its tokens are re
 additions, each of which waits for itself, fill the processor's units.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct_kernels._jit import inlined_kernel, kernel, making_kernel
 from fastinstruct_kernels.lcs import WORD_BITS, Pattern, clear_pattern, fill_pattern, pattern_lcs, popcount
-from fastinstruct_kernels.pool import Pool
 from fastinstruct_kernels.rouge import f_measure
 
 LANES = 4
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE = np.uint64(1)
+
+
+class ScoredTexts(Protocol):
+    """A pool, of whatever index: its texts one after another."""
+
+    @property
+    def tokens(self) -> NDArray[np.int32]:
+        """Tokens of all texts: int32[tokens]."""
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """int64[texts + 1]: text i is tokens[starts[i]:starts[i + 1]]."""
 
 
 class Lanes(NamedTuple):
@@ -37,7 +48,7 @@ def new_lanes(vocabulary: int) -> Lanes:
 
 @kernel
 def score_texts(
-    pool: Pool,
+    pool: ScoredTexts,
     tokens: NDArray[np.int32],
     starts: NDArray[np.int64],
     lanes: Lanes,
@@ -60,7 +71,8 @@ def score_texts(
     """
     for index in range(0, starts.size - 1, LANES):
         end = min(index + LANES, starts.size - 1)
-        if _longest(starts, index, end) <= WORD_BITS:
+        # One text alone would wait for the three lanes that it leaves empty: twice the time.
+        if end - index > 1 and _longest(starts, index, end) <= WORD_BITS:
             _fill_lanes(lanes, tokens, starts, index, end)
             _score_lanes(pool, starts, lanes, index, end, first, last, scores)
             clear_slots(lanes, tokens, starts[index], starts[end])
@@ -109,7 +121,7 @@ def _advanced(state: np.uint64, mask: np.uint64) -> np.uint64:
 
 @kernel
 def _score_lanes(
-    pool: Pool,
+    pool: ScoredTexts,
     starts: NDArray[np.int64],
     lanes: Lanes,
     index: int,
@@ -136,7 +148,9 @@ def _score_lanes(
 
 
 @kernel
-def _score_one(pool: Pool, pattern: Pattern, length: int, first: int, last: int, scores: NDArray[np.float64]) -> None:
+def _score_one(
+    pool: ScoredTexts, pattern: Pattern, length: int, first: int, last: int, scores: NDArray[np.float64]
+) -> None:
     for text in range(first, last):
         begin, end = pool.starts[text], pool.starts[text + 1]
         scores[text] = f_measure(pattern_lcs(pattern, length, pool.tokens, begin, end), length, end - begin)

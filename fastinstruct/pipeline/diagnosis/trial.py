@@ -27,7 +27,9 @@ from fastinstruct.lm import (
     fatal_error,
     unreachable_error,
 )
+from fastinstruct.lm.channel import Channel
 from fastinstruct.lm.embedded import TERMS, find_model
+from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.opening import open_transport
 from fastinstruct.lm.scheduler import Scheduler, detail_of
 from fastinstruct.pipeline.deciding import cached_calibration, calibrate, text_accuracy
@@ -86,7 +88,7 @@ async def try_model(
             note("checking and loading the embedded model …")
         model = await asyncio.to_thread(resolve, config.model, env)
         started = time.perf_counter()
-        async with served(config.model, model, env) as endpoint:
+        async with served(config.model, model, env) as [endpoint, *_]:
             if model.embedded is not None:
                 report(_loaded(model, time.perf_counter() - started))
             async with await asyncio.to_thread(open_transport, endpoint, config.model) as transport:
@@ -218,11 +220,10 @@ def _accuracy(balanced_accuracy: float, num_seeds: int, how: str) -> Finding:
 def _scheduler(preparation: Preparation, transport: HttpTransport) -> Scheduler[int]:
     runtime = preparation.config.runtime
     return Scheduler(
-        transport.send,
-        max_in_flight=max_in_flight(runtime.max_in_flight, preparation.model),
+        Fleet.of(Channel.unlimited(transport)),
+        max_in_flight=max_in_flight(preparation.config, preparation.models[Stage.CLASSIFICATION]),
         policy=RetryPolicy(max_attempts=runtime.max_attempts),
         rng=random.Random(),
-        where=transport.endpoint.address,
         max_outage_s=min(runtime.max_outage_s, _MAX_OUTAGE_S),
     )
 

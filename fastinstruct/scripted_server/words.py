@@ -9,7 +9,16 @@ __all__ = [
     "FRAMES",
     "JUNK",
     "LABELS",
+    "NAME_ENDS",
+    "NAME_STARTS",
     "OBJECTS",
+    "QUICK_ADJECTIVES",
+    "QUICK_FORMS",
+    "QUICK_NOUNS",
+    "QUICK_PEOPLE",
+    "QUICK_PLACES",
+    "QUICK_STEMS",
+    "QUICK_VERBS",
     "REMARKS",
     "REPEATED",
     "TOPICS",
@@ -130,4 +139,89 @@ ANSWERS = (
     "Three words are enough for {topic}: slowly, gladly, together.",
     "The writer is amused by {topic} and doesn't mean the complaint seriously.",
     "First measure, then compare; with {topic}, guesses are usually too low.",
+)
+
+# The words of quick replies. Stems and nouns are put together, as are the parts of names, so that most words are rare.
+QUICK_VERBS = _listed("""
+    write; draft; compose; prepare; devise; sketch; propose; invent; outline; deliver; present; word; improvise;
+    suggest; plan; offer
+""")
+QUICK_ADJECTIVES = _listed("""
+    bashful; battered; blunt; bold; brave; breezy; bright; brisk; brittle; broken; bulky; busy; calm; careful;
+    cautious; chatty; cheap; cheerful; chilly; clever; clumsy; coarse; cosy; crooked; crowded; cruel; curious;
+    daring; dazed; deaf; deep; delicate; dented; distant; dizzy; dreamy; drowsy; dusty; fading; faithful; familiar;
+    famous; fancy; fierce; flat; foggy; foolish; forgotten; formal; fragile; frank; fresh; frosty; frozen; frugal;
+    furious; fussy; generous; gentle; giddy; gloomy; golden; graceful; grand; greedy; grumpy; hasty; haunted;
+    hearty; heavy; hidden; hollow; humble; humid; hungry; hurried; jolly; lame; lanky; lazy; lively; lofty; lonely;
+    loyal; lucky; marble; mellow; merry; mild; modest; muddy; nervous; nimble; noisy; painted; patient; plain;
+    playful; polite; proud; puzzled; quaint; quiet; ragged; restless; rural; rusty; secret; shabby; shiny; shy;
+    silent; sleepy; slender; sober; solemn; spotless; stubborn; sturdy; sudden; tender; tidy; timid; tired; vague;
+    velvet; weary; wooden
+""")
+QUICK_NOUNS = _listed("""
+    acorns; almanacs; anchors; antlers; anvils; apricots; aprons; arcades; armchairs; arrows; axles; badges;
+    bagpipes; balconies; balloons; bandages; barrels; baskets; bathtubs; batteries; bayonets; beacons; beads;
+    beehives; bells; benches; berries; bicycles; biscuits; blankets; blossoms; boilers; bonfires; bookshelves;
+    boots; bottles; bracelets; branches; bricks; bridges; brooms; brushes; bubbles; buckets; buckles; bunkers;
+    buoys; buttons; cabbages; cables; cactuses; cages; calendars; camels; candles; canoes; canyons; caravans;
+    carpets; carriages; carrots; castles; catapults; cauldrons; caves; cellars; chains; chairs; chalkboards;
+    cherries; chestnuts; chimneys; chisels; cisterns; clocks; clouds; clovers; coats; coconuts; coins; combs;
+    compasses; coral; corks; cottages; cradles; crayons; crickets; crowns; crutches; crystals; cupboards; curtains;
+    cushions; daggers; daisies; dams; deckchairs; desks; dials; diamonds; dice; dolphins; dominoes; donkeys;
+    doorbells; dragonflies; drawers; drums; dumplings; dunes; eagles; earrings; elevators; emeralds; engines;
+    envelopes; escalators; falcons; feathers; fences; ferns; ferries; fiddles; fireflies; fireplaces; fireworks;
+    flagpoles; flutes; forks; fountains; foxes; furnaces; galleries; garages; gardens; garlic; gates; geese;
+    geysers; glaciers; gloves; goats; goggles; gongs; grapes; greenhouses; guitars; hailstones; hammers; hammocks;
+    harbours; harps; hats; hedgehogs; hedges; helmets; herons; hinges; honeycombs; hooks; horseshoes; hourglasses;
+    icebergs; icicles; inkwells; islands; jackets; jars; jellyfish; jewels; jugs; kettles; keyholes; keys; kites;
+    kiwis; knots; labels; lace; ladders; ladles; lamps; lanterns; lemons; lenses; letters; levers; lighthouses;
+    lilacs; lizards; lockets; locks; looms; magnets; magpies; mandolins; mangoes; marbles; masks; matches;
+    mattresses; meadows; medals; melons; mills; mirrors; mittens; moats; monuments; mosquitoes; moths; mugs;
+    mushrooms; needles; nests; nets; nettles; noodles; notebooks; nutmeg; oaks; oars; olives; onions; orchards;
+    orchids; ostriches; otters; ovens; owls; oysters; paddles; pancakes; parachutes; parrots; peaches; pearls;
+    pebbles; pelicans; pillows; pincers; pipes; pitchforks; plums; pumpkins; puppets; quilts; rafts; ribbons;
+    robins; saddles; sandals; scarves; spoons; violins
+""")
+QUICK_FORMS = _listed("""
+    ballad; bedtime tale; birthday toast; blog entry; booklet; brochure; bulletin; campfire story; catalogue entry;
+    chant; checklist; chronicle; circular; comic sketch; complaint; confession; congratulation; dialogue; diary
+    page; debate speech; definition; fable; farewell; forecast; game proposal; ghost story; greeting; guided tour;
+    handbook page; headline; hymn; party invitation; joke; lecture; legend; letter; limerick; love note; manifesto;
+    memo; menu; monologue; myth; notice; parable; petition; playlet; poem; postcard; prayer; press release; proverb;
+    quiz; recipe; reference letter; report; review; riddle; rulebook page; sermon; shopping list; short novel;
+    slogan; timetable
+""")
+QUICK_PLACES = _listed("""
+    bakery; ballroom; bank; barn; bathhouse; bay; beach; brewery; bunkhouse; cathedral; cinema; circus; clinic;
+    cloister; coal mine; court; desert; ditch; dockyard; factory; farmhouse; ferry; field hospital; forest;
+    fortress; hallway; harbour; hotel; jungle; kitchen; laboratory; lagoon; laundry; library; market; monastery;
+    mountain hut; museum; nursery; palace; park; pawnshop; planetarium; playground; post office; prison; pub;
+    quarry; railway station; restaurant; river delta; rooftop; sawmill; school; shipyard; stable; stadium; studio;
+    submarine; suburb; swamp; tavern; temple; theatre
+""")
+QUICK_PEOPLE = _listed("""
+    acrobats; actors; archers; astronomers; bakers; bankers; barbers; beekeepers; boatmen; bookbinders; butchers;
+    carpenters; chemists; clerks; clowns; cobblers; collectors; cooks; dancers; dentists; detectives; divers;
+    doctors; drummers; farmers; firefighters; fishermen; florists; gamblers; gardeners; geologists; glaziers;
+    goldsmiths; guards; historians; hunters; inventors; jewellers; joggers; judges; jugglers; librarians; magicians;
+    mechanics; miners; nurses; painters; pilots; plumbers; poets; porters; potters; sailors; scientists; sculptors;
+    shepherds; singers; smugglers; surgeons; tailors; teachers; translators; waiters; weavers
+""")
+QUICK_STEMS = _listed("""
+    amber; apple; ash; bamboo; bark; bell; birch; bone; brass; brick; bronze; butter; candle; cedar; chalk; cherry;
+    clay; cloud; coal; copper; corn; cotton; crystal; dream; ember; feather; fern; fire; flint; fog; forest; frost;
+    glass; gold; grain; granite; honey; ice; iron; ivy; jade; lake; lamp; lark; lava; leaf; lemon; lily; maple;
+    marsh; mint; mirror; moon; moss; mud; night; oak; ocean; opal; paper; pearl; river; salt; silver
+""")
+NAME_STARTS = tuple(
+    onset + vowel
+    for onset in _listed(
+        "B; Bl; Br; C; Ch; D; Dr; F; Fl; G; Gl; Gr; H; J; K; Kr; L; M; N; P; Pr; R; S; Sh; St; T; Th; Tr; V; W; Y; Z"
+    )
+    for vowel in _listed("a; e; i; o; u; ai; ea; ou")
+)
+NAME_ENDS = tuple(
+    middle + end
+    for middle in _listed("b; d; f; g; k; l; m; n; p; r; s; t; v; z; nd; rt")
+    for end in _listed("a; o; in; el; us; or; ia; an; ey; is; on; er; ik; um; as; et")
 )

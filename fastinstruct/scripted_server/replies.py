@@ -6,19 +6,20 @@ replies of the run that was interrupted, and that no instruction of the grammar 
 filter refuses.
 """
 
-import hashlib
-import json
+from __future__ import annotations
+
 import math
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
-import orjson
-
-from fastinstruct.lm.scripted_words import (
+from fastinstruct.records import FinishReason
+from fastinstruct.scripted_server.draws import draw_64, text_sha256, unit_draw
+from fastinstruct.scripted_server.shapes import Ask, Reply
+from fastinstruct.scripted_server.words import (
     ANSWERS,
     AUDIENCES,
     CONSTRAINTS,
@@ -31,21 +32,8 @@ from fastinstruct.lm.scripted_words import (
     TOPICS,
     VERBS,
 )
-from fastinstruct.records import FinishReason
 
-__all__ = [
-    "Ask",
-    "Kind",
-    "Reply",
-    "ReplyRates",
-    "grammar_instruction",
-    "read_ask",
-    "recognise",
-    "reply_body",
-    "reply_to",
-    "text_sha256",
-    "unit_draw",
-]
+__all__ = ["Kind", "Replies", "ReplyRates", "first_number", "grammar_instruction", "recognise", "reply_to"]
 
 _T = TypeVar("_T")
 
@@ -59,6 +47,18 @@ class Kind(StrEnum):
     OUTPUT_FIRST = "output-first"
 
 
+class Replies(StrEnum):
+    """How replies come about.
+
+    `written`: plausible ones. `quick`: cheaper, and of so many words that pools of a million fill. `canned`: the same
+    bytes for every request, whose body is not read at all.
+    """
+
+    WRITTEN = "written"
+    QUICK = "quick"
+    CANNED = "canned"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyRates:
     """Shares, each in 0..1, of what makes replies imperfect.
@@ -70,76 +70,6 @@ class ReplyRates:
     duplicate_rate: float = 0.05
     junk_rate: float = 0.03
     length_rate: float = 0.03
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """What one request asks for; `prompt` is the text, or the messages' contents joined with newlines."""
-
-    chat: bool
-    model: str
-    prompt: str
-    seed: int | None = None
-    num_logprobs: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """A reply's text; `top_logprobs` (most likely first) only for classification, and only where it was asked for."""
-
-    text: str
-    finish_reason: FinishReason
-    top_logprobs: Mapping[str, float] | None = None
-
-
-def text_sha256(text: str) -> str:
-    """Hexadecimal SHA-256 of the text in UTF-8; lone surrogates are taken as they are."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _draw_64(*key: object) -> int:
-    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "big")
-
-
-def unit_draw(*key: object) -> float:
-    """A number in [0, 1) that depends on nothing but the key, a sequence of strings, ints and None."""
-    return (_draw_64(*key) >> 11) / 2**53
-
-
-def read_ask(path: str, body: bytes) -> Ask | str:
-    """What a body posted to `/v1/completions` or `/v1/chat/completions` asks for, or what is wrong with it."""
-    try:
-        fields = _loaded(body)
-    except ValueError:
-        return "the body is not JSON"
-    if not isinstance(fields, dict):
-        return "the body is not a JSON object"
-    chat = path.endswith("/chat/completions")
-    prompt = _messages_text(fields.get("messages")) if chat else fields.get("prompt")
-    if not isinstance(prompt, str):
-        return "'messages' must be a list of objects with a text as content" if chat else "'prompt' must be one text"
-    if fields.get("stream") or fields.get("n", 1) != 1:
-        return "the scripted server answers with one whole reply: no 'stream', no 'n' but 1"
-    asked = fields.get("logprobs")
-    num_logprobs = asked if not chat else fields.get("top_logprobs", 0) if asked else None
-    seed = fields.get("seed")
-    if not isinstance(seed, int | None) or not isinstance(num_logprobs, int | None):
-        return "'seed' and the number of log-probabilities must be integers"
-    return Ask(chat=chat, model=str(fields.get("model")), prompt=prompt, seed=seed, num_logprobs=num_logprobs)
-
-
-def _loaded(body: bytes) -> object:
-    try:
-        return cast(object, orjson.loads(body))
-    except orjson.JSONDecodeError:
-        return json.loads(body)  # takes escaped lone surrogates, which a client may send
-
-
-def _messages_text(messages: object) -> str | None:
-    try:
-        return "\n".join(message["content"] for message in cast(Any, messages))
-    except (TypeError, KeyError):
-        return None
 
 
 def recognise(prompt: str) -> Kind:
@@ -156,7 +86,7 @@ def reply_to(ask: Ask, *, seed: int, rates: ReplyRates) -> Reply:
     kind = recognise(ask.prompt)
     if kind is Kind.CLASSIFICATION:
         return _classification(ask, seed)
-    rng = random.Random(_draw_64("reply", seed, ask.seed, text_sha256(ask.prompt)))
+    rng = random.Random(draw_64("reply", seed, ask.seed, text_sha256(ask.prompt)))
     items = _ITEMS[kind](ask, rng, rates)
     is_cut = rng.random() < rates.length_rate
     if is_cut:
@@ -184,16 +114,22 @@ _OTHER_TOKENS = ("Maybe", "It", "The", "This", "Probably", "Not", "Classificatio
 _FIRST_NUMBER = re.compile(r"(\d+)\.\s*\Z")
 
 
+def first_number(prompt: str) -> int | None:
+    """The number that a prompt's list breaks off at, which a completion goes on with; None where it does not."""
+    asked = _FIRST_NUMBER.search(prompt, max(0, len(prompt) - 32))
+    return int(asked[1]) if asked else None
+
+
 def _instruction_items(ask: Ask, rng: random.Random, rates: ReplyRates) -> list[str]:
     """5 to 8 instructions as list items; a completions reply goes on where the prompt's numbering ends."""
     texts = [_instruction(rng, rates) for _ in range(5 + int(rng.random() * 4))]
-    asked = _FIRST_NUMBER.search(ask.prompt, max(0, len(ask.prompt) - 32))
+    asked = first_number(ask.prompt)
     if not ask.chat:
-        first = int(asked[1]) if asked else 1
+        first = 1 if asked is None else asked
         items = [f"\n{number}. {text}" for number, text in enumerate(texts, first)]
-        return [f" {texts[0]}", *items[1:]] if asked else items
+        return items if asked is None else [f" {texts[0]}", *items[1:]]
     opening, bullet, first = _pick(rng, _CHAT_LISTS)
-    first = int(asked[1]) if asked and first > 1 else first
+    first = asked if asked is not None and first > 1 else first
     items = [f"\n{bullet.format(number)}{text}" for number, text in enumerate(texts, first)]
     return [opening, *items]
 
@@ -262,36 +198,3 @@ def _pick(rng: random.Random, options: Sequence[_T]) -> _T:
 
 def _sentence(rng: random.Random, options: Sequence[str]) -> str:
     return _pick(rng, options).format(topic=_pick(rng, TOPICS))
-
-
-def reply_body(ask: Ask, reply: Reply, *, reply_id: str) -> dict[str, Any]:
-    """The reply in the shape of the API that was asked."""
-    usage = {"prompt_tokens": len(ask.prompt) // 4, "completion_tokens": max(1, len(reply.text) // 4)}
-    usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
-    choice: dict[str, Any] = {"index": 0, "finish_reason": reply.finish_reason.value}
-    if ask.chat:
-        choice |= {"message": {"role": "assistant", "content": reply.text}, "logprobs": _chat_logprobs(reply)}
-    else:
-        choice |= {"text": reply.text, "logprobs": _completions_logprobs(reply, len(ask.prompt))}
-    kind = "chat.completion" if ask.chat else "text_completion"
-    return {"id": reply_id, "object": kind, "created": 0, "model": ask.model, "choices": [choice], "usage": usage}
-
-
-def _completions_logprobs(reply: Reply, prompt_chars: int) -> dict[str, Any] | None:
-    if reply.top_logprobs is None:
-        return None
-    return {
-        "tokens": [reply.text],
-        "token_logprobs": [reply.top_logprobs.get(reply.text)],
-        "top_logprobs": [dict(reply.top_logprobs)],
-        "text_offset": [prompt_chars],
-    }
-
-
-def _chat_logprobs(reply: Reply) -> dict[str, Any] | None:
-    if reply.top_logprobs is None:
-        return None
-    ranked = reply.top_logprobs.items()
-    top = [{"token": token, "logprob": value, "bytes": list(token.encode())} for token, value in ranked]
-    chosen = {"token": reply.text, "logprob": reply.top_logprobs.get(reply.text), "bytes": list(reply.text.encode())}
-    return {"content": [chosen | {"top_logprobs": top}], "refusal": None}

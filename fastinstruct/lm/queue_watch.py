@@ -1,0 +1,36 @@
+"""Tell a controller what its server's queue looks like, as long as the server says it.
+
+Knows nothing of what the controller does with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from fastinstruct.lm.concurrency import QueueAware, parse_queue_metrics
+from fastinstruct.lm.transport import HttpTransport
+
+__all__ = ["watch_queue"]
+
+_LOG = logging.getLogger("fastinstruct.lm")
+_INTERVAL_S = 0.5
+_LONGEST_INTERVAL_S = 30.0
+
+
+async def watch_queue(transport: HttpTransport, controller: QueueAware, interval_s: float = _INTERVAL_S) -> None:
+    """Read the server's metrics every `interval_s` seconds until cancelled; rarely where there are none."""
+    loop = asyncio.get_running_loop()
+    wait_s, has_warned = interval_s, False
+    while True:
+        text = await transport.metrics()
+        metrics = None if text is None else parse_queue_metrics(text)
+        if metrics is not None:
+            controller.on_metrics(metrics.running, metrics.waiting, loop.time())
+            wait_s = interval_s
+        else:
+            wait_s = min(2 * wait_s, _LONGEST_INTERVAL_S)
+            if not has_warned:
+                has_warned = True
+                _LOG.warning("%s tells no queue at /metrics; its limit stays as it is", transport.endpoint.address)
+        await asyncio.sleep(wait_s)

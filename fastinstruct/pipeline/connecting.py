@@ -1,0 +1,121 @@
+"""From a run's models to a fleet: servers started, connections opened and tried, limits put in place.
+
+Knows nothing of stages but that each has a model. What is opened is closed with the context that `connected` returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from fastinstruct.config import EndpointConfig, ModelConfig, RunConfig
+from fastinstruct.errors import EndpointError
+from fastinstruct.lm import HttpTransport
+from fastinstruct.lm.breaker import CircuitBreaker
+from fastinstruct.lm.channel import Channel
+from fastinstruct.lm.concurrency import Aimd, Controller, Fixed, QueueAware
+from fastinstruct.lm.fleet import Fleet
+from fastinstruct.lm.opening import open_transport
+from fastinstruct.lm.queue_watch import watch_queue
+from fastinstruct.lm.rate_budget import RateBudget
+from fastinstruct.pipeline.preparation import Preparation
+from fastinstruct.pipeline.probing import probe
+from fastinstruct.pipeline.serving import ServedModel, max_in_flight, served
+from fastinstruct.records import Stage
+
+__all__ = ["connected", "described", "probe_all"]
+
+_LOG = logging.getLogger("fastinstruct.pipeline")
+
+
+@asynccontextmanager
+async def connected(preparation: Preparation, env: Mapping[str, str]) -> AsyncIterator[Fleet]:
+    """Yield the fleet that serves a run, its stages being the lanes.
+
+    Raises:
+        ConfigError: a variable that should hold a key is not set.
+        EmbeddedModelError: llama.cpp cannot load the model.
+    """
+    async with AsyncExitStack() as stack:
+        opened: list[tuple[ModelConfig, list[Channel]]] = []
+        lanes: dict[str, list[Channel]] = {}
+        for stage in Stage:
+            model = preparation.config.model_of(stage)
+            known = next((channels for other, channels in opened if other == model), None)
+            lanes[stage] = known or await _opened(stack, preparation.config, model, preparation.models[stage], env)
+            opened.append((model, lanes[stage]))
+        yield Fleet(lanes)
+
+
+async def probe_all(fleet: Fleet) -> None:
+    """Ask every endpoint one cheap question. One that fails is left out, or left for later, while others serve.
+
+    Raises:
+        EndpointError: what is wrong with an endpoint that a lane cannot do without.
+    """
+    results = await asyncio.gather(*(_probed(channel) for channel in fleet.channels))
+    for channel, error in zip(fleet.channels, results, strict=True):
+        if error is None:
+            continue
+        if fleet.is_last(channel):
+            raise error
+        channel.closed_because = str(error)
+        _LOG.warning("%s; it is left out of this sitting", error)
+
+
+def described(fleet: Fleet) -> str:
+    """Name every endpoint with its model: fit for a terminal, a log or the store."""
+    return ", ".join(channel.transport.endpoint.describe() for channel in fleet.channels)
+
+
+async def _probed(channel: Channel) -> EndpointError | None:
+    assert isinstance(channel.transport, HttpTransport)
+    try:
+        await probe(channel.transport)
+    except EndpointError as error:
+        return error
+    return None
+
+
+async def _opened(
+    stack: AsyncExitStack, config: RunConfig, model: ModelConfig, served_model: ServedModel, env: Mapping[str, str]
+) -> list[Channel]:
+    endpoints = await stack.enter_async_context(served(model, served_model, env))
+    settings: list[ModelConfig | EndpointConfig] = [model, *model.endpoints]
+    total = max_in_flight(config, served_model, len(endpoints))
+    channels = []
+    for endpoint, limits in zip(endpoints, settings, strict=True):
+        transport = await asyncio.to_thread(open_transport, endpoint, model)
+        await stack.enter_async_context(transport)
+        own = limits.max_in_flight if isinstance(limits, EndpointConfig) else None
+        channel = Channel(
+            transport,
+            controller=_controller(config, own or total),
+            budget=RateBudget(limits.requests_per_minute, limits.tokens_per_minute),
+            breaker=CircuitBreaker(random.Random()),
+            weight=limits.weight if isinstance(limits, EndpointConfig) else 1.0,
+        )
+        transport.on_headers = channel.observe
+        if isinstance(channel.controller, QueueAware):
+            stack.push_async_callback(_cancel, asyncio.create_task(watch_queue(transport, channel.controller)))
+        channels.append(channel)
+    return channels
+
+
+def _controller(config: RunConfig, num_slots: int) -> Controller:
+    match config.runtime.concurrency:
+        case "aimd":
+            return Aimd(maximum=num_slots)
+        case "queue":
+            return QueueAware(maximum=num_slots)
+        case "fixed":
+            return Fixed(num_slots)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

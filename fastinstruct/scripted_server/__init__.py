@@ -1,0 +1,15 @@
+"""An OpenAI-shaped model server over real HTTP on loopback, for tests, benchmarks and rehearsals: no model, no network.
+
+Knows nothing of prompt templates, the client or the run. `Script` says all that decides the answers; `ScriptedServer`
+gives them. On the command line: `fastinstruct scripted-server`.
+"""
+
+from __future__ import annotations
+
+from fastinstruct.scripted_server.faults import Fault
+from fastinstruct.scripted_server.log import LogEntry
+from fastinstruct.scripted_server.replies import Kind, Replies
+from fastinstruct.scripted_server.script import Latency, Script, parse_rates
+from fastinstruct.scripted_server.server import ScriptedServer
+
+__all__ = ["Fault", "Kind", "Latency", "LogEntry", "Replies", "Script", "ScriptedServer", "parse_rates"]

@@ -1,0 +1,24 @@
+"""One request that asks the model, from its arrival to its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastinstruct.scripted_server.connections import Connection
+    from fastinstruct.scripted_server.log import LogEntry
+    from fastinstruct.scripted_server.shapes import Ask, Reply
+
+__all__ = ["Call"]
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A request being answered; `reply` is what the model says, unless a fault comes between."""
+
+    connection: Connection
+    entry: LogEntry
+    ask: Ask | None = None
+    reply: Reply | None = None
+    is_serving: bool = False

@@ -1,0 +1,128 @@
+"""All that decides the scripted server's answers, checked when it is made; and the draws that follow from it.
+
+Knows nothing of HTTP, sockets or the time of day. Guarantees that latencies and faults are functions of the script, the
+prompt and how often it came before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from statistics import NormalDist
+from typing import Final
+
+from fastinstruct.errors import ConfigError
+from fastinstruct.scripted_server.draws import unit_draw
+from fastinstruct.scripted_server.faults import Fault
+from fastinstruct.scripted_server.replies import Replies, ReplyRates
+
+__all__ = ["Latency", "Script", "parse_rates"]
+
+_NORMAL: Final = NormalDist()
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long answers take: `base_s`, fixed; plus up to `width_s`, uniform; times a log-normal factor with `sigma`.
+
+    So `Latency(1.0, sigma=0.8)` is log-normal with a median of one second, and `Latency(0.1, width_s=0.4)` is uniform.
+    """
+
+    base_s: float = 0.0
+    width_s: float = 0.0
+    sigma: float = 0.0
+
+    @property
+    def is_none(self) -> bool:
+        return self.base_s == self.width_s == 0
+
+    def quantile(self, share: float) -> float:
+        """Seconds below which this share, within (0, 1), of the latencies lie."""
+        return (self.base_s + self.width_s * share) * math.exp(self.sigma * _NORMAL.inv_cdf(share))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script(ReplyRates):
+    """All that decides the server's answers.
+
+    Args:
+        seed: of all draws.
+        model: the model's name; another one is refused.
+        api_key: where it is set, requests without it are refused.
+        replies: how they come about; where they are canned, the model's name is not checked.
+        latency: how long answers take.
+        faults: the share, in 0..1, of answers that meet each `Fault`; together 1 at most.
+        max_faults_per_prompt: so many `faults` in a row, and the prompt is answered, so that runs end.
+        retry_after_s: sent with each 429 of `faults`, where it is set.
+
+    Raises:
+        ConfigError: a value out of bounds.
+    """
+
+    seed: int = 0
+    model: str = "scripted"
+    api_key: str | None = None
+    replies: Replies = Replies.WRITTEN
+    latency: Latency = Latency()
+    faults: Mapping[str, float] = field(default_factory=dict)
+    max_faults_per_prompt: int = 2
+    retry_after_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("duplicate_rate", "junk_rate", "length_rate"):
+            _check_share(name, getattr(self, name))
+        _check_choice("replies", self.replies, Replies)
+        for fault, rate in self.faults.items():
+            _check_choice("faults", fault, Fault)
+            _check_share(f"faults: {fault}", rate)
+        if sum(self.faults.values()) > 1 + 1e-9:
+            raise ConfigError("faults: their rates must add up to 1 at most")
+
+    def drawn_fault(self, prompt_sha256: str, attempt: int) -> Fault | None:
+        """The fault that this attempt (from 1) at a prompt would meet, before the cap on faults in a row."""
+        if not self.faults:
+            return None
+        draw = unit_draw("fault", self.seed, prompt_sha256, attempt)
+        _check_choice("replies", self.replies, Replies)
+        for fault, rate in self.faults.items():
+            draw -= rate
+            if draw < 0:
+                return Fault(fault)
+        return None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every request is answered at once, and by a reply."""
+        return self.latency.is_none and not self.faults
+
+    def latency_s(self, prompt_sha256: str) -> float:
+        """How long an answer to this prompt takes."""
+        return self.latency.quantile(max(unit_draw("latency", self.seed, prompt_sha256), 1e-9))
+
+
+def parse_rates(texts: Iterable[str]) -> dict[str, float]:
+    """`Script.faults` from texts like `500=0.02`.
+
+    Raises:
+        ConfigError: one is not of this form.
+    """
+    rates = {}
+    for text in texts:
+        name, _, rate = text.partition("=")
+        try:
+            rates[name] = float(rate)
+        except ValueError:
+            raise ConfigError(f"faults: {text!r} should be a name and a share, such as 500=0.02") from None
+    return rates
+
+
+def _check_choice(name: str, value: str, choices: type[StrEnum]) -> None:
+    if value not in set(choices):
+        raise ConfigError(f"{name}: there is no {value!r}; there are {', '.join(choices)}")
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{name}: must be within 0..1, got {value}")

@@ -12,7 +12,7 @@
     │   ├── QuotaExhausted          the account has no credit left; the run can be resumed
     │   └── ProtocolMismatch        it answers, but not as an OpenAI-compatible endpoint
     ├── EmbeddedModelError          the embedded model or a local .gguf cannot be loaded
-    ├── ParserFailed                too many replies could not be parsed: an error of ours, or a server that talks nonsense
+    ├── ParserFailed                too many replies could not be parsed: an error of ours, or nonsense
     ├── StoreError                  the run's database cannot be written (disk full, I/O error) or read
     └── Aborted                     the user interrupted twice; what was in flight is not in the store
 

@@ -213,7 +213,9 @@ def test_hostile_usage_counts_as_0(usage: object, expected: Usage) -> None:
 
 
 @pytest.mark.parametrize(
-    "cached", [{"prompt_tokens_details": {"cached_tokens": 64}}, {"prompt_cache_hit_tokens": 64}], ids=["openai", "deepseek"]
+    "cached",
+    [{"prompt_tokens_details": {"cached_tokens": 64}}, {"prompt_cache_hit_tokens": 64}],
+    ids=["openai", "deepseek"],
 )
 def test_tokens_from_the_servers_cache_are_told_apart(cached: dict[str, object]) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 7, **cached}

@@ -64,6 +64,8 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _THOUGHT: Final = re.compile(r"<think>.*?</think>", re.DOTALL)
 _MAX_TOKEN_COUNT: Final = 2**53  # beyond it no count is real, and SQLite's integers end soon after
 
+_NO_USAGE: Final = Usage()
+
 _Json: TypeAlias = "dict[str, object]"
 
 
@@ -73,7 +75,7 @@ class ReplyProblem:
 
     kind: str
     detail: str
-    usage: Usage = Usage()
+    usage: Usage = _NO_USAGE
 
 
 def encode_body(endpoint: Endpoint, request: Request, dropped_parameters: Collection[str]) -> bytes:

@@ -13,9 +13,18 @@ from dataclasses import asdict
 from fastinstruct.config import BudgetConfig
 from fastinstruct.pipeline.ledger import Ledger, Limits, Price, Use, picodollars
 from fastinstruct.records import Stage
-from fastinstruct.store import RunReader, Totals
+from fastinstruct.store import RunReader, StageUsage, Totals
 
-__all__ = ["BESIDES", "PRICES", "dumped_besides", "dumped_prices", "limits_of", "open_ledger", "read_ledger"]
+__all__ = [
+    "BESIDES",
+    "PRICES",
+    "dumped_besides",
+    "dumped_prices",
+    "limits_of",
+    "open_ledger",
+    "read_ledger",
+    "told_by_rows",
+]
 
 BESIDES = "used_besides"
 """The key of what was used besides what the rows of requests tell."""
@@ -32,16 +41,18 @@ def limits_of(budget: BudgetConfig) -> Limits:
 
 def open_ledger(reader: RunReader, totals: Totals, limits: Limits, prices: Mapping[str, Price | None]) -> Ledger:
     """Return the books of a run, with all that its earlier sittings used."""
-    stored = {
-        stage: Use(
-            num_requests=usage.num_answered,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-        )
-        for stage, usage in totals.usage.items()
-    }
     besides = {stage: Use(**use) for stage, use in json.loads(reader.meta(BESIDES) or "{}").items()}
-    return Ledger(limits, prices, stored=stored, besides=besides)
+    return Ledger(limits, prices, stored=told_by_rows(totals.usage), besides=besides)
+
+
+def told_by_rows(usage: Mapping[str, StageUsage]) -> dict[str, Use]:
+    """Return what the rows of stored requests tell, by stage."""
+    return {
+        stage: Use(
+            num_requests=told.num_answered, prompt_tokens=told.prompt_tokens, completion_tokens=told.completion_tokens
+        )
+        for stage, told in usage.items()
+    }
 
 
 def read_ledger(reader: RunReader, totals: Totals) -> Ledger:

@@ -178,6 +178,21 @@ class Ledger:
         """Return what counts towards a limit, by its name: requests, tokens or picodollars."""
         return _of(self._sum, limit)
 
+    def limit(self, name: str) -> int:
+        """Return a limit that is set, in the unit of `used_of`."""
+        limit = getattr(self.limits, name)
+        assert isinstance(limit, int)
+        return limit
+
+    def worth(self, limit: str, lane: str, use: Use) -> int:
+        """Return what `use` counts towards a limit."""
+        return _of(self._amount(lane, use), limit)
+
+    @property
+    def awaits_rows(self) -> bool:
+        """Whether replies were counted whose requests are not known to be stored."""
+        return bool(self._answered)
+
     def holds(self, key: str) -> bool:
         """Whether a request is reserved and not yet settled."""
         return key in self._reserved
@@ -233,11 +248,14 @@ class Ledger:
             self._besides[answered.lane] += answered.use - answered.told
 
     def write_off(self) -> None:
-        """Count what is still in flight as all it was reserved for, and expect no more rows: nothing comes back."""
+        """Count what is still in flight as all it was reserved for: nobody will say what it used."""
         for key in list(self._reserved):
             self.fail(key, self.reserved(key))
-        for answered in self._answered.values():
-            self._besides[answered.lane] += answered.use
+
+    def reconcile(self, stored: Mapping[str, Use]) -> None:
+        """Count whatever the rows of the run's requests, as they are now, do not tell as used besides."""
+        for lane, used in self._used.items():
+            self._besides[lane] = used - stored.get(lane, Use())
         self._answered.clear()
 
     def _count(self, lane: str, use: Use) -> None:

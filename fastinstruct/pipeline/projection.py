@@ -30,6 +30,11 @@ class Remaining:
     num_to_classify: int
     num_to_work_up: int
 
+    @property
+    def is_any(self) -> bool:
+        """Whether anything is left."""
+        return max(self.num_to_admit, self.num_to_classify, self.num_to_work_up) > 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Projection:

@@ -11,6 +11,7 @@ any other as its worst case.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from fastinstruct.lm import BadRequest, Fatal, Ok, Outcome, Overloaded, RateLimited, Request, Transient
@@ -19,11 +20,20 @@ from fastinstruct.pipeline.ledger import Ledger, Use
 from fastinstruct.pipeline.worst_case import WorstCase
 from fastinstruct.records import Usage
 
-__all__ = ["Gate", "Spending"]
+__all__ = ["Gate", "Refusal", "Spending"]
 
 _NEVER_SENT = frozenset({"connect", "connect_timeout", "dns", "tls", "proxy", "fd_limit", "ports"})
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """The limit that a job of a lane would break, and what it uses at most."""
+
+    limit: str
+    lane: str
+    most: Use
 
 
 class Spending:
@@ -46,11 +56,11 @@ class Spending:
 
     def broken_by(self, lane: str, requests: Sequence[Request]) -> str | None:
         """Return the first limit that these would break together, at worst; None if they all fit."""
-        return self.ledger.broken_by(lane, sum((self._worst_case.of(lane, each) for each in requests), Use()))
+        return self.ledger.broken_by(lane, self.most(lane, requests))
 
-    def next_use(self, lane: str, request: Request) -> Use:
-        """Return what one more attempt may use."""
-        return self._worst_case.of(lane, request)
+    def most(self, lane: str, requests: Sequence[Request]) -> Use:
+        """Return what one attempt at each of these uses at most."""
+        return sum((self._worst_case.of(lane, request) for request in requests), Use())
 
     def settle(self, lane: str, request: Request, outcome: Outcome) -> None:
         """Replace what was set aside for an attempt by what it came to."""
@@ -87,12 +97,12 @@ class Gate(Source[T]):
         self._spending = spending
         self._most_of_each = most_of_each
         self._num_sent: dict[str, int] = {}
-        self._refused: dict[str, tuple[str, Use]] = {}
-        self._refused_again: dict[str, tuple[str, Use]] = {}
+        self._refused: dict[str, Refusal] = {}
+        self._refused_again: dict[str, Refusal] = {}
 
     @property
-    def refused(self) -> tuple[str, Use] | None:
-        """Return the limit that keeps back what was last asked for, and what that might use; None if nothing is."""
+    def refused(self) -> Refusal | None:
+        """Return what keeps back the most urgent job that was last asked for; None if nothing does."""
         return next(iter([*self._refused.values(), *self._refused_again.values()]), None)
 
     def next(self, is_open: Callable[[str], bool]) -> Job[T] | None:
@@ -107,7 +117,7 @@ class Gate(Source[T]):
             if limit is None:
                 self._num_sent[job.lane] = self._num_sent.get(job.lane, 0) + 1
                 return job
-            self._refused[job.lane] = (limit, self._spending.next_use(job.lane, job.request))
+            self._refused[job.lane] = self._refusal(job, limit)
             self._source.take_back(job)
         return None
 
@@ -118,7 +128,7 @@ class Gate(Source[T]):
         if limit is None:
             self._refused_again.pop(key, None)
         else:
-            self._refused_again[key] = (limit, self._spending.next_use(job.lane, job.request))
+            self._refused_again[key] = self._refusal(job, limit)
         return limit is None
 
     def attempted(self, job: Job[T], outcome: Outcome) -> None:
@@ -134,6 +144,9 @@ class Gate(Source[T]):
         """Give a job back that is not to be sent after all."""
         self._spending.ledger.release(job.request.key)
         self._source.take_back(job)
+
+    def _refusal(self, job: Job[T], limit: str) -> Refusal:
+        return Refusal(limit=limit, lane=job.lane, most=self._spending.most(job.lane, [job.request]))
 
     def _is_wanted(self, lane: str) -> bool:
         return self._most_of_each is None or self._num_sent.get(lane, 0) < self._most_of_each

@@ -107,8 +107,8 @@ class StopRules:
         self._num_unparsed += commit.request.outcome == "parser_failed"
         if self._num_requests >= _MIN_REQUESTS and self._num_unparsed > _MAX_UNPARSED_SHARE * self._num_requests:
             raise ParserFailed(
-                f"{self._num_unparsed} of {self._num_requests} replies could not be parsed; they are stored, and the log "
-                "says what went wrong: report it, or look at what the server answers"
+                f"{self._num_unparsed} of {self._num_requests} replies could not be parsed; they are stored, and the "
+                "log says what went wrong: report it, or look at what the server answers"
             )
 
     def _add_yield(self, request: Finished) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from fastinstruct.errors import RunFolderError
 from fastinstruct.records import Example, Instance, SeedTask
 from fastinstruct.store import schema
 
-__all__ = ["RunReader", "StageUsage", "Totals"]
+__all__ = ["USAGE", "RunReader", "StageUsage", "Totals", "stage_usage"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,10 +123,7 @@ class RunReader:
             "SELECT stage, outcome, count(*) FROM request GROUP BY 1, 2 ORDER BY 1, 2"
         ):
             requests.setdefault(stage, {})[outcome] = count
-        usage = {
-            stage: StageUsage(num_answered=num_answered, prompt_tokens=prompt, completion_tokens=completion)
-            for stage, num_answered, prompt, completion in self.rows(_USAGE)
-        }
+        usage = stage_usage(self.rows(USAGE))
         classified, classification = self._one(
             "SELECT count(*), coalesce(sum(is_classification), 0) FROM classification"
         )
@@ -197,6 +194,14 @@ class RunReader:
         return next(self.rows(sql))
 
 
+def stage_usage(rows: Iterable[Any]) -> dict[str, StageUsage]:
+    """Return the rows of `USAGE` by stage."""
+    return {
+        stage: StageUsage(num_answered=num_answered, prompt_tokens=prompt, completion_tokens=completion)
+        for stage, num_answered, prompt, completion in rows
+    }
+
+
 def _can_lock(file: IO[bytes]) -> bool:
     """Whether nobody holds the writer's lock; asked by taking a shared one, which closing the file gives back."""
     try:
@@ -219,8 +224,10 @@ _WORKED_UP = """
 SELECT count(*) FROM request
 WHERE stage = 'instances' AND outcome IN ('ok', 'bad_request', 'parser_failed') AND number >= 0
 """
-_USAGE = """
+USAGE = """
 SELECT stage, count(*) FILTER (WHERE outcome IN ('ok', 'parser_failed')), sum(prompt_tokens), sum(completion_tokens)
 FROM request GROUP BY 1 ORDER BY 1
 """
+"""What each stage's requests used; `stage_usage` takes its rows."""
+
 _REASONS = "SELECT reason, count(*) FROM {} WHERE reason IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"

@@ -12,6 +12,7 @@
     │   ├── QuotaExhausted          the account has no credit left; the run can be resumed
     │   └── ProtocolMismatch        it answers, but not as an OpenAI-compatible endpoint
     ├── EmbeddedModelError          the embedded model or a local .gguf cannot be loaded
+    ├── ParserFailed                too many replies could not be parsed: an error of ours, or nonsense
     ├── StoreError                  the run's database cannot be written (disk full, I/O error) or read
     └── Aborted                     the user interrupted twice; what was in flight is not in the store
 
@@ -32,6 +33,7 @@ __all__ = [
     "FastInstructError",
     "InputError",
     "ModelUnknown",
+    "ParserFailed",
     "ProtocolMismatch",
     "QuotaExhausted",
     "RunFolderError",
@@ -99,6 +101,10 @@ class ProtocolMismatch(EndpointError):
 
 class EmbeddedModelError(FastInstructError):
     """The embedded model, or the local .gguf file named instead, cannot be loaded."""
+
+
+class ParserFailed(FastInstructError):
+    """Too many replies could not be parsed: an error of ours, or a server that answers nonsense; they are stored."""
 
 
 class StoreError(FastInstructError):

@@ -165,10 +165,15 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens a request cost, as the server reports them; 0 where it does not."""
+    """Tokens a request cost, as the server reports them; 0 where it does not.
+
+    `cached_tokens` are those of the prompt that came from the server's cache; `completion_tokens` hold what a model
+    thought, too.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

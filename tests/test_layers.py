@@ -49,6 +49,7 @@ HOMES = {
     "openai": {"lm"},
     "httpx2": {"lm"},
     "azure": {"lm"},
+    "genai_prices": {"pipeline"},
     "xllamacpp": {"lm"},
     "sqlite3": {"store"},
     "numba": set[str](),

@@ -199,12 +199,43 @@ def test_a_text_that_the_server_broke_off_is_a_problem(word: str) -> None:
         ({"prompt_tokens": True, "completion_tokens": -1}, Usage()),
         ({"prompt_tokens": math.nan, "completion_tokens": 10**30}, Usage()),
         ({"prompt_tokens": 5.0, "completion_tokens": 6}, Usage(prompt_tokens=5, completion_tokens=6)),
+        ({"prompt_tokens": 5, "total_tokens": math.inf}, Usage(prompt_tokens=5)),
+        ({"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 4}, Usage(prompt_tokens=5, completion_tokens=3)),
+        ({"total_tokens": 40, "completion_tokens": 3}, Usage(completion_tokens=3)),
+        ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 9}}, Usage(prompt_tokens=5, cached_tokens=5)),
+        ({"prompt_tokens": 5, "prompt_tokens_details": [9]}, Usage(prompt_tokens=5)),
     ],
 )
 def test_hostile_usage_counts_as_0(usage: object, expected: Usage) -> None:
     completion = decode_reply(Api.CHAT, chat_reply("x") | {"usage": usage})
     assert isinstance(completion, Completion)
     assert completion.usage == expected
+
+
+@pytest.mark.parametrize(
+    "cached",
+    [{"prompt_tokens_details": {"cached_tokens": 64}}, {"prompt_cache_hit_tokens": 64}],
+    ids=["openai", "deepseek"],
+)
+def test_tokens_from_the_servers_cache_are_told_apart(cached: dict[str, object]) -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 7, **cached}
+    completion = decode_reply(Api.CHAT, chat_reply("x") | {"usage": usage})
+    assert isinstance(completion, Completion)
+    assert completion.usage == Usage(prompt_tokens=100, completion_tokens=7, cached_tokens=64)
+
+
+def test_what_a_model_thought_counts_even_where_only_the_total_holds_it() -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 7, "total_tokens": 607}
+    completion = decode_reply(Api.CHAT, chat_reply("x") | {"usage": usage})
+    assert isinstance(completion, Completion)
+    assert completion.usage == Usage(prompt_tokens=100, completion_tokens=507)
+
+
+def test_a_reply_that_thought_and_said_nothing_tells_what_it_cost() -> None:
+    choice = {"message": {"content": None, "reasoning": "Hm."}, "finish_reason": "length"}
+    problem = decode_reply(Api.CHAT, {"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 50}})
+    assert isinstance(problem, ReplyProblem)
+    assert (problem.kind, problem.usage) == ("no_content", Usage(prompt_tokens=9, completion_tokens=50))
 
 
 @pytest.mark.parametrize(

@@ -166,16 +166,6 @@ def test_replies_without_anything_new_never_ask_for_more_than_four_requests_an_i
     assert len(drawn(work)) == 40
 
 
-def test_barren_replies_in_a_row_are_counted() -> None:
-    work = new_work()
-    counts = []
-    for num_admitted in (0, 0, 3, 0, 0, 0):
-        work.next(every_lane)
-        work.generated(num_admitted)
-        counts.append(work.num_barren)
-    assert counts == [1, 2, 0, 1, 2, 3]
-
-
 def test_after_closing_only_what_was_admitted_is_worked_up() -> None:
     work = new_work()
     work.next(every_lane)

@@ -1,12 +1,13 @@
 """A run's configuration: frozen, validated values, and where they come from.
 
-`schema` says what can be set, `profiles` what each profile sets, `files` reads a file, `loading` merges file,
-environment and flags, `problems` words what is wrong. Only this package reads the environment. Secrets are never part
+`schema` and `budgets` say what can be set, `profiles` what each profile sets, `files` reads a file, `loading` merges
+file, environment and flags, `problems` words what is wrong. Only this package reads the environment. Secrets are never part
 of a configuration: it names the variable that holds them.
 """
 
 from __future__ import annotations
 
+from fastinstruct.config.budgets import BudgetConfig, PriceConfig, SaturationConfig
 from fastinstruct.config.loading import NULL, load_config, parse_assignment
 from fastinstruct.config.problems import nearest
 from fastinstruct.config.schema import (
@@ -26,15 +27,18 @@ from fastinstruct.config.schema import (
 __all__ = [
     "NULL",
     "AgainstConfig",
+    "BudgetConfig",
     "ClassificationConfig",
     "EndpointConfig",
     "FilterConfig",
     "InstancesConfig",
     "InstructionsConfig",
     "ModelConfig",
+    "PriceConfig",
     "RunConfig",
     "RuntimeConfig",
     "SamplingConfig",
+    "SaturationConfig",
     "SimilarityConfig",
     "load_config",
     "nearest",

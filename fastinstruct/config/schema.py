@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
+from fastinstruct.config.budgets import BudgetConfig, PriceConfig, SaturationConfig
+from fastinstruct.config.part import Part
 from fastinstruct.records import Api, Stage
 
 __all__ = [
@@ -37,25 +39,7 @@ KEYWORDS = (
 )  # fmt: skip
 
 
-class _Part(BaseModel):
-    """A frozen part of the configuration that refuses keys it does not know."""
-
-    # Inputs are hidden because they may be keys; `loading` shows those that cannot be.
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, hide_input_in_errors=True
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _is_no_stray_boolean(cls, value: object, info: ValidationInfo) -> object:
-        """Refuse `target: true`, which Python takes for 1."""
-        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
-            msg = "must not be true or false"
-            raise ValueError(msg)
-        return value
-
-
-class SamplingConfig(_Part):
+class SamplingConfig(Part):
     """Decoding parameters of one stage; null takes what suits stage and route (`pipeline.sampling`)."""
 
     temperature: float | None = Field(None, ge=0, le=2)
@@ -65,7 +49,7 @@ class SamplingConfig(_Part):
     max_tokens: int | None = Field(None, ge=1, le=1_000_000)
 
 
-class EndpointConfig(_Part):
+class EndpointConfig(Part):
     """One more server of a model: its address, its key, and what it bears. `name` is the model's name there."""
 
     base_url: str
@@ -83,7 +67,7 @@ class EndpointConfig(_Part):
         return _checked_url(value)
 
 
-class ModelConfig(_Part):
+class ModelConfig(Part):
     """Which model answers, and how it is reached. Without `base_url` and `gguf` the embedded model serves.
 
     `headers` may hold keys and never reach a run folder; `extra_body` decides what a model answers, so it does.
@@ -179,7 +163,7 @@ def _has_usable_port(parts: SplitResult) -> bool:
         return False
 
 
-class InstructionsConfig(_Part):
+class InstructionsConfig(Part):
     """Stage 1: how many tasks a prompt shows and how many it asks for."""
 
     num_in_context: int = Field(8, ge=1, le=64)
@@ -196,7 +180,7 @@ class InstructionsConfig(_Part):
         return self
 
 
-class ClassificationConfig(_Part):
+class ClassificationConfig(Part):
     """Stage 2: is the instruction a classification task?
 
     `method` is `text` (read the reply), `logprobs` (compare the answers' log-probabilities with a threshold calibrated
@@ -210,7 +194,7 @@ class ClassificationConfig(_Part):
     model: ModelConfig | None = None
 
 
-class InstancesConfig(_Part):
+class InstancesConfig(Part):
     """Stage 3: instances of an instruction, output-first for classification tasks, input-first for others."""
 
     num_output_first_demonstrations: int = Field(16, ge=1, le=64)
@@ -220,7 +204,7 @@ class InstancesConfig(_Part):
     model: ModelConfig | None = None
 
 
-class FilterConfig(_Part):
+class FilterConfig(Part):
     """The heuristic filters of stage 1. Words are counted as `text.filters` documents."""
 
     min_words: int = Field(4, ge=0)
@@ -238,7 +222,7 @@ class FilterConfig(_Part):
 PAPER_FILTERS = FilterConfig(keywords=KEYWORDS[: KEYWORDS.index("go to") + 1])
 
 
-class AgainstConfig(_Part):
+class AgainstConfig(Part):
     """A file of evaluation texts: JSON Lines with the text in `field`, or lines of text; a path alone will do, too.
 
     `field` null: `instruction`, or every line of a .txt. The file may be compressed (.gz, .zst).
@@ -266,7 +250,7 @@ class AgainstConfig(_Part):
         return value
 
 
-class SimilarityConfig(_Part):
+class SimilarityConfig(Part):
     """The near-duplicate filter: an instruction is rejected iff its ROUGE-L F-measure with another is above this.
 
     With another of the pool, that is, or with a text of the files `against`: evaluation sets to keep away from.
@@ -287,7 +271,7 @@ class SimilarityConfig(_Part):
         raise ValueError(msg)
 
 
-class RuntimeConfig(_Part):
+class RuntimeConfig(Part):
     """How hard the endpoint is driven; nothing here changes what a run is."""
 
     max_in_flight: int | None = Field(None, ge=1, le=100_000)
@@ -298,7 +282,7 @@ class RuntimeConfig(_Part):
     drain_timeout_s: float = Field(30, ge=0)
 
 
-class RunConfig(_Part):
+class RunConfig(Part):
     """One run: seeds in, a target, a model, and how each stage works."""
 
     profile: Literal["default", "paper"] = "default"
@@ -314,6 +298,9 @@ class RunConfig(_Part):
     filters: FilterConfig = FilterConfig()
     similarity: SimilarityConfig = SimilarityConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+    budget: BudgetConfig = BudgetConfig()
+    saturation: SaturationConfig = SaturationConfig()
+    prices: dict[str, PriceConfig] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _paper_filters_are_the_papers(self) -> RunConfig:
@@ -338,7 +325,7 @@ class RunConfig(_Part):
     def identity_fields(self) -> dict[str, Any]:
         """Return what decides the data of a run, but for the contents of seeds, prompts, model and evaluation files.
 
-        URL, key, headers, time-outs, concurrency and target may change between two sittings of one run.
+        URL, key, headers, time-outs, concurrency, budgets and target may change between two sittings of one run.
         """
         kept = {"profile", "rng_seed", "instructions", "classification", "instances", "filters", "similarity"}
         fields = self.model_dump(mode="json", include=kept, exclude={"similarity": {"against"}})

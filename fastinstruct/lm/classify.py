@@ -102,7 +102,8 @@ def _success(headers: Mapping[str, str], body: bytes, endpoint: Endpoint, now_s:
     if isinstance(completion, ReplyProblem):
         return _unusable(completion)
     if completion.finish_reason is FinishReason.CONTENT_FILTER:
-        return BadRequest("content_filter", None, "a content filter cut the reply short (finish_reason)")
+        told = "a content filter cut the reply short (finish_reason)"
+        return BadRequest("content_filter", None, told, completion.usage)
     return Ok(completion)
 
 
@@ -120,7 +121,7 @@ def _unparsable(body: bytes, endpoint: Endpoint) -> Outcome:
 def _unusable(problem: ReplyProblem) -> Outcome:
     if problem.kind == "no_content":  # another attempt would be paid for and end the same way
         advice = f"{problem.detail}; raise max_tokens, or turn thinking off in extra_body"
-        return BadRequest("other", None, advice)
+        return BadRequest("other", None, advice, problem.usage)
     return Transient(problem.kind, problem.detail)
 
 

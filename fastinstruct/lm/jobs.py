@@ -56,6 +56,14 @@ class Source(ABC, Generic[T]):
     def next(self, is_open: Callable[[str], bool]) -> Job[T] | None:
         """Return the most urgent job whose lane `is_open`, or None while there is none; deliveries may bring more."""
 
+    def take_back(self, job: Job[T]) -> None:
+        """Take back the job that `next` has just given, because it is not to be sent now; `next` may give it again.
+
+        Raises:
+            NotImplementedError: this source cannot.
+        """
+        raise NotImplementedError
+
     def may_send(self, job: Job[T]) -> bool:
         """Whether this attempt fits what may be spent; asked before each, the first included."""
         return True
@@ -76,6 +84,9 @@ class ListSource(Source[T]):
 
     def next(self, is_open: Callable[[str], bool]) -> Job[T] | None:
         return self._jobs.popleft() if self._jobs and is_open(self._jobs[0].lane) else None
+
+    def take_back(self, job: Job[T]) -> None:
+        self._jobs.appendleft(job)
 
 
 def detail_of(outcome: Outcome) -> str:

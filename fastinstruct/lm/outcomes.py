@@ -27,7 +27,7 @@ from fastinstruct.errors import (
     ProtocolMismatch,
     QuotaExhausted,
 )
-from fastinstruct.records import Completion
+from fastinstruct.records import Completion, Usage
 
 __all__ = [
     "Aborted",
@@ -99,13 +99,15 @@ class Truncated:
 class BadRequest:
     """The server refuses this request; `parameter` is the wire name of what it refuses, where it says so.
 
-    `content_filter` is also the outcome of a 200 whose finish_reason says that a filter cut the reply short.
+    `content_filter` is also the outcome of a 200 whose finish_reason says that a filter cut the reply short. `usage` is
+    that of a reply which was written, and is paid for, but cannot be used; None where the request was refused.
     """
 
     name: ClassVar[str] = "bad_request"
     kind: BadRequestKind
     parameter: str | None
     message: str
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -356,8 +356,13 @@ class Scheduler(Generic[T]):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def complete_all(scheduler: Scheduler[int], requests: Sequence[Request], lane: str = "") -> list[Outcome]:
-    """Send these requests and return their outcomes in the same order.
+async def complete_all(
+    scheduler: Scheduler[int],
+    requests: Sequence[Request],
+    lane: str = "",
+    gate: Callable[[Source[int]], Source[int]] | None = None,
+) -> list[Outcome]:
+    """Send these requests, through a gate if there is one, and return their outcomes in the same order.
 
     Raises:
         FastInstructError: what `Scheduler.run` raises, or the scheduler was stopped before all were answered.
@@ -368,7 +373,8 @@ async def complete_all(scheduler: Scheduler[int], requests: Sequence[Request], l
         outcomes[delivery.job.about] = delivery.outcome
 
     jobs = [Job(request=request, about=number, lane=lane) for number, request in enumerate(requests)]
-    await scheduler.run(ListSource(jobs), keep)
+    source: Source[int] = ListSource(jobs)
+    await scheduler.run(source if gate is None else gate(source), keep)
     if len(outcomes) < len(requests):
         raise FastInstructError("stopped before every request was answered")
     return [outcomes[number] for number in range(len(requests))]

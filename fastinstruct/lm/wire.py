@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import orjson
@@ -64,15 +64,18 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _THOUGHT: Final = re.compile(r"<think>.*?</think>", re.DOTALL)
 _MAX_TOKEN_COUNT: Final = 2**53  # beyond it no count is real, and SQLite's integers end soon after
 
+_NO_USAGE: Final = Usage()
+
 _Json: TypeAlias = "dict[str, object]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyProblem:
-    """Why a reply is no completion: `malformed`, `no_choices`, `no_content` or `interrupted`."""
+    """Why a reply is no completion: `malformed`, `no_choices`, `no_content` or `interrupted`, and what it cost."""
 
     kind: str
     detail: str
+    usage: Usage = _NO_USAGE
 
 
 def encode_body(endpoint: Endpoint, request: Request, dropped_parameters: Collection[str]) -> bytes:
@@ -171,7 +174,7 @@ def decode_reply(api: Api, payload: object, *, default_model: str = "") -> Compl
         return ReplyProblem(kind="interrupted", detail=f"the server broke off (finish_reason {finish_reason})")
     raw = _raw_text(api, choice)
     if isinstance(raw, ReplyProblem):
-        return raw
+        return replace(raw, usage=_usage(payload.get("usage")))
     text = _without_thoughts(raw)
     model = payload.get("model")
     return Completion(
@@ -236,10 +239,21 @@ def _without_surrogates(text: str) -> str:
 def _usage(value: object) -> Usage:
     if not isinstance(value, dict):
         return Usage()
+    prompt_tokens = _token_count(value.get("prompt_tokens"))
+    # Some servers (Gemini, Grok) leave what the model thought out of the completion, but not out of the total.
+    thought = _token_count(value.get("total_tokens")) - prompt_tokens if prompt_tokens else 0
     return Usage(
-        prompt_tokens=_token_count(value.get("prompt_tokens")),
-        completion_tokens=_token_count(value.get("completion_tokens")),
+        prompt_tokens=prompt_tokens,
+        completion_tokens=max(thought, _token_count(value.get("completion_tokens"))),
+        cached_tokens=min(prompt_tokens, _cached_tokens(value)),
     )
+
+
+def _cached_tokens(usage: _Json) -> int:
+    """What came from the cache, as OpenAI and vLLM say it, or DeepSeek."""
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return _token_count(usage.get("prompt_cache_hit_tokens") if cached is None else cached)
 
 
 def _token_count(value: object) -> int:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from fastinstruct.pipeline.preparation import Preparation, dry_run, prepare
 from fastinstruct.pipeline.progress import Progress
 from fastinstruct.pipeline.refiltering import Refiltered, refilter
-from fastinstruct.pipeline.runner import Run, RunResult
+from fastinstruct.pipeline.result import RunResult
+from fastinstruct.pipeline.runner import Run
 from fastinstruct.pipeline.streaming import stream
 
 __all__ = ["Preparation", "Progress", "Refiltered", "Run", "RunResult", "dry_run", "prepare", "refilter", "stream"]

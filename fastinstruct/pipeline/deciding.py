@@ -12,18 +12,26 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fastinstruct.lm import Ok
-from fastinstruct.lm.scheduler import Scheduler, complete_all
+from fastinstruct.lm import Ok, Request
+from fastinstruct.lm.scheduler import Scheduler, Source, complete_all
 from fastinstruct.pipeline.calibration import answer_accuracy, best_threshold, cross_validated_accuracy, log_odds
 from fastinstruct.pipeline.preparation import Preparation
 from fastinstruct.pipeline.reading import reading_of
 from fastinstruct.records import Stage
 
-__all__ = ["Calibration", "TextAccuracy", "cached_calibration", "calibrate", "text_accuracy"]
+__all__ = [
+    "Calibration",
+    "TextAccuracy",
+    "cached_calibration",
+    "calibrate",
+    "calibration_requests",
+    "text_accuracy",
+]
 
 _MIN_OF_EACH = 3  # with fewer answers of a kind there is nothing to fit
 
@@ -67,16 +75,26 @@ def cached_calibration(preparation: Preparation, cache: Path) -> Calibration | N
         return None
 
 
-async def calibrate(preparation: Preparation, scheduler: Scheduler[int], cache: Path) -> Calibration:
-    """Ask about the held-out seeds, at most 40 by default, and fit the threshold.
+def calibration_requests(preparation: Preparation) -> list[Request]:
+    """Return what `calibrate` asks: one question about each held-out seed, at most 40 by default."""
+    stages = preparation.stages(with_logprobs=True)
+    return [stages.classify(i, seed.instruction).request for i, seed in enumerate(preparation.held_out)]
+
+
+async def calibrate(
+    preparation: Preparation,
+    scheduler: Scheduler[int],
+    cache: Path,
+    gate: Callable[[Source[int]], Source[int]] | None = None,
+) -> Calibration:
+    """Ask about the held-out seeds, through a gate if there is one, and fit the threshold.
 
     Raises:
         EndpointError: the server cannot be used.
+        FastInstructError: the scheduler was stopped, or the gate closed, before all were answered.
     """
-    stages = preparation.stages(with_logprobs=True)
     seeds = preparation.held_out
-    requests = [stages.classify(i, seed.instruction).request for i, seed in enumerate(seeds)]
-    outcomes = await complete_all(scheduler, requests, Stage.CLASSIFICATION)
+    outcomes = await complete_all(scheduler, calibration_requests(preparation), Stage.CLASSIFICATION, gate)
     odds = [log_odds(o.completion.top_logprobs) if isinstance(o, Ok) else None for o in outcomes]
     yes = [value for value, seed in zip(odds, seeds, strict=True) if value is not None and seed.is_classification]
     no = [value for value, seed in zip(odds, seeds, strict=True) if value is not None and not seed.is_classification]

@@ -7,9 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastinstruct.lm.scheduler import SchedulerStatistics
+from fastinstruct.pipeline.accounts import Accounts
+from fastinstruct.pipeline.ledger import dollars
+from fastinstruct.pipeline.projection import Projection, Remaining
+from fastinstruct.records import Stage
 from fastinstruct.store import Commit, Totals
 
 __all__ = ["Counters", "Progress"]
+
+_FINAL = frozenset({"ok", "bad_request", "parser_failed"})  # such a request of stage 3 is not asked again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +32,11 @@ class Progress:
         num_failed_attempts: attempts of this sitting that were, or will be, repeated.
         num_failed: requests given up in this run; those of stages 2 and 3 are asked again by the next sitting.
         num_dropped: requests of this sitting that were sent and then cancelled.
-        prompt_tokens, completion_tokens: used by this run.
+        prompt_tokens, completion_tokens: used by this run, as the server says.
+        num_requests_used, num_tokens_used: what counts towards a budget: also failed attempts, at what they may have
+            cost.
+        cost: of these, in dollars; None where a price is unknown.
+        projection: what reaching the target will still take; None while that cannot be told.
         elapsed_s: seconds since this sitting's first request.
         num_admitted_here, completion_tokens_here: this sitting's share.
     """
@@ -45,6 +55,10 @@ class Progress:
     num_dropped: int
     prompt_tokens: int
     completion_tokens: int
+    num_requests_used: int
+    num_tokens_used: int
+    cost: float | None
+    projection: Projection | None
     elapsed_s: float
     num_admitted_here: int
     completion_tokens_here: int
@@ -60,13 +74,19 @@ class Progress:
         return self.completion_tokens_here / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
     @property
+    def tokens_per_example(self) -> float | None:
+        """Return the tokens that count, for each kept example; None before there is one."""
+        return self.num_tokens_used / self.num_examples if self.num_examples else None
+
+    @property
+    def cost_per_example(self) -> float | None:
+        """Return the dollars for each kept example; None before there is one, or where a price is unknown."""
+        return self.cost / self.num_examples if self.num_examples and self.cost is not None else None
+
+    @property
     def eta_s(self) -> float | None:
-        """Return the seconds until the target at this sitting's pace, or None where it cannot be told."""
-        if self.num_admitted >= self.target:
-            return 0.0
-        if not self.num_admitted_here or self.elapsed_s <= 0:
-            return None
-        return (self.target - self.num_admitted) * self.elapsed_s / self.num_admitted_here
+        """Return the seconds until the target, or None where it cannot be told."""
+        return self.projection.time_s if self.projection is not None else None
 
 
 class Counters:
@@ -85,8 +105,19 @@ class Counters:
         self.rejected_instances = Counter(earlier.rejected_instances)
         self.prompt_tokens = earlier.prompt_tokens
         self.completion_tokens = earlier.completion_tokens
+        self._num_classified = earlier.num_classified
+        self._num_worked_up = earlier.num_worked_up
         self._admitted_before = earlier.num_admitted
         self._tokens_before = earlier.completion_tokens
+
+    @property
+    def remaining(self) -> Remaining:
+        """Return what is left to do."""
+        return Remaining(
+            num_to_admit=max(0, self.target - self.num_admitted),
+            num_to_classify=self.num_admitted - self._num_classified,
+            num_to_work_up=self.num_admitted - self._num_worked_up,
+        )
 
     def count(self, commit: Commit) -> None:
         """Take in one durable commit."""
@@ -99,9 +130,12 @@ class Counters:
         self.rejected_instances.update(str(row.reason) for row in commit.instances if row.reason is not None)
         self.prompt_tokens += request.prompt_tokens
         self.completion_tokens += request.completion_tokens
+        self._num_classified += commit.classification is not None
+        self._num_worked_up += request.stage is Stage.INSTANCES and request.outcome in _FINAL
 
-    def snapshot(self, statistics: SchedulerStatistics, elapsed_s: float) -> Progress:
+    def snapshot(self, statistics: SchedulerStatistics, elapsed_s: float, accounts: Accounts) -> Progress:
         """Return the run as it is now."""
+        ledger = accounts.ledger
         return Progress(
             phase=self.phase,
             target=self.target,
@@ -117,6 +151,10 @@ class Counters:
             num_dropped=statistics.num_dropped,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
+            num_requests_used=ledger.num_requests,
+            num_tokens_used=ledger.num_tokens,
+            cost=None if ledger.cost is None else dollars(ledger.cost),
+            projection=accounts.project(self.remaining),
             elapsed_s=elapsed_s,
             num_admitted_here=self.num_admitted - self._admitted_before,
             completion_tokens_here=self.completion_tokens - self._tokens_before,

@@ -7,50 +7,50 @@ with the store closed, whatever happened; running the same configuration again g
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from fastinstruct import __version__
 from fastinstruct.config import RunConfig
 from fastinstruct.config.environment import cache_folder, process_environment
 from fastinstruct.config.recording import recorded
-from fastinstruct.errors import Aborted, EndpointError, FastInstructError
+from fastinstruct.errors import Aborted, FastInstructError, StoreError
 from fastinstruct.files.against import dumped
 from fastinstruct.lm import RetryPolicy
 from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.scheduler import Delivery, Scheduler, SchedulerStatistics
 from fastinstruct.pipeline.against import indexed
+from fastinstruct.pipeline.calibrating import run_threshold
 from fastinstruct.pipeline.committer import Committer
 from fastinstruct.pipeline.connecting import connected, described, probe_all
-from fastinstruct.pipeline.deciding import cached_calibration, calibrate
 from fastinstruct.pipeline.judge import Judge
+from fastinstruct.pipeline.ledger import Price
+from fastinstruct.pipeline.monitor import Monitor, open_monitor
 from fastinstruct.pipeline.pool import TaskPool
 from fastinstruct.pipeline.preparation import Preparation, prepare
-from fastinstruct.pipeline.progress import Counters, Progress
+from fastinstruct.pipeline.prices import described as described_prices
+from fastinstruct.pipeline.prices import find_prices
+from fastinstruct.pipeline.progress import Progress
 from fastinstruct.pipeline.reading import reading_of
+from fastinstruct.pipeline.result import RunResult
 from fastinstruct.pipeline.serving import max_in_flight
+from fastinstruct.pipeline.spending import Gate
 from fastinstruct.pipeline.stages import Task
+from fastinstruct.pipeline.stop_rules import Stop
 from fastinstruct.pipeline.work import Work
-from fastinstruct.records import Example, Stage
+from fastinstruct.records import Example
 from fastinstruct.similarity import RougeIndex, warm_up
-from fastinstruct.store import FORMAT_VERSION, Commit, RequestRow, RunFolder, RunReader, RunStore, StoredState
+from fastinstruct.store import FORMAT_VERSION, Commit, RunFolder, RunReader, RunStore, StoredState
 
 __all__ = ["Run", "RunResult"]
 
 _NOTHING_IN_FLIGHT = SchedulerStatistics(num_in_flight=0, num_waiting=0, num_attempts=0, num_failed_attempts=0)
-# So many requests given up in a row: whatever it is, it concerns them all. Fewer will do while none has succeeded.
-_MAX_FAILED, _MAX_FAILED_FIRST = 50, 5
-_MAX_BARREN = 50  # so many stage-1 requests in a row without one new instruction: the model has run dry
-
-_EXIT_CODES = {"target": 0, "saturation": 3, "interrupt": 130, "terminate": 143}
-
 Listener = Callable[[Example], Awaitable[None]]
 
 
@@ -64,20 +64,7 @@ class _Desk:
     index: RougeIndex
     against: RougeIndex | None
     thread: ThreadPoolExecutor
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
-    """How a sitting ended: `ended_by` is target, interrupt, terminate or saturation."""
-
-    folder: Path
-    ended_by: str
-    progress: Progress
-
-    @property
-    def exit_code(self) -> int:
-        """Return what a command line exits with: 0 at the target, 3 if it stopped early, 130 and 143 for signals."""
-        return _EXIT_CODES[self.ended_by]
+    monitor: Monitor
 
 
 class Run:
@@ -88,6 +75,7 @@ class Run:
         env: where keys and the cache folder are looked up; by default the environment of the process.
         on_endpoint: called with the endpoint's description before the first request.
         on_example: awaited with each example once it is durable; a slow listener slows the run.
+        sample: send at most so many requests of each stage, to see what the rest will take (`Progress.projection`).
     """
 
     def __init__(
@@ -97,29 +85,34 @@ class Run:
         env: Mapping[str, str] | None = None,
         on_endpoint: Callable[[str], None] | None = None,
         on_example: Listener | None = None,
+        sample: int | None = None,
     ) -> None:
         self.config = config
         self.folder = config.out or Path("runs") / (config.seeds.stem if config.seeds else "seed_tasks")
         self._env = process_environment() if env is None else env
         self._on_endpoint = on_endpoint
         self._on_example = on_example
-        self._counters: Counters | None = None
+        self._sample = sample
+        self._monitor: Monitor | None = None
         self._scheduler: Scheduler[Task] | Scheduler[int] | None = None
         self._work: Work | None = None
         self.num_against = 0
         """How many evaluation texts new instructions are kept away from, once the files have been read."""
+        self.prices: list[str] = []
+        """What the models cost, one line each, once that has been looked up."""
+        self._began_at = time.monotonic()
         self._started_at: float | None = None
         self._phase = "starting"
         self._interrupted = ""
-        self._failed_in_row = 0
-        self._has_succeeded = False
+        self._stop: Stop | None = None
 
     async def execute(self) -> RunResult:
-        """Run until the target is reached, or `stop`, or nothing new comes.
+        """Run until the target is reached, or `stop`, or a budget is used up, or nothing new comes.
 
         Raises:
             InputError: seeds, configuration or run folder are unusable.
             EndpointError, EmbeddedModelError: the model is unusable; what was stored stays, and the run can go on.
+            ParserFailed: too many replies could not be parsed.
             StoreError: the disk is full or fails.
             Aborted: `abort` was called; what was in flight is not in the store.
         """
@@ -127,24 +120,35 @@ class Run:
             thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
             preparation = await asyncio.to_thread(prepare, self.config, self._env)
             self.num_against = preparation.against.num_texts
+            prices = await asyncio.to_thread(find_prices, self.config, preparation.models)
+            self.prices = described_prices(prices, preparation.models)
             folder = stack.enter_context(RunFolder(self.folder))
             about = {"fastinstruct": __version__, "format": FORMAT_VERSION}
             await asyncio.to_thread(folder.claim, preparation.identity(), about)
             store = await asyncio.to_thread(RunStore, folder.database)
             stack.callback(store.close)
-            state = await asyncio.to_thread(self._open, folder, store, preparation)
+            state = await asyncio.to_thread(self._open, folder, store, preparation, prices)
             indexing = asyncio.get_running_loop().run_in_executor(thread, self._build_indexes, preparation, state)
             await self._emit_stored()
             is_local = any(model.embedded for model in preparation.models.values())
             self._phase = "loading the model" if is_local else "connecting"
             fleet = await stack.enter_async_context(connected(preparation, self._env))
             index, against = await indexing
-            desk = _Desk(store=store, state=state, preparation=preparation, index=index, against=against, thread=thread)
+            assert self._monitor is not None  # `_open` has made it
+            desk = _Desk(
+                store=store,
+                state=state,
+                preparation=preparation,
+                index=index,
+                against=against,
+                thread=thread,
+                monitor=self._monitor,
+            )
             ended_by = await self._sit(desk, fleet)
         self._phase = "done"
         if ended_by == "abort":
             raise Aborted("aborted; what the store had acknowledged is safe: run the same command to go on")
-        return RunResult(folder=self.folder, ended_by=ended_by, progress=self._snapshot())
+        return RunResult(folder=self.folder, ended_by=ended_by, progress=self._snapshot(desk.monitor), stop=self._stop)
 
     def stop(self, why: str = "interrupt") -> None:
         """Send nothing new and finish what is in flight; the run can go on later."""
@@ -161,24 +165,24 @@ class Run:
 
     def progress(self) -> Progress | None:
         """Return how the run is doing, or None while the folder is not open yet."""
-        return None if self._counters is None else self._snapshot()
+        return None if self._monitor is None else self._snapshot(self._monitor)
 
-    def _snapshot(self) -> Progress:
-        assert self._counters is not None  # the folder is open
-        self._counters.phase = self._phase
+    def _snapshot(self, monitor: Monitor) -> Progress:
+        monitor.counters.phase = self._phase
         statistics = self._scheduler.statistics() if self._scheduler else _NOTHING_IN_FLIGHT
         elapsed_s = time.monotonic() - self._started_at if self._started_at else 0.0
-        return self._counters.snapshot(statistics, elapsed_s)
+        return monitor.snapshot(statistics, elapsed_s)
 
-    def _open(self, folder: RunFolder, store: RunStore, preparation: Preparation) -> StoredState:
+    def _open(
+        self, folder: RunFolder, store: RunStore, preparation: Preparation, prices: Mapping[str, Price | None]
+    ) -> StoredState:
         """Record what a new run starts from, read what a resumed one holds, and keep this sitting's configuration."""
         templates = preparation.prompts.templates
         store.begin(preparation.seeds, {name: (t.sha256, t.source) for name, t in templates.items()})
         if preparation.against.files:
             store.set_meta("against", dumped(preparation.against.files))
         folder.write("config.yaml", recorded(self.config, folder.path))
-        with RunReader(folder.path) as reader:
-            self._counters = Counters(self.config.target, reader.totals())
+        self._monitor = open_monitor(self.config, prices, folder.path, store, sample=self._sample)
         return store.state()
 
     def _build_indexes(self, preparation: Preparation, state: StoredState) -> tuple[RougeIndex, RougeIndex | None]:
@@ -205,10 +209,38 @@ class Run:
         ended_by = "failure"
         try:
             await probe_all(fleet)
-            ended_by = await self._generate(desk, fleet)
+            with self._time_limit():
+                ended_by = await self._generate(desk, fleet)
         finally:
+            with suppress(StoreError):  # it is being reported
+                await asyncio.to_thread(desk.monitor.accounts.settle)
             await asyncio.to_thread(desk.store.end_sitting, ended_by)
         return ended_by
+
+    @contextmanager
+    def _time_limit(self) -> Iterator[None]:
+        """Stop the sitting when its time is up."""
+        limit_s = self.config.budget.max_time_s
+        if limit_s is None:
+            yield
+            return
+        left_s = limit_s - (time.monotonic() - self._began_at)
+        stop = Stop(rule="max_time", used=limit_s, limit=limit_s)
+        timer = asyncio.get_running_loop().call_later(max(0.0, left_s), self._heed, stop)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _heed(self, stop: Stop) -> None:
+        """End the sitting by a rule, unless it is ending already; a model that has run dry still finishes its work."""
+        if self._interrupted or self._stop is not None:
+            return
+        self._stop = stop
+        if stop.rule != "saturation":
+            self.stop(stop.rule)
+        elif self._work is not None:
+            self._work.close()
 
     async def _generate(self, desk: _Desk, fleet: Fleet) -> str:
         """Run all stages at once until there is nothing left to do."""
@@ -231,13 +263,25 @@ class Run:
         committer = Committer(judge, desk.store, self._act, desk.thread)
         scheduler: Scheduler[Task] = self._new_scheduler(desk, fleet)
         self._scheduler = scheduler
+        desk.monitor.accounts.num_slots = scheduler.max_in_flight
+        gate = desk.monitor.accounts.gate(work)
+        if (stop := desk.monitor.rules.saturation()) is not None:
+            self._heed(stop)
         try:
-            await scheduler.run(work, committer.deliver)
+            await scheduler.run(gate, committer.deliver)
         finally:
             await committer.close()
-        if interruption := self._interruption():
-            return interruption
-        return "target" if work.num_admitted >= self.config.target else "saturation"
+        return self._interruption() or self._ending(desk.monitor, gate)
+
+    def _ending(self, monitor: Monitor, gate: Gate[Task]) -> str:
+        """Return why there was nothing left to do."""
+        if gate.refused is not None:
+            self._stop = monitor.accounts.stop(gate.refused)
+            return self._stop.rule
+        remaining = monitor.counters.remaining
+        if self._sample is not None and remaining.is_any:
+            return "estimate"
+        return "saturation" if remaining.num_to_admit else "target"
 
     def _interruption(self) -> str:
         """Return why the run was told to end; read anew after every await."""
@@ -245,60 +289,37 @@ class Run:
 
     async def _act(self, delivery: Delivery[Task], commit: Commit) -> None:
         """Let one durable commit take effect."""
-        assert self._counters is not None
-        assert self._work is not None
-        self._counters.count(commit)
-        self._watch_failures(commit.request)
-        if commit.request.stage is Stage.INSTRUCTIONS:
-            self._generated(self._work, commit)
-        if (row := commit.classification) is not None:
-            self._work.classified(row.instruction_id, row.is_classification)
+        assert self._monitor is not None
+        assert self._work is not None  # `_generate` has made it
+        stop = self._monitor.count(delivery.job.request.key, commit)
+        self._work.committed(commit)
+        if stop is not None:
+            self._heed(stop)
         if self._on_example is not None:
             for example in _examples(delivery.job.about, commit):
                 await self._on_example(example)
 
-    def _generated(self, work: Work, commit: Commit) -> None:
-        """Let new instructions join the pool, and notice when there are none any more."""
-        if commit.request.outcome != "ok":
-            work.gave_up()
-            return
-        work.admitted(row.text for row in commit.instructions)
-        work.generated(len(commit.instructions))
-        if work.num_barren >= _MAX_BARREN:
-            work.close()
-
-    def _watch_failures(self, request: RequestRow) -> None:
-        """End a run whose requests all fail: each is given up after several attempts, and nothing gets better."""
-        self._has_succeeded = self._has_succeeded or request.outcome == "ok"
-        self._failed_in_row = 0 if request.outcome == "ok" else self._failed_in_row + 1
-        if self._failed_in_row >= (_MAX_FAILED if self._has_succeeded else _MAX_FAILED_FIRST):
-            raise EndpointError(
-                f"the last {self._failed_in_row} requests failed ({request.outcome}: {request.detail}); "
-                "what was answered is stored: run the same command to go on"
-            )
-
     async def _threshold(self, desk: _Desk, fleet: Fleet) -> float | None:
-        """Return the log-odds above which stage 2 says yes: the run's own, a cached one, or a fresh calibration."""
-        preparation = desk.preparation
-        if not preparation.uses_logprobs or self._interruption():
+        """Return the log-odds above which stage 2 says yes; None where it reads the reply, or the sitting is to end."""
+        if not desk.preparation.uses_logprobs or self._interruption():
             return None
-        stored = await asyncio.to_thread(desk.store.get_meta, "stage2_threshold")
-        if stored is not None:
-            return cast(float | None, json.loads(stored))
-        cache = cache_folder(self._env)
-        found = cached_calibration(preparation, cache)
-        if found is None:
+
+        def new_scheduler() -> Scheduler[int]:
             self._phase = "calibrating stage 2"
-            scheduler: Scheduler[int] = self._new_scheduler(desk, fleet)
-            self._scheduler = scheduler
-            try:
-                found = await calibrate(preparation, scheduler, cache)
-            except FastInstructError:
-                if self._interruption():
-                    return None
-                raise
-        await asyncio.to_thread(desk.store.set_meta, "stage2_threshold", json.dumps(found.threshold))
-        return found.threshold
+            self._scheduler = scheduler = self._new_scheduler(desk, fleet)
+            return scheduler
+
+        cache = cache_folder(self._env)
+        try:
+            found = await run_threshold(desk.preparation, desk.store, cache, desk.monitor.accounts, new_scheduler)
+        except FastInstructError:
+            if self._interruption():
+                return None
+            raise
+        if isinstance(found, Stop):
+            self._heed(found)
+            return None
+        return found
 
     def _new_work(self, desk: _Desk, *, with_logprobs: bool) -> Work:
         settings = self.config.instructions

@@ -13,7 +13,7 @@ from fastinstruct.lm.jobs import Job, Source
 from fastinstruct.pipeline.pool import TaskPool, random_stream
 from fastinstruct.pipeline.stages import Stages, Task
 from fastinstruct.records import Stage
-from fastinstruct.store import StoredState
+from fastinstruct.store import Commit, StoredState
 
 __all__ = ["Work"]
 
@@ -55,7 +55,6 @@ class Work(Source[Task]):
         self._num_generating = 0
         self._num_generated = 0
         self._is_closed = False
-        self.num_barren = 0
 
     @property
     def num_admitted(self) -> int:
@@ -79,9 +78,32 @@ class Work(Source[Task]):
             return self._stages.classify(instruction_id, self._text(instruction_id))
         return self._generate() if self._needs_more() and is_open(Stage.INSTRUCTIONS) else None
 
+    def take_back(self, job: Job[Task]) -> None:
+        """Put a job back where it came from; its prompt is written anew when it is drawn again."""
+        task = job.about
+        match task.stage:
+            case Stage.INSTRUCTIONS:
+                self._numbers.appendleft(task.number)
+                self._num_generating -= 1
+            case Stage.CLASSIFICATION:
+                self._to_classify.appendleft(task.number)
+            case Stage.INSTANCES:
+                self._to_instantiate.appendleft((task.number, task.is_classification))
+
     def smaller(self, job: Job[Task]) -> Job[Task] | None:
         """Return the job with half of what its prompt shows and half of the reply's room."""
         return self._stages.smaller(job)
+
+    def committed(self, commit: Commit) -> None:
+        """Let a durable commit take effect: new instructions join the pool, and each goes on to its next stage."""
+        if commit.request.stage is Stage.INSTRUCTIONS:
+            if commit.request.outcome == "ok":
+                self.admitted(row.text for row in commit.instructions)
+                self.generated(len(commit.instructions))
+            else:
+                self.gave_up()
+        if (row := commit.classification) is not None:
+            self.classified(row.instruction_id, row.is_classification)
 
     def admitted(self, texts: Iterable[str]) -> None:
         """Let admitted instructions join the pool and queue them for stage 2; call it once they are durable."""
@@ -97,7 +119,6 @@ class Work(Source[Task]):
         """Account for an answered stage-1 request, whatever came of it."""
         self._num_generating -= 1
         self._num_generated += 1
-        self.num_barren = 0 if num_admitted else self.num_barren + 1
         # The mean of the last ten or so; one barren reply must not make the estimate zero.
         weight = max(0.1, 1 / (1 + self._num_generated))
         self._expected_yield = max(0.25, (1 - weight) * self._expected_yield + weight * num_admitted)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from fastinstruct.store.folder import RunFolder, read_manifest
 from fastinstruct.store.history import history
-from fastinstruct.store.reader import RunReader, Totals
+from fastinstruct.store.reader import RunReader, StageUsage, Totals
+from fastinstruct.store.recent import Finished, finished, recent
 from fastinstruct.store.rows import (
     AttemptRow,
     CandidateRow,
@@ -28,14 +29,18 @@ __all__ = [
     "CandidateRow",
     "ClassificationRow",
     "Commit",
+    "Finished",
     "InstanceRow",
     "InstructionRow",
     "RequestRow",
     "RunFolder",
     "RunReader",
     "RunStore",
+    "StageUsage",
     "StoredState",
     "Totals",
+    "finished",
     "history",
     "read_manifest",
+    "recent",
 ]

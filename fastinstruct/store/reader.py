@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,16 @@ from fastinstruct.errors import RunFolderError
 from fastinstruct.records import Example, Instance, SeedTask
 from fastinstruct.store import schema
 
-__all__ = ["RunReader", "Totals"]
+__all__ = ["USAGE", "RunReader", "StageUsage", "Totals", "stage_usage"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageUsage:
+    """What the requests of one stage used that a model has answered, as their servers say."""
+
+    num_answered: int
+    prompt_tokens: int
+    completion_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +40,8 @@ class Totals:
     num_classified: int
     num_classification: int
     num_instantiated: int
+    num_worked_up: int
+    """instructions that stage 3 has answered, whatever came of it"""
     num_examples: int
     prompt_tokens: int
     completion_tokens: int
@@ -42,6 +53,8 @@ class Totals:
     """reason -> instances"""
     failed_attempts: dict[str, int] = field(default_factory=dict)
     """outcome -> attempts that were followed by another"""
+    usage: dict[str, StageUsage] = field(default_factory=dict)
+    """stage -> what it used"""
 
 
 class RunReader:
@@ -110,9 +123,7 @@ class RunReader:
             "SELECT stage, outcome, count(*) FROM request GROUP BY 1, 2 ORDER BY 1, 2"
         ):
             requests.setdefault(stage, {})[outcome] = count
-        prompt_tokens, completion_tokens = self._one(
-            "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0) FROM request"
-        )
+        usage = stage_usage(self.rows(USAGE))
         classified, classification = self._one(
             "SELECT count(*), coalesce(sum(is_classification), 0) FROM classification"
         )
@@ -122,13 +133,15 @@ class RunReader:
             num_classified=classified,
             num_classification=classification,
             num_instantiated=self._one("SELECT count(DISTINCT instruction_id) FROM instance WHERE reason IS NULL")[0],
+            num_worked_up=self._one(_WORKED_UP)[0],
             num_examples=self._one("SELECT count(*) FROM instance WHERE reason IS NULL")[0],
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
+            prompt_tokens=sum(stage.prompt_tokens for stage in usage.values()),
+            completion_tokens=sum(stage.completion_tokens for stage in usage.values()),
             requests=requests,
             rejected=dict(self.rows(_REASONS.format("candidate"))),
             rejected_instances=dict(self.rows(_REASONS.format("instance"))),
             failed_attempts=dict(self.rows("SELECT outcome, count(*) FROM attempt GROUP BY 1 ORDER BY 2 DESC, 1")),
+            usage=usage,
         )
 
     def examples(self) -> Iterator[Example]:
@@ -181,6 +194,14 @@ class RunReader:
         return next(self.rows(sql))
 
 
+def stage_usage(rows: Iterable[Any]) -> dict[str, StageUsage]:
+    """Return the rows of `USAGE` by stage."""
+    return {
+        stage: StageUsage(num_answered=num_answered, prompt_tokens=prompt, completion_tokens=completion)
+        for stage, num_answered, prompt, completion in rows
+    }
+
+
 def _can_lock(file: IO[bytes]) -> bool:
     """Whether nobody holds the writer's lock; asked by taking a shared one, which closing the file gives back."""
     try:
@@ -197,5 +218,16 @@ def _can_lock(file: IO[bytes]) -> bool:
         return False
     return True
 
+
+# Those of a refiltered run that are about no instruction of its own have a negative number.
+_WORKED_UP = """
+SELECT count(*) FROM request
+WHERE stage = 'instances' AND outcome IN ('ok', 'bad_request', 'parser_failed') AND number >= 0
+"""
+USAGE = """
+SELECT stage, count(*) FILTER (WHERE outcome IN ('ok', 'parser_failed')), sum(prompt_tokens), sum(completion_tokens)
+FROM request GROUP BY 1 ORDER BY 1
+"""
+"""What each stage's requests used; `stage_usage` takes its rows."""
 
 _REASONS = "SELECT reason, count(*) FROM {} WHERE reason IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"

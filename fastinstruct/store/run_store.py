@@ -17,6 +17,7 @@ from typing import Any
 from fastinstruct.errors import StoreError
 from fastinstruct.records import SeedTask
 from fastinstruct.store import schema
+from fastinstruct.store.reader import USAGE, StageUsage, stage_usage
 from fastinstruct.store.rows import CandidateRow, Commit, InstanceRow, RequestRow, StoredState
 from fastinstruct.store.writer import Writer
 
@@ -91,6 +92,15 @@ class RunStore:
         """Store a value under a key, replacing an older one."""
         sql = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
         self._writer.submit(lambda connection: _execute(connection, sql, (key, value))).result()
+
+    def note_meta(self, key: str, value: str) -> None:
+        """Store a value under a key without waiting for it; a failure shows in whatever is stored next."""
+        sql = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+        self._writer.submit(lambda connection: _execute(connection, sql, (key, value)))
+
+    def usage(self) -> dict[str, StageUsage]:
+        """Return what the requests submitted until now used, by stage."""
+        return stage_usage(self._read(USAGE))
 
     def state(self) -> StoredState:
         """Return what a resumed run needs. Call it before the first `submit`.

@@ -1,0 +1,161 @@
+"""What it still takes to reach the target, told from what the last requests of each stage used and gave.
+
+Pure; knows nothing of stores or clocks but the times that requests carry.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from fastinstruct.pipeline.ledger import Ledger, Use, dollars
+from fastinstruct.records import Stage
+from fastinstruct.store import Finished
+
+__all__ = ["WINDOW", "Outlook", "Projection", "Remaining"]
+
+WINDOW = 200
+"""How many of the last requests of a stage are looked at."""
+
+_MIN_PACE = 20  # with fewer requests finished in this sitting, its pace says nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remaining:
+    """What a run has left to do: instructions to admit, and admitted ones whose stage 2 or 3 is not answered."""
+
+    num_to_admit: int
+    num_to_classify: int
+    num_to_work_up: int
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anything is left."""
+        return max(self.num_to_admit, self.num_to_classify, self.num_to_work_up) > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projection:
+    """What reaching the target will probably still take.
+
+    Attributes:
+        acceptance_rate: of the last candidates; None where there were none.
+        num_requests: stage -> calls; `num_calls` is their sum.
+        num_tokens: of prompts and completions; None where the server does not count them.
+        cost: in dollars; None where a price, or the tokens, are unknown.
+        time_s: at the pace of the last requests; None where they tell none.
+    """
+
+    acceptance_rate: float | None
+    num_requests: Mapping[str, int]
+    num_tokens: int | None
+    cost: float | None
+    time_s: float | None
+
+    @property
+    def num_calls(self) -> int:
+        """Return the calls of all stages together."""
+        return sum(self.num_requests.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mean:
+    """What one request of a stage uses and gives."""
+
+    num_tokens: float
+    picodollars: float | None
+    latency_s: float
+
+
+class Outlook:
+    """The last requests of each stage.
+
+    Args:
+        recent: what earlier sittings left, oldest first; it tells yields and usage, but not this sitting's pace.
+    """
+
+    def __init__(self, recent: Iterable[Finished] = ()) -> None:
+        self._last: dict[Stage, deque[Finished]] = {stage: deque(maxlen=WINDOW) for stage in Stage}
+        self._here: deque[Finished] = deque(maxlen=WINDOW)
+        for finished in recent:
+            self._last[finished.stage].append(finished)
+
+    def count(self, finished: Finished) -> None:
+        """Take in one more request of this sitting."""
+        self._last[finished.stage].append(finished)
+        self._here.append(finished)
+
+    def project(
+        self, remaining: Remaining, ledger: Ledger, *, num_slots: int | None, is_sample: bool = False
+    ) -> Projection | None:
+        """Return what is still needed, or None while a stage that is needed has answered nothing.
+
+        Args:
+            remaining: what is left to do.
+            ledger: tells prices, and which share of the prompts comes from a cache.
+            num_slots: how many requests are in flight while a run goes on; None where that is unknown.
+            is_sample: whether this sitting sends a few requests only, so that its pace says nothing.
+        """
+        needed = self._needed(remaining)
+        if needed is None or any(not self._last[stage] for stage in needed):
+            return None
+        means = {stage: self._mean(stage, ledger) for stage in needed}
+        busy_s = sum(count * means[stage].latency_s for stage, count in needed.items())
+        in_flight = num_slots if is_sample else self._pace() or num_slots
+        prices = [mean.picodollars for mean in means.values()]
+        has_usage = all(mean.num_tokens for mean in means.values())
+        cost = sum(count * (means[stage].picodollars or 0.0) for stage, count in needed.items())
+        return Projection(
+            acceptance_rate=self._acceptance_rate(),
+            num_requests={str(stage): count for stage, count in needed.items()},
+            num_tokens=round(sum(n * means[stage].num_tokens for stage, n in needed.items())) if has_usage else None,
+            cost=dollars(round(cost)) if has_usage and None not in prices else None,
+            time_s=busy_s / in_flight if in_flight else None,
+        )
+
+    def _needed(self, remaining: Remaining) -> dict[Stage, int] | None:
+        """Return the requests of each stage that has any left; None while it cannot be told."""
+        num_to_admit = max(0, remaining.num_to_admit)
+        first = self._last[Stage.INSTRUCTIONS]
+        num_admitted = sum(finished.num_admitted for finished in first)
+        if num_to_admit and not num_admitted:
+            return None
+        needed = {
+            Stage.INSTRUCTIONS: math.ceil(num_to_admit * len(first) / num_admitted) if num_to_admit else 0,
+            Stage.CLASSIFICATION: num_to_admit + remaining.num_to_classify,
+            Stage.INSTANCES: num_to_admit + remaining.num_to_work_up,
+        }
+        return {stage: count for stage, count in needed.items() if count > 0}
+
+    def _mean(self, stage: Stage, ledger: Ledger) -> _Mean:
+        last = self._last[stage]
+        prompt_tokens = sum(finished.prompt_tokens for finished in last)
+        used = ledger.used[stage]
+        use = Use(
+            num_requests=len(last),
+            prompt_tokens=prompt_tokens,
+            cached_tokens=prompt_tokens * used.cached_tokens // used.prompt_tokens if used.prompt_tokens else 0,
+            completion_tokens=sum(finished.completion_tokens for finished in last),
+        )
+        price = ledger.price(stage)
+        return _Mean(
+            num_tokens=use.num_tokens / len(last),
+            picodollars=None if price is None else price.cost(use) / len(last),
+            latency_s=sum(finished.latency_s for finished in last) / len(last),
+        )
+
+    def _acceptance_rate(self) -> float | None:
+        first = self._last[Stage.INSTRUCTIONS]
+        num_candidates = sum(finished.num_candidates for finished in first)
+        return sum(finished.num_admitted for finished in first) / num_candidates if num_candidates else None
+
+    def _pace(self) -> float | None:
+        """Return how many requests were in flight, on average, while the last ones of this sitting were."""
+        if len(self._here) < _MIN_PACE:
+            return None
+        began = min(finished.finished_at - finished.latency_s for finished in self._here)
+        span_s = max(finished.finished_at for finished in self._here) - began
+        busy_s = sum(finished.latency_s for finished in self._here)
+        return busy_s / span_s if span_s > 0 and busy_s > 0 else None

@@ -1,0 +1,124 @@
+"""When a run ends before its target, told from one durable commit after another.
+
+Knows nothing of budgets, clocks or queues. A rule that is met is a value; what makes going on pointless is an
+exception: requests that all fail, replies that cannot be parsed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fastinstruct.config import RunConfig
+from fastinstruct.errors import EndpointError, ParserFailed
+from fastinstruct.records import Stage
+from fastinstruct.store import Commit, Finished, finished
+
+__all__ = ["Stop", "StopRules"]
+
+# So many requests given up in a row: whatever it is, it concerns them all. Fewer will do while none has succeeded.
+_MAX_FAILED, _MAX_FAILED_FIRST = 50, 5
+# Of the requests of a sitting, once there are so many: one odd reply is stored and left, one in a hundred is a bug.
+_MAX_UNPARSED_SHARE, _MIN_REQUESTS = 0.01, 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Why a run ended early.
+
+    Attributes:
+        rule: max_cost, max_tokens, max_requests, max_time, error_rate or saturation.
+        used: how much of it was reached: dollars, tokens, requests, seconds, or a share.
+        limit: what was allowed, in the same unit.
+        next_use: what the next request might have used on top, where that kept it from being sent.
+    """
+
+    rule: str
+    used: float
+    limit: float
+    next_use: float | None = None
+
+
+class StopRules:
+    """Watches a run's requests.
+
+    Args:
+        config: the limits.
+        recent: the last stage-1 requests of earlier sittings, oldest first: what had run dry has not filled again.
+    """
+
+    def __init__(self, config: RunConfig, recent: Iterable[Finished] = ()) -> None:
+        self._budget = config.budget
+        self._saturation = config.saturation
+        self._num_items = config.instructions.num_items
+        self._failed_in_row = 0
+        self._num_requests = 0
+        self._num_ok = 0
+        self._num_unparsed = 0
+        self._is_failed: deque[bool] = deque(maxlen=config.budget.error_window)
+        self._yields: deque[tuple[int, int]] = deque()
+        self._num_candidates = 0
+        self._num_admitted = 0
+        for request in recent:
+            self._add_yield(request)
+
+    def watch(self, commit: Commit) -> Stop | None:
+        """Take in one more request; return the rule that it meets, if it meets one.
+
+        Raises:
+            EndpointError: the last requests all failed, each after several attempts.
+            ParserFailed: too many replies could not be parsed.
+        """
+        self._watch_failures(commit)
+        self._watch_parser(commit)
+        self._add_yield(finished(commit))
+        return self._error_rate() or self.saturation()
+
+    def saturation(self) -> Stop | None:
+        """Return the rule of saturation, if it is met."""
+        window, floor = self._saturation.window, self._saturation.floor
+        if floor is None or self._num_candidates < window:
+            return None
+        rate = self._num_admitted / self._num_candidates
+        return Stop(rule="saturation", used=rate, limit=floor) if rate <= floor else None
+
+    def _error_rate(self) -> Stop | None:
+        most, failed = self._budget.max_error_rate, self._is_failed
+        if most is None or len(failed) < self._budget.error_window:
+            return None
+        rate = sum(failed) / len(failed)
+        return Stop(rule="error_rate", used=rate, limit=most) if rate > most else None
+
+    def _watch_failures(self, commit: Commit) -> None:
+        request = commit.request
+        is_ok = request.outcome == "ok"
+        self._num_requests += 1
+        self._num_ok += is_ok
+        self._is_failed.append(not is_ok)
+        self._failed_in_row = 0 if is_ok else self._failed_in_row + 1
+        if self._failed_in_row >= (_MAX_FAILED if self._num_ok else _MAX_FAILED_FIRST):
+            raise EndpointError(
+                f"the last {self._failed_in_row} requests failed ({request.outcome}: {request.detail}); "
+                "what was answered is stored: run the same command to go on"
+            )
+
+    def _watch_parser(self, commit: Commit) -> None:
+        self._num_unparsed += commit.request.outcome == "parser_failed"
+        if self._num_requests >= _MIN_REQUESTS and self._num_unparsed > _MAX_UNPARSED_SHARE * self._num_requests:
+            raise ParserFailed(
+                f"{self._num_unparsed} of {self._num_requests} replies could not be parsed; they are stored, and the "
+                "log says what went wrong: report it, or look at what the server answers"
+            )
+
+    def _add_yield(self, request: Finished) -> None:
+        """Keep the replies that hold the last `window` candidates."""
+        if request.stage is not Stage.INSTRUCTIONS or not request.is_ok:
+            return
+        self._yields.append((request.num_candidates or self._num_items, request.num_admitted))
+        self._num_candidates += self._yields[-1][0]
+        self._num_admitted += request.num_admitted
+        while self._num_candidates - self._yields[0][0] >= self._saturation.window:
+            num_candidates, num_admitted = self._yields.popleft()
+            self._num_candidates -= num_candidates
+            self._num_admitted -= num_admitted

@@ -56,6 +56,15 @@ def scripted_server(
         int, typer.Option("--max-faults-per-prompt", help="So many in a row, then the prompt is answered.")
     ] = 2,
     retry_after: Annotated[float | None, typer.Option("--retry-after", help="Seconds, sent with each 429.")] = None,
+    slots: Annotated[
+        int | None, typer.Option("--slots", help="So many are served at once, the others wait in line. Default: all.")
+    ] = None,
+    max_queue: Annotated[
+        int | None, typer.Option("--max-queue", help="So many may wait, others get 503. Default: all, as with vLLM.")
+    ] = None,
+    metrics: Annotated[
+        str, typer.Option("--metrics", help="Whose names /metrics uses: vllm, sglang, llamacpp; or none.")
+    ] = "vllm",
 ) -> None:
     """Serve an OpenAI-shaped endpoint without a model, to rehearse runs, time-outs and failures against.
 
@@ -77,6 +86,9 @@ def scripted_server(
         faults=parse_rates(fault or ()),
         max_faults_per_prompt=max_faults_per_prompt,
         retry_after_s=retry_after,
+        slots=slots,
+        max_queue=max_queue,
+        metrics=metrics,  # type: ignore[arg-type]  # as `replies`
     )
     server = ScriptedServer(script, port=port, log_file=log, log_every_s=log_every, keeps_log=False)
     _serve_until_stopped(server, port_file)

@@ -16,6 +16,7 @@ from typing import Final
 from fastinstruct.errors import ConfigError
 from fastinstruct.scripted_server.draws import unit_draw
 from fastinstruct.scripted_server.faults import Fault
+from fastinstruct.scripted_server.metrics import Metrics
 from fastinstruct.scripted_server.replies import Replies, ReplyRates
 
 __all__ = ["Latency", "Script", "parse_rates"]
@@ -56,6 +57,9 @@ class Script(ReplyRates):
         faults: the share, in 0..1, of answers that meet each `Fault`; together 1 at most.
         max_faults_per_prompt: so many `faults` in a row, and the prompt is answered, so that runs end.
         retry_after_s: sent with each 429 of `faults`, where it is set.
+        slots: served at once, while the others wait in their order; None serves all at once.
+        max_queue: so many may wait, others are refused with 503; None lets all wait, as vLLM does.
+        metrics: whose names /metrics uses.
 
     Raises:
         ConfigError: a value out of bounds.
@@ -69,11 +73,19 @@ class Script(ReplyRates):
     faults: Mapping[str, float] = field(default_factory=dict)
     max_faults_per_prompt: int = 2
     retry_after_s: float | None = None
+    slots: int | None = None
+    max_queue: int | None = None
+    metrics: Metrics = Metrics.VLLM
 
     def __post_init__(self) -> None:
         for name in ("duplicate_rate", "junk_rate", "length_rate"):
             _check_share(name, getattr(self, name))
         _check_choice("replies", self.replies, Replies)
+        _check_choice("metrics", self.metrics, Metrics)
+        _check_least("slots", self.slots, 1)
+        _check_least("max_queue", self.max_queue, 0)
+        if self.max_queue is not None and self.slots is None:
+            raise ConfigError("max_queue: needs slots; without them nothing waits")
         for fault, rate in self.faults.items():
             _check_choice("faults", fault, Fault)
             _check_share(f"faults: {fault}", rate)
@@ -86,6 +98,11 @@ class Script(ReplyRates):
             return None
         draw = unit_draw("fault", self.seed, prompt_sha256, attempt)
         _check_choice("replies", self.replies, Replies)
+        _check_choice("metrics", self.metrics, Metrics)
+        _check_least("slots", self.slots, 1)
+        _check_least("max_queue", self.max_queue, 0)
+        if self.max_queue is not None and self.slots is None:
+            raise ConfigError("max_queue: needs slots; without them nothing waits")
         for fault, rate in self.faults.items():
             draw -= rate
             if draw < 0:
@@ -95,7 +112,7 @@ class Script(ReplyRates):
     @property
     def is_plain(self) -> bool:
         """Whether every request is answered at once, and by a reply."""
-        return self.latency.is_none and not self.faults
+        return self.latency.is_none and not self.faults and self.slots is None
 
     def latency_s(self, prompt_sha256: str) -> float:
         """How long an answer to this prompt takes."""
@@ -116,6 +133,11 @@ def parse_rates(texts: Iterable[str]) -> dict[str, float]:
         except ValueError:
             raise ConfigError(f"faults: {text!r} should be a name and a share, such as 500=0.02") from None
     return rates
+
+
+def _check_least(name: str, value: float | None, least: float) -> None:
+    if value is not None and not value >= least:
+        raise ConfigError(f"{name}: must be at least {least:g}, got {value}")
 
 
 def _check_choice(name: str, value: str, choices: type[StrEnum]) -> None:

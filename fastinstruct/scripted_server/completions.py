@@ -1,0 +1,164 @@
+"""What a request that asks the model meets on its way: the door, a slot, its latency, and a reply or a fault.
+
+Knows nothing of sockets and routes, nor of what replies say and when faults strike. Guarantees that no prompt meets
+more than `max_faults_per_prompt` faults in a row, so that runs end; that every call that begins ends once, whatever
+happens to its connection; and that an answer is logged before its first byte leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from fastinstruct.scripted_server.answering import Answerer
+from fastinstruct.scripted_server.calls import Call, Place
+from fastinstruct.scripted_server.connections import Connection, Route
+from fastinstruct.scripted_server.faults import AT_ONCE, Fault, fault_answer
+from fastinstruct.scripted_server.log import Log, LogEntry
+from fastinstruct.scripted_server.messages import Answer, error_answer, message
+from fastinstruct.scripted_server.replies import Replies
+from fastinstruct.scripted_server.script import Script
+from fastinstruct.scripted_server.slots import Slots
+from fastinstruct.scripted_server.stats import Stats
+
+__all__ = ["Completions"]
+
+_OVERFLOW = error_answer(503, "queue_full", "the queue is full, please try again later")
+
+
+class Completions:
+    """Serves the two routes that ask the model; `serve` is for them, `serve_canned` where nothing is to be decided."""
+
+    def __init__(self, script: Script, stats: Stats, log: Log) -> None:
+        self._script, self._stats, self._log = script, stats, log
+        self._slots = Slots(stats, num_slots=script.slots, max_queue=script.max_queue)
+        self._has_latency = not script.latency.is_none
+        self._is_traced = log.is_used or not script.is_plain
+        self._answerer = Answerer(script, needs_hash=self._is_traced)
+        self._canned = {
+            path: message(Answer(200, self._answerer.canned_body(chat="chat" in path)))
+            for path in ("/v1/completions", "/v1/chat/completions")
+        }
+        self._num_replies = 0
+        self._seen: dict[str, tuple[int, int]] = {}  # prompt -> times seen, faults in a row up to now
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether `serve_canned` does what `serve` does."""
+        return self._script.replies == Replies.CANNED and not self._is_traced
+
+    def serve_canned(self, connection: Connection, route: Route, _body: bytes) -> None:
+        """Answer with the same bytes, and count: no more, so that a client meets its own limits, not the server's."""
+        stats, now_s = self._stats, time.monotonic()
+        stats.came(now_s)
+        stats.granted(now_s, 0, self._answerer.num_canned_tokens)
+        stats.num_by_status[200] += 1
+        connection.send_bytes(self._canned[route.path])
+
+    def serve(self, connection: Connection, route: Route, body: bytes) -> None:
+        """Begin a call; it may end at once, after a while, or with its connection."""
+        now_s = time.monotonic()
+        self._stats.came(now_s)
+        call = connection.call = Call(connection, self._log.begin(route.path, now_s))
+        refusal = self._refusal(call, body, now_s)
+        if refusal is not None:
+            self._answer(call, refusal)
+        elif call.entry.fault in AT_ONCE:
+            self._complete(call)
+        elif not self._slots.enter(call, now_s):
+            self._answer(call, _OVERFLOW)
+        elif call.place is Place.SERVING:
+            self._serve(call)
+
+    def abandon(self, call: Call) -> None:
+        """End a call whose connection is gone."""
+        self._end(call, None, None)
+
+    # --------------------------------------------------------------------------------------------------- at the door
+
+    def _refusal(self, call: Call, body: bytes, now_s: float) -> Answer | None:
+        """Read what is asked, and draw what is to come of it; the answer to what cannot be served."""
+        entry = call.entry
+        ask = self._answerer.read(entry.path, body, entry)
+        if isinstance(ask, Answer):
+            return ask
+        call.ask = ask
+        self._draw_fault(entry)
+        if entry.fault is None:
+            call.reply = reply = self._answerer.reply(ask, entry)
+            self._stats.granted(now_s, ask.num_prompt_tokens, reply.num_tokens)
+        return None
+
+    def _draw_fault(self, entry: LogEntry) -> None:
+        if not self._is_traced:
+            return
+        num_seen, faults_in_row = self._seen.get(entry.prompt_sha256, (0, 0))
+        entry.attempt = num_seen + 1
+        if faults_in_row < self._script.max_faults_per_prompt:
+            entry.fault = self._script.drawn_fault(entry.prompt_sha256, entry.attempt)
+        self._seen[entry.prompt_sha256] = (entry.attempt, faults_in_row + 1 if entry.fault else 0)
+
+    # ------------------------------------------------------------------------------------------------------ in a slot
+
+    def _serve(self, call: Call) -> None:
+        if call.entry.fault is Fault.HANG:
+            return
+        delay_s = self._script.latency_s(call.entry.prompt_sha256) if self._has_latency else 0.0
+        if delay_s:
+            call.connection.timer = asyncio.get_running_loop().call_later(delay_s, self._complete_later, call)
+        else:
+            self._complete(call)
+
+    def _serve_later(self, call: Call) -> None:
+        """Serve a call that has waited, unless its client left between being called up and now."""
+        if call.place is Place.SERVING:
+            self._serve(call)
+            call.connection.advance()
+
+    def _complete_later(self, call: Call) -> None:
+        self._complete(call)
+        call.connection.advance()
+
+    def _complete(self, call: Call) -> None:
+        fault, connection = call.entry.fault, call.connection
+        if fault is None:
+            self._reply(call)
+        elif (answer := fault_answer(fault)) is not None:
+            wait_s = self._script.retry_after_s
+            if fault is Fault.RATE_LIMITED and wait_s is not None:
+                answer = answer._replace(headers=f"Retry-After: {wait_s:g}\r\n")
+            self._answer(call, answer)
+        elif fault is Fault.TRUNCATED:
+            connection.transport.write(message(Answer(200, b'{"id":"scr-0","choices":[{"text":"' + bytes(64)))[:-64])
+            connection.transport.close()
+        else:
+            connection.transport.abort()
+
+    def _reply(self, call: Call) -> None:
+        assert call.ask is not None
+        assert call.reply is not None
+        self._num_replies += 1
+        reply_id = f"scr-{self._num_replies}"
+        body = self._answerer.body(call.ask, call.reply, reply_id=reply_id)
+        self._answer(call, Answer(200, body), reply_id)
+
+    # ------------------------------------------------------------------------------------------------------ the end
+
+    def _answer(self, call: Call, answer: Answer, reply_id: str | None = None) -> None:
+        self._end(call, answer.status, reply_id)
+        call.connection.send(answer)
+
+    def _end(self, call: Call, status: int | None, reply_id: str | None) -> None:
+        """Log and count a call, and give its slot to the next."""
+        call.connection.call = None
+        entry = call.entry
+        entry.reply_id = reply_id
+        self._log.end(entry, status)
+        self._stats.num_by_status[status] += 1
+        if entry.fault is not None:
+            self._stats.num_by_fault[entry.fault] += 1
+        if call.place is Place.OUTSIDE:
+            return
+        follower = self._slots.leave(call, entry.ended_s or 0.0)
+        if follower is not None:  # in a turn of its own: a long queue of answers at once would be a deep recursion
+            asyncio.get_running_loop().call_soon(self._serve_later, follower)

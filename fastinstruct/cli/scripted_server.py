@@ -55,7 +55,23 @@ def scripted_server(
     max_faults_per_prompt: Annotated[
         int, typer.Option("--max-faults-per-prompt", help="So many in a row, then the prompt is answered.")
     ] = 2,
-    retry_after: Annotated[float | None, typer.Option("--retry-after", help="Seconds, sent with each 429.")] = None,
+    retry_after: Annotated[
+        float | None, typer.Option("--retry-after", help="Seconds, told with each 429 of --fault.")
+    ] = None,
+    retry_hint: Annotated[
+        str, typer.Option("--retry-hint", help="How a 429 tells to wait: seconds, date, ms, reset, words or none.")
+    ] = "seconds",
+    requests_per_minute: Annotated[
+        float | None, typer.Option("--requests-per-minute", help="Refuse what is beyond with 429.")
+    ] = None,
+    tokens_per_minute: Annotated[
+        float | None, typer.Option("--tokens-per-minute", help="The same for tokens, of prompts and replies.")
+    ] = None,
+    rate_schedule: Annotated[
+        str | None,
+        typer.Option("--rate-schedule", metavar="S:RATE,...", help="Requests per second, from each second on."),
+    ] = None,
+    burst: Annotated[float, typer.Option("--burst", help="So many seconds' worth of these may come at once.")] = 1.0,
     slots: Annotated[
         int | None, typer.Option("--slots", help="So many are served at once, the others wait in line. Default: all.")
     ] = None,
@@ -72,7 +88,7 @@ def scripted_server(
 
     Faults: 429, 500, hang, malformed (an HTML page), reset, truncated.
     """
-    from fastinstruct.scripted_server import Latency, Script, ScriptedServer, parse_rates
+    from fastinstruct.scripted_server import Latency, Script, ScriptedServer, parse_rates, parse_schedule
 
     script = Script(
         seed=seed,
@@ -86,6 +102,11 @@ def scripted_server(
         faults=parse_rates(fault or ()),
         max_faults_per_prompt=max_faults_per_prompt,
         retry_after_s=retry_after,
+        retry_hint=retry_hint,  # type: ignore[arg-type]  # as `replies`
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        rate_schedule=parse_schedule(rate_schedule) if rate_schedule else (),
+        burst_s=burst,
         slots=slots,
         max_queue=max_queue,
         metrics=metrics,  # type: ignore[arg-type]  # as `replies`

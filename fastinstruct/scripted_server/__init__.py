@@ -7,10 +7,23 @@ gives them. On the command line: `fastinstruct scripted-server`.
 from __future__ import annotations
 
 from fastinstruct.scripted_server.faults import Fault
+from fastinstruct.scripted_server.hints import RetryHint
 from fastinstruct.scripted_server.log import LogEntry
 from fastinstruct.scripted_server.metrics import Metrics
 from fastinstruct.scripted_server.replies import Kind, Replies
-from fastinstruct.scripted_server.script import Latency, Script, parse_rates
+from fastinstruct.scripted_server.script import Latency, Script, parse_rates, parse_schedule
 from fastinstruct.scripted_server.server import ScriptedServer
 
-__all__ = ["Fault", "Kind", "Latency", "LogEntry", "Metrics", "Replies", "Script", "ScriptedServer", "parse_rates"]
+__all__ = [
+    "Fault",
+    "Kind",
+    "Latency",
+    "LogEntry",
+    "Metrics",
+    "Replies",
+    "RetryHint",
+    "Script",
+    "ScriptedServer",
+    "parse_rates",
+    "parse_schedule",
+]

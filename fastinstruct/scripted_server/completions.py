@@ -8,12 +8,15 @@ happens to its connection; and that an answer is logged before its first byte le
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 from fastinstruct.scripted_server.answering import Answerer
 from fastinstruct.scripted_server.calls import Call, Place
 from fastinstruct.scripted_server.connections import Connection, Route
 from fastinstruct.scripted_server.faults import AT_ONCE, Fault, fault_answer
+from fastinstruct.scripted_server.hints import RetryHint, hint_headers, hint_words
+from fastinstruct.scripted_server.limits import RateLimits
 from fastinstruct.scripted_server.log import Log, LogEntry
 from fastinstruct.scripted_server.messages import Answer, error_answer, message
 from fastinstruct.scripted_server.replies import Replies
@@ -32,6 +35,7 @@ class Completions:
     def __init__(self, script: Script, stats: Stats, log: Log) -> None:
         self._script, self._stats, self._log = script, stats, log
         self._slots = Slots(stats, num_slots=script.slots, max_queue=script.max_queue)
+        self._limits = RateLimits(script) if script.has_budgets else None
         self._has_latency = not script.latency.is_none
         self._is_traced = log.is_used or not script.is_plain
         self._answerer = Answerer(script, needs_hash=self._is_traced)
@@ -84,10 +88,20 @@ class Completions:
             return ask
         call.ask = ask
         self._draw_fault(entry)
-        if entry.fault is None:
-            call.reply = reply = self._answerer.reply(ask, entry)
-            self._stats.granted(now_s, ask.num_prompt_tokens, reply.num_tokens)
+        if entry.fault is not None:
+            return None
+        call.reply = reply = self._answerer.reply(ask, entry)
+        wait_s = self._limits.wait_s(ask.num_prompt_tokens + reply.num_tokens, now_s) if self._limits else 0.0
+        if wait_s > 0:
+            return self._rate_limited(math.ceil(wait_s) if self._script.retry_hint == RetryHint.SECONDS else wait_s)
+        self._stats.granted(now_s, ask.num_prompt_tokens, reply.num_tokens)
         return None
+
+    def _rate_limited(self, wait_s: float | None) -> Answer:
+        """A 429 that tells to come back after `wait_s`, as the script has it."""
+        hint = RetryHint.NONE if wait_s is None else self._script.retry_hint
+        words = f"Rate limit reached.{hint_words(hint, wait_s or 0.0)}"
+        return error_answer(429, "rate_limit_exceeded", words, headers=hint_headers(hint, wait_s or 0.0, time.time()))
 
     def _draw_fault(self, entry: LogEntry) -> None:
         if not self._is_traced:
@@ -123,10 +137,9 @@ class Completions:
         fault, connection = call.entry.fault, call.connection
         if fault is None:
             self._reply(call)
+        elif fault is Fault.RATE_LIMITED:
+            self._answer(call, self._rate_limited(self._script.retry_after_s))
         elif (answer := fault_answer(fault)) is not None:
-            wait_s = self._script.retry_after_s
-            if fault is Fault.RATE_LIMITED and wait_s is not None:
-                answer = answer._replace(headers=f"Retry-After: {wait_s:g}\r\n")
             self._answer(call, answer)
         elif fault is Fault.TRUNCATED:
             connection.transport.write(message(Answer(200, b'{"id":"scr-0","choices":[{"text":"' + bytes(64)))[:-64])
@@ -145,8 +158,15 @@ class Completions:
     # ------------------------------------------------------------------------------------------------------ the end
 
     def _answer(self, call: Call, answer: Answer, reply_id: str | None = None) -> None:
+        if self._limits is not None:
+            answer = self._with_budgets(answer, self._limits)
         self._end(call, answer.status, reply_id)
         call.connection.send(answer)
+
+    def _with_budgets(self, answer: Answer, limits: RateLimits) -> Answer:
+        if self._script.retry_hint == RetryHint.NONE or "x-ratelimit" in answer.headers:
+            return answer
+        return answer._replace(headers=answer.headers + limits.headers(time.monotonic()))
 
     def _end(self, call: Call, status: int | None, reply_id: str | None) -> None:
         """Log and count a call, and give its slot to the next."""

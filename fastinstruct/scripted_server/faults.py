@@ -32,7 +32,6 @@ AT_ONCE: Final = frozenset({Fault.RATE_LIMITED})
 """Faults that a server's front door answers: they take no latency."""
 
 _ANSWERS: Final = {
-    Fault.RATE_LIMITED: error_answer(429, "rate_limit_exceeded", "too many requests"),
     Fault.SERVER_ERROR: error_answer(500, "server_error", "the scripted server fails on purpose"),
     Fault.MALFORMED: Answer(200, b"<html><body>Bad gateway</body></html>", content_type="text/html"),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -12,13 +11,7 @@ import pytest
 from fastinstruct.errors import ConfigError
 from fastinstruct.scripted_server import Latency, Metrics, Replies, Script, ScriptedServer
 from fastinstruct.scripted_server.draws import text_sha256
-from scripted_http import ask, post, stats_of, status_of, status_probe
-
-
-async def until(condition: Callable[[], bool], server: ScriptedServer) -> None:
-    while not condition():
-        await status_probe(server)
-
+from scripted_http import ask, post, stats_of, status_of, until
 
 # ------------------------------------------------------------------------------------------------------ slots and queue
 

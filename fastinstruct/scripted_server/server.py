@@ -17,6 +17,7 @@ import orjson
 
 from fastinstruct.scripted_server.completions import Completions
 from fastinstruct.scripted_server.connections import Connection, Route
+from fastinstruct.scripted_server.listening import Listener
 from fastinstruct.scripted_server.log import Log, LogEntry
 from fastinstruct.scripted_server.messages import Answer, Head, error_answer, parse_head
 from fastinstruct.scripted_server.metrics import CONTENT_TYPE, Metrics, metrics_text
@@ -26,6 +27,7 @@ from fastinstruct.scripted_server.stats import Stats
 __all__ = ["ScriptedServer"]
 
 _MAX_ROUTES: Final = 4096  # heads remembered: a client's differ in their Content-Length only
+_LOADING: Final = error_answer(503, 503, "Loading model", kind="unavailable_error")
 _HEALTHY: Final = Answer(200, b'{"status":"ok"}')
 _WRONG_KEY: Final = error_answer(401, "invalid_api_key", "the API key is wrong or missing")
 
@@ -57,10 +59,12 @@ class ScriptedServer:
         self.base_url = ""
         self.stats = Stats(time.monotonic())
         self.connections: set[Connection] = set()
+        self.idle_close_s = self.script.idle_close_s
         self._port = port
         self._log = Log(keeps=keeps_log, path=log_file, every_s=log_every_s)
         self._completions = Completions(self.script, self.stats, self._log)
         self._routes: dict[bytes, Route] = {}
+        self._ready_s = 0.0
 
     @property
     def log(self) -> list[LogEntry]:
@@ -73,23 +77,24 @@ class ScriptedServer:
         return self.stats.num_in_flight
 
     async def __aenter__(self) -> Self:
+        script = self.script
         self._log.open()
-        loop = asyncio.get_running_loop()
         try:
-            self._listener = await loop.create_server(lambda: Connection(self), "127.0.0.1", self._port, backlog=4096)
+            self._listener = Listener(self._port, after_s=script.ready_after_s, until_ready=script.until_ready)
         except OSError:
             self._log.close()
             raise
-        self.base_url = f"http://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}/v1"
+        self._ready_s = time.monotonic() + script.ready_after_s if script.ready_after_s else 0.0
+        await self._listener.open(lambda: Connection(self))
+        self.base_url = f"http://127.0.0.1:{self._listener.port}/v1"
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._listener.close()
+        await self._listener.close()
         if connections := list(self.connections):
             for connection in connections:
                 connection.transport.abort()
             await asyncio.wait([connection.closed for connection in connections])
-        await self._listener.wait_closed()
         self._log.close()
 
     # ------------------------------------------------------------------------------------- what a connection asks for
@@ -122,7 +127,7 @@ class ScriptedServer:
         """What serves requests with this head."""
         match (head.method, head.path):
             case ("GET", "/health"):
-                return lambda connection, _route, _body: connection.send(_HEALTHY)
+                return self._serve_health
             case ("GET", "/stats"):
                 return self._serve_stats
             case ("GET", "/metrics") if self.script.metrics != Metrics.NONE:
@@ -132,15 +137,27 @@ class ScriptedServer:
             case ("POST", "/v1/completions" | "/v1/chat/completions"):
                 if not self._has_key(head):
                     return self._aside(_WRONG_KEY)
-                return self._completions.serve_canned if self._completions.is_bare else self._completions.serve
+                return self._completions.serve_canned if self._completions.is_bare else self._serve_completion
             case _:
                 return self._aside(error_answer(404, "not_found", "no such route"))
+
+    def _serve_completion(self, connection: Connection, route: Route, body: bytes) -> None:
+        if self._is_ready():
+            self._completions.serve(connection, route, body)
+        else:
+            self._answer_aside(connection, route, _LOADING)
+
+    def _is_ready(self) -> bool:
+        return self._ready_s == 0 or time.monotonic() >= self._ready_s
 
     def _has_key(self, head: Head) -> bool:
         key = self.script.api_key
         return key is None or head.headers.get("authorization") == f"Bearer {key}"
 
     # -------------------------------------------------------------------------------- routes that ask the model nothing
+
+    def _serve_health(self, connection: Connection, _route: Route, _body: bytes) -> None:
+        connection.send(_HEALTHY if self._is_ready() else _LOADING)
 
     def _aside(self, answer: Answer) -> Callable[[Connection, Route, bytes], None]:
         """Serve with one and the same answer."""
@@ -151,13 +168,17 @@ class ScriptedServer:
         connection.send(answer)
 
     def _serve_models(self, connection: Connection, route: Route, _body: bytes) -> None:
-        model = {"id": self.script.model, "object": "model", "created": 0, "owned_by": "fastinstruct"}
+        if not self._is_ready():
+            self._answer_aside(connection, route, _LOADING)
+            return
+        model = {"id": self._completions.model, "object": "model", "created": 0, "owned_by": "fastinstruct"}
         self._answer_aside(connection, route, Answer(200, orjson.dumps({"object": "list", "data": [model]})))
 
     def _serve_stats(self, connection: Connection, _route: Route, _body: bytes) -> None:
         connection.send(Answer(200, orjson.dumps(self.stats.as_json(time.monotonic()))))
 
     def _serve_metrics(self, connection: Connection, _route: Route, _body: bytes) -> None:
-        script, stats = self.script, self.stats
-        text = metrics_text(script.metrics, script.model, num_serving=stats.num_serving, num_waiting=stats.num_waiting)
+        model, stats = self._completions.model, self.stats
+        load = {"num_serving": stats.num_serving, "num_waiting": stats.num_waiting}
+        text = metrics_text(self.script.metrics, model, **load)
         connection.send(Answer(200, text.encode(), content_type=CONTENT_TYPE))

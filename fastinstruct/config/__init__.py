@@ -1,8 +1,8 @@
 """A run's configuration: frozen, validated values, and where they come from.
 
 `schema` and `budgets` say what can be set, `profiles` what each profile sets, `files` reads a file, `loading` merges
-file, environment and flags, `problems` words what is wrong. Only this package reads the environment. Secrets are never part
-of a configuration: it names the variable that holds them.
+file, environment and flags, `problems` words what is wrong. Only this package reads the environment. Secrets are never
+part of a configuration: it names the variable that holds them.
 """
 
 from __future__ import annotations

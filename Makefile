@@ -14,7 +14,7 @@ help:
 	@echo "make lint    ruff and strict mypy"
 	@echo "make format  let ruff format and fix"
 	@echo "make bench   run the benchmarks"
-	@echo "make soak    compare an hour of random decisions with brute force"
+	@echo "make soak    compare an hour of decisions with brute force, and two hours of killed runs with the server's log"
 	@echo "make clean   remove .venv and caches (runs/ stays)"
 
 demo: $(VENV)/local.stamp
@@ -41,6 +41,7 @@ bench: $(VENV)/bench.stamp
 
 soak: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/soak.py --minutes 60
+	$(BIN)/python benchmarks/soak_runs.py --minutes 120
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -27,6 +27,7 @@ from fastinstruct.deduplication import DedupPlan, DedupSummary, dedup_files, mem
 from fastinstruct.deduplication.decisions import new_index
 from fastinstruct.errors import FastInstructError, InputError, StoreError
 from fastinstruct.files.rows import Source
+from fastinstruct.similarity.snapshot import VERSION
 
 claim = settings(deadline=None, max_examples=100, derandomize=True, database=None)
 texts_of_few_words = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=9).map(" ".join), max_size=25)
@@ -499,7 +500,7 @@ def test_an_index_file_of_another_version_is_refused(
     index = tmp_path / "kept.index"
     invoke(data, "--index", index, "--method", method)
     monkeypatch.setattr("fastinstruct.similarity.snapshot.VERSION", 99)
-    message = f"{index}: the index has version 1; this is version 99"
+    message = f"{index}: the index has version {VERSION}; this is version 99"
     assert refusal(data, "--index", index, "--method", method) == message
 
 

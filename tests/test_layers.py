@@ -166,6 +166,18 @@ def test_only_the_command_line_prints_or_reads_argv() -> None:
     assert talkers == set()
 
 
+def test_what_limits_the_requests_has_no_clock_no_tasks_and_no_connections_of_its_own() -> None:
+    """Time is passed in, so that minutes can be tested in milliseconds and the event loop stays the scheduler's."""
+    names = ["breaker.py", "rate_budget.py", "retry.py", "sliding_window.py", "token_estimates.py"]
+    limits = [PACKAGE / "lm" / name for name in names] + modules(PACKAGE / "lm" / "concurrency")
+    assert len(limits) == 10
+    away = {"aiohttp", "asyncio", "datetime", "logging", "threading", "time"}
+    strangers = {
+        shown(path): found for path in limits if (found := {name.split(".")[0] for name in imported(path)} & away)
+    }
+    assert strangers == {}
+
+
 @pytest.mark.skipif(not (REPO / "kernels").is_dir(), reason="the package is installed, its checkout is not here")
 def test_the_source_root_of_the_kernels_is_no_package_and_prompts_hold_no_code() -> None:
     assert not (REPO / "kernels" / "__init__.py").exists()

@@ -22,7 +22,7 @@ __all__ = ["available_bytes", "check_fits", "estimated_bytes"]
 _SAMPLE_ROWS = 500
 # Measured by benchmarks/memory.py, as the largest resident memory of a process that keeps Alpaca's instructions (10
 # tokens each) or outputs (45), or Chinese (22, a character each), less that of one that keeps a single row; at
-# thresholds 0.5, 0.7 and 0.9. Where nearly all is kept and 15 MiB or more are needed, the estimate is 0.98 to 1.5 times
+# thresholds 0.5, 0.7 and 0.9. Where nearly all is kept and 15 MiB or more are needed, the estimate is 0.9 to 1.5 times
 # that. It goes with tokens, not with characters: a Chinese character is one. Some 5 MiB for the rows in hand are left
 # out.
 #

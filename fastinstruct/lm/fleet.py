@@ -8,7 +8,7 @@ everybody (a wrong key, a spent quota, an unknown model) is asked no more while 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from fastinstruct.lm.channel import Channel
 
@@ -31,6 +31,8 @@ class Fleet:
         self._lanes = {lane: tuple(channels) for lane, channels in lanes.items()}
         if not self._lanes or not all(self._lanes.values()):
             raise ValueError("every lane needs a channel")
+        self.changed: Callable[[], None] = _nothing
+        """Called when a channel may have opened; the scheduler listens."""
         self.channels = tuple(dict.fromkeys(channel for channels in self._lanes.values() for channel in channels))
 
     @classmethod
@@ -72,6 +74,14 @@ class Fleet:
                 longest = (outage_s, last)
         return longest
 
+    def wake(self) -> None:
+        """Tell whoever listens that a channel may have opened."""
+        self.changed()
+
     def is_last(self, channel: Channel) -> bool:
         """Whether some lane has no other channel to turn to."""
         return any(self.serving(lane) == (channel,) for lane in self._lanes)
+
+
+def _nothing() -> None:
+    """Nobody listens yet."""

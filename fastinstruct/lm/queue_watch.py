@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from fastinstruct.lm.concurrency import QueueAware, parse_queue_metrics
 from fastinstruct.lm.transport import HttpTransport
@@ -18,15 +19,23 @@ _INTERVAL_S = 0.5
 _LONGEST_INTERVAL_S = 30.0
 
 
-async def watch_queue(transport: HttpTransport, controller: QueueAware, interval_s: float = _INTERVAL_S) -> None:
-    """Read the server's metrics every `interval_s` seconds until cancelled; rarely where there are none."""
+async def watch_queue(
+    transport: HttpTransport, controller: QueueAware, changed: Callable[[], None], interval_s: float = _INTERVAL_S
+) -> None:
+    """Read the server's metrics every `interval_s` seconds until cancelled; rarely where there are none.
+
+    `changed` is called when the controller's limit has risen: the next request need not wait for an answer.
+    """
     loop = asyncio.get_running_loop()
     wait_s, has_warned = interval_s, False
     while True:
         text = await transport.metrics()
         metrics = None if text is None else parse_queue_metrics(text)
         if metrics is not None:
+            before = controller.limit(loop.time())
             controller.on_metrics(metrics.running, metrics.waiting, loop.time())
+            if controller.limit(loop.time()) > before:
+                changed()
             wait_s = interval_s
         else:
             wait_s = min(2 * wait_s, _LONGEST_INTERVAL_S)

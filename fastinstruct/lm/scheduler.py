@@ -97,6 +97,7 @@ class Scheduler(Generic[T]):
     ) -> None:
         self.max_in_flight = max_in_flight
         self.fleet = fleet
+        fleet.changed = self.wake
         self._policy = policy
         self._rng = rng
         self._max_outage_s = max_outage_s

@@ -47,7 +47,12 @@ async def connected(preparation: Preparation, env: Mapping[str, str]) -> AsyncIt
             known = next((channels for other, channels in opened if other == model), None)
             lanes[stage] = known or await _opened(stack, preparation.config, model, preparation.models[stage], env)
             opened.append((model, lanes[stage]))
-        yield Fleet(lanes)
+        fleet = Fleet(lanes)
+        for channel in fleet.channels:
+            if isinstance(channel.controller, QueueAware) and isinstance(channel.transport, HttpTransport):
+                watching = watch_queue(channel.transport, channel.controller, fleet.wake)
+                stack.push_async_callback(_cancel, asyncio.create_task(watching))
+        yield fleet
 
 
 async def probe_all(fleet: Fleet) -> None:
@@ -99,8 +104,6 @@ async def _opened(
             weight=limits.weight if isinstance(limits, EndpointConfig) else 1.0,
         )
         transport.on_headers = channel.observe
-        if isinstance(channel.controller, QueueAware):
-            stack.push_async_callback(_cancel, asyncio.create_task(watch_queue(transport, channel.controller)))
         channels.append(channel)
     return channels
 

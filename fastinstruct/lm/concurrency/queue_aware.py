@@ -6,7 +6,8 @@ slots; without metrics, or with old or senseless ones, the limit stays what it w
 A queue that is never empty keeps every slot of the server busy; one that is long only adds latency. So the aim is a few
 waiting requests, a share of those that run. While none waits and our slots are full, the limit grows by half at each
 sample until the first waiting request is seen; from then on it moves by what is too many or too few. Where others use
-the server, too, we answer for our share of what runs and waits.
+the server, too, we answer for our share of what runs and waits, and have one waiting request of our own at least: so a
+newcomer gets in.
 """
 
 from __future__ import annotations
@@ -91,10 +92,10 @@ class QueueAware:
         share = min(1.0, self._slots.num_in_flight / max(1.0, running + waiting))
         # What is in flight above the limit leaves the queue by itself.
         settled = waiting - max(0.0, self._slots.num_in_flight - self._limit)
-        missing = max(1.0, self._waiting_share * running) - settled
+        missing = max(1.0, self._waiting_share * running * share) - settled * share
         if missing < 0:
             self._has_waited, self._num_idle = True, 0
-            self._move(missing * share, "shortening the queue")
+            self._move(missing, "shortening the queue")
         elif obstacle := self._obstacle(now):
             self._reason = obstacle
         elif waiting == 0:
@@ -102,7 +103,7 @@ class QueueAware:
             self._move(self._step(missing), "filling the server")
         else:
             self._has_waited, self._num_idle = True, 0
-            self._move(missing * share, "keeping a short queue")
+            self._move(missing, "keeping a short queue")
 
     def freeze(self, now: float) -> None:
         self._slots.freeze(now)

@@ -1,0 +1,151 @@
+"""What faults cost: the same requests against the scripted server, without faults and with a seeded mix of them.
+
+The server runs in a process of its own. Every reply is compared with what the server says to that prompt: none may be
+missing, come twice or be cut. Goodput is replies a second; the time for which failed attempts keep their slots is taken
+off (a hang until the time-out), for that is the server's doing. Fault-free and faulty runs alternate. A table,
+one JSON document as the last line; 1 as exit code if a reply is wrong.
+
+    python benchmarks/faults.py --requests 20000 --in-flight 256 --pairs 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from fastinstruct.lm import Endpoint, HttpTransport, Ok, Request, RetryPolicy
+from fastinstruct.lm.breaker import CircuitBreaker
+from fastinstruct.lm.channel import Channel
+from fastinstruct.lm.concurrency import Fixed
+from fastinstruct.lm.fleet import Fleet
+from fastinstruct.lm.jobs import Delivery, Job, ListSource
+from fastinstruct.lm.scheduler import Scheduler
+from fastinstruct.lm.wire import encode_body
+from fastinstruct.records import Api, Sampling
+from fastinstruct.scripted_server import Script
+from fastinstruct.scripted_server.replies import reply_to
+from fastinstruct.scripted_server.shapes import read_ask
+
+FAULTS = {"429": 0.05, "reset": 0.01, "500": 0.02, "truncated": 0.01, "hang": 0.01}
+TIMEOUT_S = 2.0
+STEADY = 0.95  # of the replies are timed: a hang among the last keeps few slots, but the clock, for seconds
+LATENCY_S, SIGMA = 0.1, 0.5  # 20 times the median does not come up
+
+
+def started(folder: Path, faults: dict[str, float], seed: int) -> tuple[subprocess.Popen[bytes], str]:
+    port_file = folder / "port"
+    port_file.unlink(missing_ok=True)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "fastinstruct", "scripted-server", "--port", "0", "--port-file", str(port_file)),
+            *("--latency", str(LATENCY_S), "--latency-sigma", str(SIGMA), "--seed", str(seed)),
+            *(part for name, rate in faults.items() for part in ("--fault", f"{name}={rate}")),
+        ],
+        stdout=subprocess.DEVNULL,
+    )
+    while not port_file.exists():
+        time.sleep(0.01)
+    return process, f"http://127.0.0.1:{port_file.read_text().strip()}/v1"
+
+
+async def one_run(base_url: str, num_requests: int, in_flight: int, seed: int) -> dict[str, Any]:
+    """Send all; what came of it, and how long it took."""
+    endpoint = Endpoint(base_url=base_url, model="scripted", api=Api.COMPLETIONS, total_timeout_s=TIMEOUT_S)
+    requests = [
+        Request(key=str(number), prompt=f"Task number {number} of {seed}:\n1.", sampling=Sampling(seed=number))
+        for number in range(num_requests)
+    ]
+    deliveries: list[Delivery[int]] = []
+
+    steady_s = 0.0
+
+    async def keep(delivery: Delivery[int]) -> None:
+        nonlocal steady_s
+        deliveries.append(delivery)
+        if len(deliveries) <= STEADY * num_requests:
+            steady_s = time.perf_counter() - begin
+
+    async with HttpTransport(endpoint) as transport:
+        breaker = CircuitBreaker(random.Random(seed))
+        fleet = Fleet.of(Channel(transport, controller=Fixed(in_flight), breaker=breaker))
+        policy = RetryPolicy(base_s=0.05, cap_s=0.5)
+        scheduler: Scheduler[int] = Scheduler(fleet, max_in_flight=in_flight, policy=policy, rng=random.Random(seed))
+        begin = time.perf_counter()
+        await scheduler.run(ListSource([Job(request=each, about=n) for n, each in enumerate(requests)]), keep)
+        elapsed_s = time.perf_counter() - begin
+    held_up_s = sum(failed.latency_s for delivery in deliveries for failed in delivery.failed)
+    return {
+        "elapsed_s": elapsed_s,
+        "steady_s": steady_s,
+        "held_up_s": held_up_s / in_flight,
+        "attempts": scheduler.statistics().num_attempts,
+        **wrong(requests, deliveries, endpoint, seed),
+    }
+
+
+def wrong(requests: list[Request], deliveries: list[Delivery[int]], endpoint: Endpoint, seed: int) -> dict[str, int]:
+    """How many requests were lost, given up (two time-outs), answered twice, or with another text than the server's."""
+    counts = Counter(delivery.job.about for delivery in deliveries if isinstance(delivery.outcome, Ok))
+    script, other = Script(seed=seed), 0
+    for delivery in deliveries:
+        if isinstance(delivery.outcome, Ok):
+            ask = read_ask("/v1/completions", encode_body(endpoint, delivery.job.request, ()))
+            assert not isinstance(ask, str)
+            other += delivery.outcome.completion.text != reply_to(ask, seed=seed, rates=script).text
+    return {
+        "lost": len(requests) - len(deliveries),
+        "given_up": len(deliveries) - counts.total(),
+        "twice": sum(count > 1 for count in counts.values()),
+        "other_text": other,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--in-flight", type=int, default=256)
+    parser.add_argument("--pairs", type=int, default=3)
+    arguments = parser.parse_args()
+    pairs, ratios = [], []
+    print(f"{'':>14} {'seconds':>9} {'attempts':>9} {'lost':>5} {'twice':>6} {'other text':>11}")
+    for seed in range(arguments.pairs):
+        pair = {}
+        for name, faults in (("fault-free", {}), ("with faults", FAULTS)):
+            with tempfile.TemporaryDirectory() as folder:
+                process, base_url = started(Path(folder), faults, seed)
+                try:
+                    pair[name] = asyncio.run(one_run(base_url, arguments.requests, arguments.in_flight, seed))
+                finally:
+                    process.kill()
+                    process.wait()
+            row = pair[name]
+            print(
+                f"{name:>14} {row['elapsed_s']:>9.2f} {row['attempts']:>9,} {row['lost']:>5} {row['twice']:>6} "
+                f"{row['other_text']:>11}"
+            )
+        ratios.append(
+            pair["fault-free"]["steady_s"]
+            / (pair["with faults"]["steady_s"] - STEADY * pair["with faults"]["held_up_s"])
+        )
+        pairs.append(pair)
+    print(f"goodput against fault-free: {statistics.median(ratios):.1%} ({min(ratios):.1%} to {max(ratios):.1%})")
+    document = {"faults": FAULTS, "goodput": statistics.median(ratios), "ratios": ratios, "pairs": pairs}
+    print(json.dumps({"benchmark": "faults", "machine": platform.machine(), **document}))
+    raise SystemExit(
+        any(row[what] for pair in pairs for row in pair.values() for what in ("lost", "twice", "other_text"))
+    )
+
+
+if __name__ == "__main__":
+    main()

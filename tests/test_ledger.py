@@ -103,10 +103,10 @@ def test_a_stored_reply_is_left_to_its_row_but_for_what_the_row_does_not_tell() 
     ledger = books()
     ledger.reserve("k", "a", use(50, 10))
     ledger.answer("k", use(40, 7, cached=30), use(40, 7))
-    assert ledger.awaits_rows
-    ledger.stored("k")
-    ledger.stored("k")
-    assert not ledger.awaits_rows
+    assert ledger.awaits_rows is True
+    for _ in range(2):
+        ledger.stored("k")
+        assert ledger.awaits_rows is False
     assert ledger.besides["a"] == Use(cached_tokens=30)
 
 

@@ -518,6 +518,19 @@ def test_what_may_go_better_next_time(status: int, body: object, expected: Outco
     assert classify(status, body) == expected
 
 
+def test_a_reply_that_cannot_be_used_tells_what_it_cost_and_a_refusal_does_not() -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 50}
+    filtered = {"choices": [{"finish_reason": "content_filter", "message": {"content": "half a"}}], "usage": usage}
+    thought = {"choices": [{"message": {"content": None, "reasoning_content": "Hm"}}], "usage": usage}
+    for body in (filtered, thought):
+        outcome = classify(200, body)
+        assert isinstance(outcome, BadRequest)
+        assert outcome.usage == Usage(prompt_tokens=9, completion_tokens=50)
+    refused = classify(400, {"error": {"code": "content_filter", "message": "no"}, "usage": usage})
+    assert isinstance(refused, BadRequest)
+    assert refused.usage is None
+
+
 def test_reasoning_without_content_is_not_paid_for_again() -> None:
     outcome = classify(200, {"choices": [{"message": {"content": None, "reasoning_content": "Hm"}}]})
     assert isinstance(outcome, BadRequest)

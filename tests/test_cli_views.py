@@ -173,6 +173,25 @@ def test_a_run_that_is_going_on_is_the_newest_though_only_its_log_changes(
 # status
 
 
+def test_status_says_what_was_used_what_that_cost_and_what_is_still_to_come(tmp_path: Path) -> None:
+    with BuiltRun(tmp_path / "run") as built:
+        built.admit("Name a colour.", ("", "Red."), ("of the sky", "Blue."))
+        price = {"input": 1_000_000, "cached_input": 500_000, "output": 2_000_000, "request": 0, "source": "x"}
+        built.store.set_meta(
+            "prices", json.dumps(dict.fromkeys(["instructions", "classification", "instances"], price))
+        )
+        used = {"num_requests": 2, "prompt_tokens": 100, "cached_tokens": 20, "completion_tokens": 50}
+        built.store.set_meta("used_besides", json.dumps({"instances": used}))
+    (found,) = rows_of("status", tmp_path / "run", "--json")
+    # Three answered requests of 10 and 3 tokens, and besides two failed attempts; 20 tokens were half price.
+    assert (found["num_requests_used"], found["num_tokens_used"], found["tokens_per_example"]) == (5, 189, 94.5)
+    assert found["cost_dollars"] == pytest.approx((30 + 2 * 9 + 100 - 20 + 20 * 0.5 + 2 * 50) / 1e6)
+    lines = typed("status", tmp_path / "run")[0].splitlines()
+    assert "used:           5 requests, 189 tokens, 0.00024 dollars (94 tokens, 0.00012 dollars an example)" in lines
+    needs = "10 instructions need 27 more calls, 351 tokens, 0.00043 dollars"
+    assert f"still to come:  at 100% acceptance, {needs}" in lines
+
+
 def test_status_says_everything_as_one_json_object(run: Path) -> None:
     (found,) = rows_of("status", run, "--json")
     (sitting,) = found.pop("sittings")
@@ -191,6 +210,19 @@ def test_status_says_everything_as_one_json_object(run: Path) -> None:
         "classification_share": 0.5,
         "prompt_tokens": 90,
         "completion_tokens": 27,
+        "num_requests_used": 9,
+        "num_tokens_used": 117,
+        "cost_dollars": None,
+        "tokens_per_example": 39.0,
+        "cost_per_example_dollars": None,
+        "projection": {
+            "acceptance_rate": 0.5,
+            "num_requests": {"instructions": 16, "classification": 8, "instances": 7},
+            "num_calls": 31,
+            "num_tokens": 403,
+            "cost": None,
+            "time_s": None,
+        },
         "requests": {"classification": {"ok": 2}, "instances": {"ok": 3}, "instructions": {"ok": 4}},
         "against": [],
         "rejected": {"near_duplicate": 1, "too_short": 1},

@@ -249,6 +249,17 @@ def test_a_base_url_loses_its_last_slash() -> None:
             "run.yaml: unknown key instructions.sampling.temprature (did you mean instructions.sampling.temperature?)",
         ),
         ("zzz: 1", "run.yaml: unknown key zzz"),
+        (
+            "budget: {max_token: 5}",
+            "run.yaml: unknown key budget.max_token (did you mean budget.max_tokens?)",
+        ),
+        ("budget: {max_cost: 0}", "run.yaml: budget.max_cost: input should be greater than 0, got 0"),
+        (
+            "budget: {max_time_s: 2m3h}",
+            "run.yaml: budget.max_time_s: must be seconds, or hours and minutes such as 90m or 2h30m, got '2m3h'",
+        ),
+        ("prices: {m: {input: 1}}", "run.yaml: prices.m.output: field required"),
+        ("prices: {m: 1}", "run.yaml: prices.m: must be a group of keys"),
         ("model.name: m", "run.yaml: unknown key model.name: write it nested, model: {name: …}"),
         (
             "target: many",
@@ -899,3 +910,28 @@ def test_headers_are_recorded_masked_and_the_mask_is_never_sent(tmp_path: Path, 
     ):
         refuse_masked(read_back.model.headers)
     refuse_masked(load_config(write(text), flags={"model.headers.X-Key": SECRET}).model.headers)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90m", 5400), ("2h30m", 9000), ("1.5h", 5400), ("2h 5m 3s", 7503), ("45S", 45), ("3600", 3600), (" 60 ", 60)],
+)
+def test_a_time_may_be_hours_and_minutes(text: str, seconds: float) -> None:
+    assert load_config(flags={"budget.max_time_s": text}).budget.max_time_s == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "2h30", "m90", "-5m", "soon", "inf", "0m"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    assert "budget.max_time_s: " in refusal(flags={"budget.max_time_s": text})
+
+
+def test_prices_are_merged_model_by_model(write: Write) -> None:
+    path = write("prices: {gpt-4.1: {input: 2, output: 8}, other: {input: 1, output: 1}}")
+    prices = load_config(path, flags={"prices": {"gpt-4.1": {"input": 3}}}).prices
+    assert {name: (price.input, price.output) for name, price in prices.items()} == {"gpt-4.1": (3, 8), "other": (1, 1)}
+
+
+def test_budgets_saturation_and_prices_are_no_part_of_a_runs_identity() -> None:
+    flags = {"budget.max_cost": 5, "budget.max_time_s": "1h", "saturation.floor": 0.2, "saturation.window": 9}
+    changed = load_config(flags={**flags, "prices": {"m": {"input": 1, "output": 1}}})
+    assert changed.identity_fields() == RunConfig().identity_fields()

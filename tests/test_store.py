@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,17 @@ from fastinstruct.store import (
     CandidateRow,
     ClassificationRow,
     Commit,
+    Finished,
     InstanceRow,
     InstructionRow,
     RequestRow,
     RunFolder,
     RunReader,
     RunStore,
+    StageUsage,
     StoredState,
+    finished,
+    recent,
 )
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -779,6 +784,62 @@ def test_totals_count_all_sittings(store: RunStore) -> None:
     }
     assert totals.rejected == {"too_short": 2, "near_duplicate": 1}
     assert totals.rejected_instances == {"surplus": 1}
+
+
+def test_usage_counts_what_a_model_has_answered_and_sees_what_was_submitted_before(store: RunStore) -> None:
+    answered = replace(request(1), prompt_tokens=10, completion_tokens=3)
+    unparsed = replace(request(2, outcome="parser_failed"), prompt_tokens=20, completion_tokens=4)
+    store.submit([Commit(request=answered), Commit(request=unparsed), Commit(request=request(3, outcome="deadline"))])
+    expected = {"instructions": StageUsage(num_answered=2, prompt_tokens=30, completion_tokens=7)}
+    assert store.usage() == expected
+    with RunReader(store.path.parent) as reader:
+        assert reader.totals().usage == expected
+
+
+def test_only_instructions_of_this_run_are_worked_up(store: RunStore) -> None:
+    ends = ["ok", "bad_request", "parser_failed", "deadline"]
+    submit(store, *(instantiated(n + 1, n, outcome=outcome) for n, outcome in enumerate(ends)), instantiated(9, -5))
+    with RunReader(store.path.parent) as reader:
+        assert reader.totals().num_worked_up == 3
+
+
+def test_the_last_requests_of_each_stage_come_in_the_order_they_were_stored(store: RunStore) -> None:
+    first = generated(1, "a", "b")
+    rejected = CandidateRow(id=3, text="c", reason=RejectReason.TOO_SHORT)
+    timed = replace(request(4), prompt_tokens=10, completion_tokens=3, latency_ms=1500, finished_at=7.5)
+    later = Commit(request=timed, candidates=(rejected,))
+    submit(
+        store, first, classified(2, 0, answer=True), classified(3, 1, answer=None), later, classified(5, 2, answer=None)
+    )
+    with RunReader(store.path.parent) as reader:
+        last = recent(reader, {Stage.INSTRUCTIONS: 2, Stage.CLASSIFICATION: 1, Stage.INSTANCES: 5})
+    assert last == [finished(first), finished(later), finished(classified(5, 2, answer=None))]
+    assert (last[0].num_candidates, last[0].num_admitted) == (2, 2)
+    assert last[1] == Finished(
+        stage=Stage.INSTRUCTIONS,
+        is_ok=True,
+        prompt_tokens=10,
+        completion_tokens=3,
+        latency_s=1.5,
+        finished_at=7.5,
+        num_candidates=1,
+        num_admitted=0,
+    )
+
+
+def test_candidates_older_than_what_is_asked_for_are_not_counted(store: RunStore) -> None:
+    submit(store, generated(1, "a", "b"), generated(2, "c", first=2), generated(3, "d", "e", "f", first=3))
+    with RunReader(store.path.parent) as reader:
+        last = recent(reader, {Stage.INSTRUCTIONS: 2})
+    assert [(request.num_candidates, request.num_admitted) for request in last] == [(1, 1), (3, 3)]
+    with RunReader(store.path.parent) as reader:
+        assert recent(reader, {}) == []
+
+
+def test_a_note_is_stored_without_anybody_waiting_for_it(store: RunStore) -> None:
+    store.note_meta("k", "1")
+    store.note_meta("k", "2")
+    assert store.get_meta("k") == "2"
 
 
 def test_examples_come_by_instruction_with_stable_ids(store: RunStore) -> None:

@@ -177,6 +177,31 @@ def test_after_closing_only_what_was_admitted_is_worked_up() -> None:
     assert names(drawn(work)) == ["instances:0"]
 
 
+def test_a_job_that_is_taken_back_is_the_next_one_again_with_the_pool_as_it_is_then() -> None:
+    work = new_work(target=100, machine=["a", "b"])
+    work.resume(state("ab", to_classify=[1], to_instantiate=[(0, True)]))
+    before = []
+    for _ in range(3):
+        job = work.next(every_lane)
+        assert job is not None
+        before.append(job)
+    for job in reversed(before):
+        work.take_back(job)
+    work.admitted(["c"])
+    again = drawn(work, 4)
+    assert names(again) == ["instances:0", "classification:1", "classification:2", "instructions:0"]
+    assert again[0].is_classification is True
+
+
+def test_taking_back_leaves_as_many_requests_to_make_as_before() -> None:
+    work = new_work(target=100)
+    for _ in range(20):
+        job = work.next(every_lane)
+        assert job is not None
+        work.take_back(job)
+    assert names(drawn(work)) == [f"instructions:{n}" for n in range(13)]
+
+
 # ------------------------------------------------------------------------------------------------------------ resuming
 
 
@@ -216,11 +241,7 @@ class Sitting:
             self.asked.append(identified(job))
             commit = self.answered(job.about)
             self.commits.append(commit)
-            if commit.request.stage is Stage.INSTRUCTIONS:
-                self.work.admitted(row.text for row in commit.instructions)
-                self.work.generated(len(commit.instructions))
-            if (row := commit.classification) is not None:
-                self.work.classified(row.instruction_id, row.is_classification)
+            self.work.committed(commit)
 
     def answered(self, task: Task) -> Commit:
         rng = random.Random(f"{task.stage}:{task.number}:{task.shown}")

@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from fastinstruct.cli.figures import duration, money, projection_line
+
 if TYPE_CHECKING:
     from fastinstruct.pipeline import Progress
 
-__all__ = ["Display", "display", "duration", "progress_line", "rejects"]
+__all__ = ["Display", "display", "progress_line", "prospect", "rejects"]
 
 _MAX_REASONS = 4
 
@@ -56,8 +58,11 @@ def progress_line(progress: Progress) -> str:
         f"accepted {rate:.0%}" if rate is not None else "accepted -",
         f"in flight {progress.num_in_flight}",
         f"{progress.tokens_per_s:.0f} tokens/s",
-        *_prospect(progress),
     ]
+    if progress.cost:
+        parts.append(f"{money(progress.cost)} spent")
+    if progress.phase == "generating" and progress.num_admitted >= progress.target:
+        parts.append("working up the last ones")
     if progress.num_waiting or progress.num_failed_attempts:
         parts.append(f"retrying {progress.num_waiting}, {progress.num_failed_attempts} attempts failed")
     if progress.num_failed:
@@ -79,22 +84,13 @@ def _reasons(reasons: Mapping[str, int]) -> str:
     return ", ".join([*shown, *([f"others {more}"] if more else [])])
 
 
-def _prospect(progress: Progress) -> list[str]:
-    """Say when the target will be reached, while that is the question."""
-    if progress.phase != "generating":
-        return []
-    is_reached = progress.num_admitted >= progress.target
-    return ["working up the last ones" if is_reached else f"ETA {duration(progress.eta_s)}"]
+def prospect(progress: Progress) -> str:
+    """Say what reaching the target will still take, while that is the question."""
+    return projection_line(progress.projection, progress.target) if progress.phase == "generating" else ""
 
 
-def duration(seconds: float | None) -> str:
-    """Write seconds as 2 h 05 min, 3 min 20 s or 8 s."""
-    if seconds is None:
-        return "-"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+def _nonempty(text: str) -> list[str]:
+    return [text] if text else []
 
 
 class _Panel:
@@ -111,7 +107,8 @@ class _Panel:
         filled = round(width * share)
         bar = "█" * filled + "░" * (width - filled)
         head = f"{bar} {progress.phase} {duration(progress.elapsed_s)}"
-        self._live.update(Text(f"{head}\n{progress_line(progress)}\n{rejects(progress)}"))
+        lines = [head, progress_line(progress), *_nonempty(prospect(progress)), rejects(progress)]
+        self._live.update(Text("\n".join(lines)))
 
     def note(self, text: str) -> None:
         self._live.console.print(Text(text))
@@ -133,7 +130,8 @@ class _Lines:
         if progress.phase == self._phase and now - self._last < self._every_s:
             return
         self._phase, self._last = progress.phase, now
-        self.note(f"{progress.phase}: {progress_line(progress)}; {rejects(progress)}")
+        parts = [progress_line(progress), *_nonempty(prospect(progress)), rejects(progress)]
+        self.note(f"{progress.phase}: {'; '.join(parts)}")
 
     def note(self, text: str) -> None:
         self._console.print(Text(text), soft_wrap=True)

@@ -17,7 +17,12 @@ __all__ = [
     "BaseUrlOption",
     "ConfigOption",
     "GgufOption",
+    "MaxCostOption",
+    "MaxErrorRateOption",
     "MaxInFlightOption",
+    "MaxRequestsOption",
+    "MaxTimeOption",
+    "MaxTokensOption",
     "ModelOption",
     "OutOption",
     "ProfileOption",
@@ -77,6 +82,21 @@ AgainstFieldOption = Annotated[
 MaxInFlightOption = Annotated[
     int | None, typer.Option("--max-in-flight", help="Requests at once. Default: 64; embedded model: 6.")
 ]
+MaxCostOption = Annotated[
+    float | None, typer.Option("--max-cost", help="Stop before the run has cost more dollars than this.")
+]
+MaxTokensOption = Annotated[
+    int | None, typer.Option("--max-tokens", help="Stop before the run has used more tokens, prompts and replies.")
+]
+MaxRequestsOption = Annotated[
+    int | None, typer.Option("--max-requests", help="Stop before the run has sent more requests.")
+]
+MaxTimeOption = Annotated[
+    str | None, typer.Option("--max-time", help="Stop this sitting after 90m, 2h30m or so many seconds.")
+]
+MaxErrorRateOption = Annotated[
+    float | None, typer.Option("--max-error-rate", help="Stop when a larger share of the last 100 requests failed.")
+]
 RngSeedOption = Annotated[int | None, typer.Option("--rng-seed", help="Seed of every random draw. Default: 0.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key, such as instances.max_instances=3.")
@@ -97,6 +117,11 @@ _KEYS = {
     "tokenizer": "similarity.tokenizer",
     "against": "similarity.against",
     "max_in_flight": "runtime.max_in_flight",
+    "max_cost": "budget.max_cost",
+    "max_tokens": "budget.max_tokens",
+    "max_requests": "budget.max_requests",
+    "max_time": "budget.max_time_s",
+    "max_error_rate": "budget.max_error_rate",
 }
 
 

@@ -14,7 +14,12 @@ from fastinstruct.cli.options import (
     BaseUrlOption,
     ConfigOption,
     GgufOption,
+    MaxCostOption,
+    MaxErrorRateOption,
     MaxInFlightOption,
+    MaxRequestsOption,
+    MaxTimeOption,
+    MaxTokensOption,
     ModelOption,
     OutOption,
     ProfileOption,
@@ -51,17 +56,30 @@ def run(
     against: AgainstOption = None,
     against_field: AgainstFieldOption = None,
     max_in_flight: MaxInFlightOption = None,
+    max_cost: MaxCostOption = None,
+    max_tokens: MaxTokensOption = None,
+    max_requests: MaxRequestsOption = None,
+    max_time: MaxTimeOption = None,
+    max_error_rate: MaxErrorRateOption = None,
     rng_seed: RngSeedOption = None,
     assignments: SetOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print one filled prompt per stage and send nothing.")
     ] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Send a few requests, say what reaching the target will take, and stop.")
+    ] = False,
+    estimate_requests: Annotated[
+        int, typer.Option("--estimate-requests", min=1, help="How many of each stage --estimate sends at most.")
+    ] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as one JSON object on stdout.")] = False,
     show: Annotated[int, typer.Option("--show", min=0, help="Print so many examples at the end.")] = 3,
 ) -> None:
     """Generate data from seed tasks.
 
     The same command again goes on where it stopped.
+
+    A budget (--max-cost, ...) that is used up ends it with exit code 3; a larger one goes on.
 
     Ctrl-C once finishes what is in flight, twice aborts. Nothing that was stored is lost.
     """
@@ -82,12 +100,17 @@ def run(
         against=against,
         against_field=against_field,
         max_in_flight=max_in_flight,
+        max_cost=max_cost,
+        max_tokens=max_tokens,
+        max_requests=max_requests,
+        max_time=max_time,
+        max_error_rate=max_error_rate,
         rng_seed=rng_seed,
     )
     if dry_run:
         _print_prompts(settings)
         return
-    result = _asyncio_run(_execute(settings))
+    result = _asyncio_run(_execute(settings, sample=estimate_requests if estimate else None))
     _finish(result, as_json=as_json, show=show)
 
 
@@ -121,7 +144,7 @@ def _asyncio_run(work: Coroutine[Any, Any, RunResult]) -> RunResult:
         return runner.run(work)
 
 
-async def _execute(settings: RunConfig) -> RunResult:
+async def _execute(settings: RunConfig, sample: int | None) -> RunResult:
     """Execute the run with its display and its signals."""
     import asyncio
 
@@ -135,8 +158,10 @@ async def _execute(settings: RunConfig) -> RunResult:
             view.note(f"{endpoint} -> {current.folder}")
             if current.num_against:
                 view.note(f"evaluation texts to keep away from: {current.num_against:,}")
+            for line in current.prices:
+                view.note(line)
 
-        current = Run(settings, on_endpoint=announce)
+        current = Run(settings, on_endpoint=announce, sample=sample)
         with handled(current, view.note):
             work = asyncio.create_task(current.execute())
             while not work.done():

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from fastinstruct.store import RunReader
+    from fastinstruct.pipeline.ledger import Ledger
+    from fastinstruct.pipeline.projection import Projection
+    from fastinstruct.store import RunReader, Totals
 
 __all__ = ["status"]
 
 _WIDTH = 16
+_LATEST_SITTING = "SELECT started_at FROM sitting ORDER BY id DESC LIMIT 1"
 
 
 def status(
@@ -25,33 +30,40 @@ def status(
     What was admitted and rejected, and why; requests, tokens and sittings.
     """
     from fastinstruct.cli.chosen_run import chosen_run
+    from fastinstruct.cli.figures import projected
     from fastinstruct.cli.terminal import say, say_json
     from fastinstruct.store import RunReader
 
     with RunReader(chosen_run(run)) as reader:
         found = _status(reader)
     if as_json:
-        say_json(found)
+        say_json({**found, "projection": projected(found["projection"])})
     else:
         say("\n".join(_lines(found)))
 
 
 def _status(reader: RunReader) -> dict[str, Any]:
     from fastinstruct.files.against import loaded
+    from fastinstruct.pipeline.books import read_ledger
+    from fastinstruct.pipeline.ledger import dollars
 
+    target = _target(reader.folder)
     with reader.snapshot():
         totals = reader.totals()
+        ledger = read_ledger(reader, totals)
         against = loaded(reader.meta("against"))
         ((num_unknown,),) = reader.rows("SELECT count(*) FROM classification WHERE is_classification IS NULL")
         sittings = list(
             reader.rows("SELECT started_at, ended_at, ended_by, version, endpoint FROM sitting ORDER BY id")
         )
+        projection = _projection(reader, totals, ledger, target)
+    cost = None if ledger.cost is None else dollars(ledger.cost)
     num_known = totals.num_classified - num_unknown
     names = ("started_at", "ended_at", "ended_by", "version", "endpoint")
     return {
         "run": str(reader.folder),
         "is_being_written": reader.is_being_written(),
-        "target": _target(reader.folder),
+        "target": target,
         "num_admitted": totals.num_admitted,
         "num_candidates": totals.num_candidates,
         "acceptance_rate": _share(totals.num_admitted, totals.num_candidates),
@@ -63,6 +75,12 @@ def _status(reader: RunReader) -> dict[str, Any]:
         "classification_share": _share(totals.num_classification, num_known),
         "prompt_tokens": totals.prompt_tokens,
         "completion_tokens": totals.completion_tokens,
+        "num_requests_used": ledger.num_requests,
+        "num_tokens_used": ledger.num_tokens,
+        "cost_dollars": cost,
+        "tokens_per_example": _share(ledger.num_tokens, totals.num_examples),
+        "cost_per_example_dollars": None if cost is None else _share(cost, totals.num_examples),
+        "projection": projection,
         "requests": totals.requests,
         "failed_attempts": totals.failed_attempts,
         "against": [{"file": str(file.path), "num_texts": file.num_texts} for file in against],
@@ -84,12 +102,32 @@ def _target(folder: Path) -> int | None:
     return target if isinstance(target, int) else None
 
 
-def _share(part: int, whole: int) -> float | None:
+def _projection(reader: RunReader, totals: Totals, ledger: Ledger, target: int | None) -> Projection | None:
+    """What reaching the target will still take, from the last requests; their pace is the latest sitting's."""
+    from fastinstruct.pipeline.projection import WINDOW, Outlook, Remaining
+    from fastinstruct.records import Stage
+    from fastinstruct.store import recent
+
+    if target is None:
+        return None
+    remaining = Remaining(
+        num_to_admit=target - totals.num_admitted,
+        num_to_classify=totals.num_admitted - totals.num_classified,
+        num_to_work_up=totals.num_admitted - totals.num_worked_up,
+    )
+    began = [datetime.fromisoformat(row[0]) for row in reader.rows(_LATEST_SITTING)]
+    since = began[0].timestamp() if began else math.inf
+    outlook = Outlook(recent(reader, dict.fromkeys(Stage, WINDOW)), since=since)
+    return outlook.project(remaining, ledger, num_slots=None)
+
+
+def _share(part: float, whole: int) -> float | None:
     return part / whole if whole else None
 
 
 def _lines(found: Mapping[str, Any]) -> list[str]:
     """The same for people."""
+    from fastinstruct.cli.figures import projection_line
     from fastinstruct.cli.terminal import labelled
 
     target = "unknown" if found["target"] is None else f"{found['target']:,} instructions"
@@ -105,6 +143,10 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
         f"{found['num_unknown']:,} unknown{share}",
         "tokens": f"{found['prompt_tokens']:,} in, {found['completion_tokens']:,} out",
     }
+    if found["num_tokens_used"]:
+        facts["used"] = _used(found)
+    if told := projection_line(found["projection"], found["target"] or 0):
+        facts["still to come"] = told
     if found["against"]:
         num_texts = sum(file["num_texts"] for file in found["against"])
         facts["against"] = f"{num_texts:,} texts of {', '.join(file['file'] for file in found['against'])}"
@@ -115,6 +157,18 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     lines += _section("rejected instructions", found["rejected"])
     lines += _section("rejected instances", found["rejected_instances"])
     return [*lines, *_sitting_lines(found)]
+
+
+def _used(found: Mapping[str, Any]) -> str:
+    """What counts towards a budget, and what that is for each example."""
+    from fastinstruct.cli.figures import money
+
+    used = [f"{found['num_requests_used']:,} requests", f"{found['num_tokens_used']:,} tokens"]
+    each = [] if found["tokens_per_example"] is None else [f"{found['tokens_per_example']:,.0f} tokens"]
+    if found["cost_dollars"]:
+        used.append(money(found["cost_dollars"]))
+        each += [] if found["cost_per_example_dollars"] is None else [money(found["cost_per_example_dollars"])]
+    return ", ".join(used) + (f" ({', '.join(each)} an example)" if each else "")
 
 
 def _section(title: str, counts: Mapping[str, int]) -> list[str]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from fastinstruct.cli.display import duration, rejects
+from fastinstruct.cli.display import rejects
+from fastinstruct.cli.figures import duration, money, projected, projection_line
 from fastinstruct.cli.terminal import labelled, program, say, shortened
-from fastinstruct.pipeline import RunResult
+from fastinstruct.pipeline import Progress, RunResult
+from fastinstruct.pipeline.stop_rules import Stop
 from fastinstruct.records import Example
 from fastinstruct.store import RunReader
 
@@ -19,10 +22,10 @@ __all__ = ["print_summary", "summary"]
 
 _ENDINGS = {
     "target": "The target is reached.",
+    "estimate": "Estimated from a few requests; what they gave is kept, and the same command without --estimate goes "
+    "on.",
     "interrupt": "Interrupted; the same command goes on.",
     "terminate": "Terminated; the same command goes on.",
-    "saturation": "Stopped early: the model gives nothing new. Other seeds, another model, a higher temperature or "
-    "--threshold may help; the same command goes on.",
 }
 _MAX_SHOWN = 400
 _LABEL_WIDTH = 13
@@ -44,6 +47,13 @@ def summary(result: RunResult) -> dict[str, Any]:
         "rejected_instances": dict(progress.rejected_instances),
         "prompt_tokens": progress.prompt_tokens,
         "completion_tokens": progress.completion_tokens,
+        "num_requests_used": progress.num_requests_used,
+        "num_tokens_used": progress.num_tokens_used,
+        "cost_dollars": progress.cost,
+        "tokens_per_example": progress.tokens_per_example,
+        "cost_per_example_dollars": progress.cost_per_example,
+        "stop": None if result.stop is None else asdict(result.stop),
+        "projection": projected(progress.projection),
         "elapsed_s": round(progress.elapsed_s, 3),
     }
 
@@ -60,13 +70,63 @@ def print_summary(result: RunResult, num_shown: int) -> None:
     accepted = f" ({rate:.0%} of the candidates)" if rate is not None else ""
     made = f"{progress.num_admitted} instructions{accepted}, {progress.num_examples} examples; {rejects(progress)}."
     here = f"This sitting: {progress.num_admitted_here} instructions in {duration(progress.elapsed_s)}."
-    typer.echo(f"{_ENDINGS[result.ended_by]} {made} {here}", err=True)
+    ending = _ENDINGS[result.ended_by] if result.stop is None else _stopped(result.stop)
+    typer.echo(f"{ending} {made} {here}", err=True)
+    for line in _spending(progress, result.ended_by):
+        typer.echo(line, err=True)
     if progress.num_failed:
         typer.echo(f"{progress.num_failed} requests were given up; the same command asks again.", err=True)
     if progress.num_dropped:
         typer.echo(f"{progress.num_dropped} requests took too long to drain and were dropped.", err=True)
     if progress.num_examples:
         typer.echo(_next_steps(result.folder), err=True)
+
+
+def _stopped(stop: Stop) -> str:
+    """Say which rule ended the sitting, how much of it was used, and what goes on."""
+    match stop.rule:
+        case "max_cost":
+            used = f"{stop.used:,.4g} of {stop.limit:,.10g} dollars are used, and the next request may cost "
+            return (
+                f"Stopped at --max-cost: {used}{stop.next_use or 0:,.2g}; the same command with a larger one goes on."
+            )
+        case "max_tokens" | "max_requests":
+            unit = stop.rule.removeprefix("max_")
+            used = f"{stop.used:,} of {stop.limit:,} {unit} are used"
+            next_use = f", and the next request may take {stop.next_use:,}" if unit == "tokens" else ""
+            return f"Stopped at --max-{unit}: {used}{next_use}; the same command with a larger one goes on."
+        case "max_time":
+            return f"Stopped at --max-time, after {duration(stop.used)}; the same command goes on."
+        case "error_rate":
+            rate = f"{stop.used:.1%} of the last requests failed for good, more than {stop.limit:.1%}"
+            return f"Stopped at --max-error-rate: {rate}; `status` says how, and the same command goes on."
+        case _:
+            rate = f"{stop.used:.1%} of the last candidates were new (saturation.floor is {stop.limit:.1%})"
+            advice = "Other seeds, another model or a higher temperature may help; --set saturation.floor=null goes on."
+            return f"Stopped early: the model gives hardly anything new, {rate}. {advice}"
+
+
+def _spending(progress: Progress, ended_by: str) -> list[str]:
+    """Say what was used for each example, and what the rest will take."""
+    lines = []
+    if progress.num_tokens_used:
+        each = progress.tokens_per_example
+        tokens = f"{progress.num_tokens_used:,} tokens" + (f" ({each:,.0f} an example)" if each is not None else "")
+        lines.append(f"Used: {progress.num_requests_used:,} requests, {tokens}{_cost(progress)}.")
+    told = projection_line(progress.projection, progress.target)
+    if told and ended_by != "target":
+        lines.append(f"Still to come: {told}.")
+    elif ended_by == "estimate":
+        lines.append("What is still to come cannot be told: nothing was admitted, or a stage was not answered.")
+    return lines
+
+
+def _cost(progress: Progress) -> str:
+    """Say what it cost; nothing where that is nothing, or unknown."""
+    if not progress.cost:
+        return ""
+    each = progress.cost_per_example
+    return f", {money(progress.cost)}" + (f" ({money(each)} an example)" if each is not None else "")
 
 
 def _next_steps(folder: Path) -> str:

@@ -19,6 +19,7 @@ _MAX_SHOWN = 80
 # Their values may hold a key or a password, whatever they were meant to hold.
 _SECRET = ("model.base_url", "model.headers", "model.extra_body", "model.api_key_env")
 _SECRET_WORDS = ("key", "token", "secret", "password", "auth")
+_SURELY_MEANT = 0.9  # as near as max_token is to max_tokens, and model.api_key is not to model.api_key_env
 _GROUP = "must be a group of keys"
 _WORDS = {
     "dict_type": _GROUP,
@@ -63,7 +64,8 @@ def _unknown(path: str, item: Mapping[str, Any]) -> str:
     leaf = str(item["loc"][-1])
     if path in known:  # the file says `model.name: x` on one line
         return f"unknown key {path}: write it nested, {path.replace('.', ': {')}: …{'}' * path.count('.')}"
-    if any(word in leaf.lower() for word in _SECRET_WORDS):
+    is_misspelt = bool(difflib.get_close_matches(path, known, n=1, cutoff=_SURELY_MEANT))
+    if any(word in leaf.lower() for word in _SECRET_WORDS) and not is_misspelt:
         return f"unknown key {path}; {_USE_A_VARIABLE}"
     same_leaf = [key for key in known if key.rpartition(".")[2] == leaf]
     plain = dotted([part for part in item["loc"] if not isinstance(part, int)])

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from fastinstruct.config import BudgetConfig
 from fastinstruct.pipeline.ledger import Ledger, Limits, Price, Use, picodollars
 from fastinstruct.records import Stage
 from fastinstruct.store import RunReader, StageUsage, Totals
+
+if TYPE_CHECKING:
+    from fastinstruct.config import BudgetConfig  # half the time that `status` takes
 
 __all__ = [
     "BESIDES",

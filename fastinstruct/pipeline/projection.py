@@ -74,13 +74,16 @@ class Outlook:
 
     Args:
         recent: what earlier sittings left, oldest first; it tells yields and usage, but not this sitting's pace.
+        since: when this sitting began, in seconds since the epoch, if some of `recent` is of it.
     """
 
-    def __init__(self, recent: Iterable[Finished] = ()) -> None:
+    def __init__(self, recent: Iterable[Finished] = (), *, since: float = math.inf) -> None:
         self._last: dict[Stage, deque[Finished]] = {stage: deque(maxlen=WINDOW) for stage in Stage}
         self._here: deque[Finished] = deque(maxlen=WINDOW)
         for finished in recent:
             self._last[finished.stage].append(finished)
+            if finished.finished_at >= since:
+                self._here.append(finished)
 
     def count(self, finished: Finished) -> None:
         """Take in one more request of this sitting."""

@@ -116,6 +116,7 @@ class Run:
             StoreError: the disk is full or fails.
             Aborted: `abort` was called; what was in flight is not in the store.
         """
+        self._began_at = time.monotonic()
         async with AsyncExitStack() as stack:
             thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
             preparation = await asyncio.to_thread(prepare, self.config, self._env)
@@ -148,7 +149,8 @@ class Run:
         self._phase = "done"
         if ended_by == "abort":
             raise Aborted("aborted; what the store had acknowledged is safe: run the same command to go on")
-        return RunResult(folder=self.folder, ended_by=ended_by, progress=self._snapshot(desk.monitor), stop=self._stop)
+        stop = self._stop if self._stop is not None and self._stop.rule == ended_by else None
+        return RunResult(folder=self.folder, ended_by=ended_by, progress=self._snapshot(desk.monitor), stop=stop)
 
     def stop(self, why: str = "interrupt") -> None:
         """Send nothing new and finish what is in flight; the run can go on later."""
@@ -233,13 +235,14 @@ class Run:
             timer.cancel()
 
     def _heed(self, stop: Stop) -> None:
-        """End the sitting by a rule, unless it is ending already; a model that has run dry still finishes its work."""
-        if self._interrupted or self._stop is not None:
+        """End the sitting by a rule, unless it is ending already; what a model gave before it ran dry is worked up."""
+        if self._interrupted:
             return
-        self._stop = stop
         if stop.rule != "saturation":
+            self._stop = stop
             self.stop(stop.rule)
         elif self._work is not None:
+            self._stop = self._stop or stop
             self._work.close()
 
     async def _generate(self, desk: _Desk, fleet: Fleet) -> str:

@@ -57,6 +57,18 @@ def chat_config(base_url: str, tmp_path: Path) -> RunConfig:
     return load_config(flags={**flags, "classification.num_calibration_seeds": 12})
 
 
+async def test_a_budget_in_dollars_needs_a_price_and_says_which_it_goes_by(tmp_path: Path, env: dict[str, str]) -> None:
+    async with ScriptedServer() as server:
+        flags: dict[str, Any] = {"budget.max_cost": 5}
+        missing = await findings_of(endpoint(server, tmp_path, **flags), env, offline=True)
+        flags["prices"] = {"scripted": {"input": 0.25, "output": 2}}
+        known = await findings_of(endpoint(server, tmp_path, **flags), env, offline=True)
+    assert missing["prices"].level is Level.PROBLEM
+    assert "no price is known for the model scripted" in missing["prices"].found
+    assert known["prices"].level is Level.OK
+    assert known["prices"].found == "scripted costs 0.25 in, 2 out: dollars per million tokens, as configured"
+
+
 def chat_reply(text: str) -> bytes:
     message = {"role": "assistant", "content": text}
     return json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()

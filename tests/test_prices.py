@@ -10,25 +10,18 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from fastinstruct.config import RunConfig, load_config
+from fastinstruct.config import load_config
 from fastinstruct.errors import ConfigError
 from fastinstruct.pipeline.ledger import Price
 from fastinstruct.pipeline.prices import described, find_prices
-from fastinstruct.pipeline.serving import ServedModel, resolve
-from fastinstruct.records import Api, Stage
+from fastinstruct.records import Stage
 
-EMBEDDED = ServedModel(name="tiny", api=Api.COMPLETIONS, fingerprint=None, embedded=SimpleNamespace())  # type: ignore[arg-type]  # what it is made of costs nothing
 OPENAI = {"model.base_url": "https://api.openai.com/v1", "model.name": "gpt-5-mini"}
 LOCAL = {"model.base_url": "http://127.0.0.1:8000/v1", "model.name": "m"}
 
 
-def models(config: RunConfig) -> dict[Stage, ServedModel]:
-    return {stage: resolve(config.model_of(stage), {}) for stage in Stage}
-
-
 def found(flags: Mapping[str, object]) -> dict[str, Price | None]:
-    config = load_config(flags=flags)
-    return find_prices(config, models(config))
+    return find_prices(load_config(flags=flags))
 
 
 @pytest.fixture
@@ -106,18 +99,18 @@ def test_each_stage_has_the_price_of_its_own_model() -> None:
 @pytest.mark.usefixtures("no_package")
 def test_the_embedded_model_costs_nothing() -> None:
     config = load_config(flags={"budget.max_cost": 1})
-    assert set(find_prices(config, dict.fromkeys(Stage, EMBEDDED)).values()) == {Price()}
+    assert set(find_prices(config).values()) == {Price()}
 
 
 @pytest.mark.usefixtures("package")
 def test_what_a_model_costs_is_said_once_with_where_it_is_from() -> None:
     config = load_config(flags=OPENAI)
-    (line,) = described(find_prices(config, models(config)), models(config))
+    (line,) = described(find_prices(config), config)
     assert line == (
         "gpt-5-mini costs 0.5 in, 0.025 from the cache, 4 out, 0.01 a request: dollars per million tokens, "
         "from genai-prices 9.9"
     )
-    assert described(dict.fromkeys(Stage), models(config)) == []
+    assert described(dict.fromkeys(Stage), config) == []
 
 
 def test_the_real_package_knows_openais_models_at_openais_address() -> None:

@@ -309,3 +309,34 @@ def test_a_run_whose_repetitions_do_not_fit_ends_instead_of_waiting_for_ever() -
     gate = Gate(ListSource([job("a")]), new_spending(limits))
     assert run(server, gate, 4) == []
     assert gate.refused == Refusal(limit="max_tokens", lane="first", most=MOST)
+
+
+def test_a_delivery_that_waits_for_a_job_that_never_fits_again_does_not_hold_up_the_end() -> None:
+    """Where deliveries are acted upon in order, the second waits for the first, whose repetition does not fit."""
+    limits = Limits(max_tokens=300)
+    server = Server(deque([(1.0, Truncated("x")), (2.0, ok(100, 50))]), limits, Price())
+    spending = new_spending(limits)
+    first = asyncio.Event()
+
+    async def deliver(delivery: Delivery[str]) -> None:
+        if delivery.job.about != "first":
+            await first.wait()
+
+    async def run_in_order() -> Gate[str]:
+        scheduler: Scheduler[str] = Scheduler(
+            Fleet.of(Channel.unlimited(server)), max_in_flight=2, policy=RetryPolicy(), rng=random.Random(0)
+        )
+        loop = asyncio.get_running_loop()
+        gate = Gate(
+            ListSource([job("first"), job("second")]),
+            spending,
+            on_room=scheduler.wake,
+            on_exhausted=lambda: loop.call_soon(scheduler.stop),
+        )
+        await scheduler.run(gate, deliver)
+        return gate
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        gate = runner.run(run_in_order())
+    assert gate.refused is not None
+    assert gate.refused.limit == "max_tokens"

@@ -5,10 +5,12 @@ Joins ledger, gate and forecast. Knows nothing of stages' contents or HTTP.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from fastinstruct.lm import Request
 from fastinstruct.lm.jobs import Source
+from fastinstruct.lm.scheduler import Scheduler
 from fastinstruct.pipeline.books import BESIDES, dumped_besides, told_by_rows
 from fastinstruct.pipeline.ledger import Ledger, dollars
 from fastinstruct.pipeline.projection import Outlook, Projection, Remaining
@@ -42,9 +44,14 @@ class Accounts:
         """Return the run's books."""
         return self._spending.ledger
 
-    def gate(self, source: Source[T], *, is_sampled: bool = True) -> Gate[T]:
-        """Return a source that lets through what fits the budget, and no more than the sample if that is wanted."""
-        return Gate(source, self._spending, most_of_each=self.sample if is_sampled else None)
+    def gate(self, source: Source[T], scheduler: Scheduler[T], *, is_sampled: bool = True) -> Gate[T]:
+        """Return a source for `scheduler` that lets through what fits the budget, and the sample if there is one."""
+
+        def stop() -> None:
+            asyncio.get_running_loop().call_soon(scheduler.stop)  # not while it looks for what to send next
+
+        most = self.sample if is_sampled else None
+        return Gate(source, self._spending, most_of_each=most, on_room=scheduler.wake, on_exhausted=stop)
 
     def refusal(self, lane: str, requests: Sequence[Request]) -> Stop | None:
         """Return the limit that these would break together, if they don't all fit."""

@@ -59,14 +59,14 @@ async def _calibrate(
     refusal = accounts.refusal(Stage.CLASSIFICATION, calibration_requests(preparation))
     if refusal is not None:
         return refusal
-    gates: list[Gate[int]] = []
+    scheduler, gates = new_scheduler(), list[Gate[int]]()
 
     def gated(source: Source[int]) -> Gate[int]:
-        gates.append(accounts.gate(source, is_sampled=False))
+        gates.append(accounts.gate(source, scheduler, is_sampled=False))
         return gates[-1]
 
     try:
-        return await calibrate(preparation, new_scheduler(), cache, gated)
+        return await calibrate(preparation, scheduler, cache, gated)
     except FastInstructError:
         if gates and gates[-1].refused is not None:  # attempts failed, and their repetitions no longer fit
             return accounts.stop(gates[-1].refused)

@@ -83,23 +83,29 @@ class Limits:
     max_cost: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Amount:
+class _Sum:
     """Requests, tokens and picodollars, as the limits count them."""
 
-    num_requests: int = 0
-    num_tokens: int = 0
-    cost: int = 0
+    __slots__ = ("cost", "num_requests", "num_tokens")
 
-    def __add__(self, other: _Amount) -> _Amount:
-        return _Amount(
-            self.num_requests + other.num_requests, self.num_tokens + other.num_tokens, self.cost + other.cost
-        )
+    def __init__(self) -> None:
+        self.num_requests = self.num_tokens = self.cost = 0
 
-    def __sub__(self, other: _Amount) -> _Amount:
-        return _Amount(
-            self.num_requests - other.num_requests, self.num_tokens - other.num_tokens, self.cost - other.cost
-        )
+    def add(self, use: Use, price: Price | None, sign: int = 1) -> None:
+        self.num_requests += sign * use.num_requests
+        self.num_tokens += sign * (use.prompt_tokens + use.completion_tokens)
+        if price is not None:
+            self.cost += sign * price.cost(use)
+
+    def of(self, limit: str) -> int:
+        """Return what counts towards a limit, by its name."""
+        match limit:
+            case "max_requests":
+                return self.num_requests
+            case "max_tokens":
+                return self.num_tokens
+            case _:
+                return self.cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,14 +141,18 @@ class Ledger:
         if limits.max_cost is not None and None in prices.values():
             raise ValueError("max_cost needs a price for every lane")
         self.limits = limits
+        set_limits = {"max_cost": limits.max_cost, "max_tokens": limits.max_tokens, "max_requests": limits.max_requests}
+        self._limits = [(name, limit) for name, limit in set_limits.items() if limit is not None]
         self._prices = dict(prices)
         self._besides = {lane: (besides or {}).get(lane, Use()) for lane in prices}
         self._used = {lane: (stored or {}).get(lane, Use()) + self._besides[lane] for lane in prices}
-        self._sum = _Amount()
+        self._sum = _Sum()
         for lane, use in self._used.items():
-            self._sum += self._amount(lane, use)
+            self._sum.add(use, self._prices[lane])
         self._reserved: dict[str, tuple[str, Use]] = {}
-        self._reserved_sum = _Amount()
+        self._booked = _Sum()  # what is used and what is reserved
+        for lane, use in self._used.items():
+            self._booked.add(use, self._prices[lane])
         self._answered: dict[str, _Answered] = {}
 
     @property
@@ -176,7 +186,7 @@ class Ledger:
 
     def used_of(self, limit: str) -> int:
         """Return what counts towards a limit, by its name: requests, tokens or picodollars."""
-        return _of(self._sum, limit)
+        return self._sum.of(limit)
 
     def limit(self, name: str) -> int:
         """Return a limit that is set, in the unit of `used_of`."""
@@ -186,12 +196,19 @@ class Ledger:
 
     def worth(self, limit: str, lane: str, use: Use) -> int:
         """Return what `use` counts towards a limit."""
-        return _of(self._amount(lane, use), limit)
+        found = _Sum()
+        found.add(use, self._prices[lane])
+        return found.of(limit)
 
     @property
     def awaits_rows(self) -> bool:
         """Whether replies were counted whose requests are not known to be stored."""
         return bool(self._answered)
+
+    @property
+    def num_reserved(self) -> int:
+        """Return how many requests are reserved and not yet settled."""
+        return len(self._reserved)
 
     def holds(self, key: str) -> bool:
         """Whether a request is reserved and not yet settled."""
@@ -199,10 +216,8 @@ class Ledger:
 
     def broken_by(self, lane: str, most: Use) -> str | None:
         """Return the first limit that `most` would break, on top of what is used and reserved; None if it fits."""
-        wanted = self._sum + self._reserved_sum + self._amount(lane, most)
-        for name in ("max_cost", "max_tokens", "max_requests"):
-            limit = getattr(self.limits, name)
-            if limit is not None and _of(wanted, name) > limit:
+        for name, limit in self._limits:
+            if self._booked.of(name) + self.worth(name, lane, most) > limit:
                 return name
         return None
 
@@ -216,7 +231,7 @@ class Ledger:
         broken = self.broken_by(lane, most)
         if broken is None:
             self._reserved[key] = (lane, most)
-            self._reserved_sum += self._amount(lane, most)
+            self._booked.add(most, self._prices[lane])
         return broken
 
     def reserved(self, key: str) -> Use:
@@ -226,7 +241,8 @@ class Ledger:
     def release(self, key: str) -> None:
         """Count a request that was refused, or never sent, as nothing."""
         if (reserved := self._reserved.pop(key, None)) is not None:
-            self._reserved_sum -= self._amount(*reserved)
+            lane, most = reserved
+            self._booked.add(most, self._prices[lane], -1)
 
     def answer(self, key: str, use: Use, told: Use) -> None:
         """Count a reply as `use`; its row, once stored, will tell `told`."""
@@ -259,22 +275,10 @@ class Ledger:
         self._answered.clear()
 
     def _count(self, lane: str, use: Use) -> None:
-        self._used[lane] += use
-        self._sum += self._amount(lane, use)
-
-    def _amount(self, lane: str, use: Use) -> _Amount:
         price = self._prices[lane]
-        return _Amount(use.num_requests, use.num_tokens, price.cost(use) if price is not None else 0)
-
-
-def _of(amount: _Amount, limit: str) -> int:
-    match limit:
-        case "max_requests":
-            return amount.num_requests
-        case "max_tokens":
-            return amount.num_tokens
-        case _:
-            return amount.cost
+        self._used[lane] += use
+        self._sum.add(use, price)
+        self._booked.add(use, price)
 
 
 def dollars(picodollars: int) -> float:

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
-from fastinstruct.config import ModelConfig, PriceConfig, RunConfig
+from fastinstruct.config import PriceConfig, RunConfig
 from fastinstruct.errors import ConfigError
 from fastinstruct.pipeline.ledger import Price, dollars, picodollars
 from fastinstruct.records import Stage
-
-if TYPE_CHECKING:
-    from fastinstruct.pipeline.serving import ServedModel
 
 __all__ = ["described", "find_prices"]
 
@@ -24,7 +20,7 @@ _MILLION = 1_000_000
 _TYPICAL_TOKENS = 16_000  # some prices rise with the prompt's length; ours are shorter than this
 
 
-def find_prices(config: RunConfig, models: Mapping[Stage, ServedModel]) -> dict[str, Price | None]:
+def find_prices(config: RunConfig) -> dict[str, Price | None]:
     """Return each stage's price; None where it is unknown. May import a package: call it off the loop.
 
     Raises:
@@ -32,18 +28,18 @@ def find_prices(config: RunConfig, models: Mapping[Stage, ServedModel]) -> dict[
     """
     prices: dict[str, Price | None] = {}
     for stage in Stage:
-        served = models[stage]
-        prices[stage] = Price() if served.embedded else _price(config, config.model_of(stage), served.name)
+        model = config.model_of(stage)
+        prices[stage] = Price() if model.base_url is None else _price(config, model.base_url, str(model.name))
         if prices[stage] is None and config.budget.max_cost is not None:
             raise ConfigError(
-                f"budget.max_cost: no price is known for the model {served.name}; set prices to "
-                f"{{{served.name}: {{input: ..., output: ...}}}}, in dollars per million tokens"
+                f"budget.max_cost: no price is known for the model {model.name}; set prices to "
+                f"{{{model.name}: {{input: ..., output: ...}}}}, in dollars per million tokens"
                 f"{_or_install()}"
             )
     return prices
 
 
-def described(prices: Mapping[str, Price | None], models: Mapping[Stage, ServedModel]) -> list[str]:
+def described(prices: Mapping[str, Price | None], config: RunConfig) -> list[str]:
     """Say what each model that costs something costs, in dollars per million tokens, one line a model."""
     lines: dict[str, None] = {}
     for stage in Stage:
@@ -54,14 +50,13 @@ def described(prices: Mapping[str, Price | None], models: Mapping[Stage, ServedM
                 figures.insert(1, f"{dollars(price.cached_input * _MILLION):g} from the cache")
             if price.request:
                 figures.append(f"{dollars(price.request):g} a request")
-            lines[f"{models[stage].name} costs {', '.join(figures)}: dollars per million tokens, {price.source}"] = None
+            name = config.model_of(stage).name
+            lines[f"{name} costs {', '.join(figures)}: dollars per million tokens, {price.source}"] = None
     return list(lines)
 
 
-def _price(config: RunConfig, model: ModelConfig, name: str) -> Price | None:
-    if name in config.prices:
-        return _from_table(config.prices[name])
-    return None if model.base_url is None else _published(name, model.base_url)
+def _price(config: RunConfig, base_url: str, name: str) -> Price | None:
+    return _from_table(config.prices[name]) if name in config.prices else _published(name, base_url)
 
 
 def _from_table(price: PriceConfig) -> Price:

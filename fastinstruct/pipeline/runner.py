@@ -119,10 +119,10 @@ class Run:
         self._began_at = time.monotonic()
         async with AsyncExitStack() as stack:
             thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
+            prices = await asyncio.to_thread(find_prices, self.config)
+            self.prices = described_prices(prices, self.config)
             preparation = await asyncio.to_thread(prepare, self.config, self._env)
             self.num_against = preparation.against.num_texts
-            prices = await asyncio.to_thread(find_prices, self.config, preparation.models)
-            self.prices = described_prices(prices, preparation.models)
             folder = stack.enter_context(RunFolder(self.folder))
             about = {"fastinstruct": __version__, "format": FORMAT_VERSION}
             await asyncio.to_thread(folder.claim, preparation.identity(), about)
@@ -267,7 +267,7 @@ class Run:
         scheduler: Scheduler[Task] = self._new_scheduler(desk, fleet)
         self._scheduler = scheduler
         desk.monitor.accounts.num_slots = scheduler.max_in_flight
-        gate = desk.monitor.accounts.gate(work)
+        gate = desk.monitor.accounts.gate(work, scheduler)
         if (stop := desk.monitor.rules.saturation()) is not None:
             self._heed(stop)
         try:

@@ -84,18 +84,31 @@ class Gate(Source[T]):
     """A source that lets through what fits.
 
     What does not fit goes back to its source and is asked for again when something has settled, so what is more urgent
-    by then goes first. Once nothing is in flight that could make room, this source is empty: `limit` says why.
+    by then goes first. Once nothing is in flight that could make room, this source is empty: `refused` says why.
 
     Args:
         source: where jobs come from.
         spending: the run's books.
         most_of_each: how many jobs of each lane are let through at all; None sets no limit.
+        on_room: called when an attempt has settled while something was kept back.
+        on_exhausted: called each time another attempt at a job does not fit and nothing is in flight, so that it never
+            will: whoever waits for that job waits in vain.
     """
 
-    def __init__(self, source: Source[T], spending: Spending, *, most_of_each: int | None = None) -> None:
+    def __init__(
+        self,
+        source: Source[T],
+        spending: Spending,
+        *,
+        most_of_each: int | None = None,
+        on_room: Callable[[], object] = lambda: None,
+        on_exhausted: Callable[[], object] = lambda: None,
+    ) -> None:
         self._source = source
         self._spending = spending
         self._most_of_each = most_of_each
+        self._on_room = on_room
+        self._on_exhausted = on_exhausted
         self._num_sent: dict[str, int] = {}
         self._refused: dict[str, Refusal] = {}
         self._refused_again: dict[str, Refusal] = {}
@@ -129,12 +142,16 @@ class Gate(Source[T]):
             self._refused_again.pop(key, None)
         else:
             self._refused_again[key] = self._refusal(job, limit)
+            if not self._spending.ledger.num_reserved:
+                self._on_exhausted()
         return limit is None
 
     def attempted(self, job: Job[T], outcome: Outcome) -> None:
         """Settle an attempt."""
         self._spending.settle(job.lane, job.request, outcome)
         self._source.attempted(job, outcome)
+        if self._refused or self._refused_again:
+            self._on_room()
 
     def smaller(self, job: Job[T]) -> Job[T] | None:
         """Return the job with a shorter prompt, if there is one."""

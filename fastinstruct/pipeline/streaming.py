@@ -18,7 +18,8 @@ async def stream(config: RunConfig, *, env: Mapping[str, str] | None = None) -> 
     """Run `config` and yield its examples: first those the run folder already holds, then new ones as they come.
 
     An example is yielded once it is durable. The run waits for whoever iterates; leaving the loop ends the run, which
-    goes on when the same configuration is streamed again.
+    goes on when the same configuration is streamed again. It ends at the target, when a budget is used up, or when the
+    model has run dry; the run's sittings tell which.
 
     Args:
         config: what to run; `config.out` names the folder (by default runs/<name of the seed file>).

@@ -4,7 +4,7 @@ Knows nothing of argv or terminals. Guarantees that a check never raises what a 
 
     finding   Finding and Level
     machine   Python, kernels, HTTP parser, event loop, descriptors, folders
-    inputs    configuration, seeds, prompts, evaluation texts
+    inputs    configuration, prices, seeds, prompts, evaluation texts
     trial     the embedded model, the endpoint, one completion, and how well stage 2 would decide
 """
 
@@ -49,6 +49,8 @@ async def diagnose(
     kernels = await asyncio.to_thread(machine.check_kernels)
     report(kernels)
     report(inputs.check_configuration(config, source))
+    if config.budget.max_cost is not None:
+        report(await asyncio.to_thread(inputs.check_prices, config))
     checks = [inputs.check_seeds, inputs.check_prompts]
     if config.similarity.against and kernels.level is not Level.PROBLEM:
         checks.append(inputs.check_against)

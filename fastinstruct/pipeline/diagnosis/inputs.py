@@ -9,17 +9,27 @@ from fastinstruct.errors import InputError, SeedError
 from fastinstruct.lm import Endpoint
 from fastinstruct.pipeline.against import index_of, near_seeds, survey
 from fastinstruct.pipeline.diagnosis.finding import Finding, Level
+from fastinstruct.pipeline.prices import described, find_prices
 from fastinstruct.records import Api, SeedTask
 from fastinstruct.text.prompting import load_templates
 from fastinstruct.text.seeds import load_seeds, packaged_seeds
 
-__all__ = ["check_against", "check_configuration", "check_prompts", "check_seeds", "model_description"]
+__all__ = ["check_against", "check_configuration", "check_prices", "check_prompts", "check_seeds", "model_description"]
 
 
 def check_configuration(config: RunConfig, source: str) -> Finding:
     """Say what is in effect; a configuration that exists is valid."""
     found = f"{source}: profile {config.profile}, target {config.target}, {model_description(config.model)}"
     return Finding(name="configuration", level=Level.OK, found=found)
+
+
+def check_prices(config: RunConfig) -> Finding:
+    """Whether a budget in dollars can be kept, and at what prices. May import a package."""
+    try:
+        prices = described(find_prices(config), config)
+    except InputError as error:
+        return Finding(name="prices", level=Level.PROBLEM, found=str(error))
+    return Finding(name="prices", level=Level.OK, found="; ".join(prices) or "the model costs nothing")
 
 
 def check_seeds(config: RunConfig) -> Finding:

@@ -85,6 +85,7 @@ class Totals:
     stored: int = 0
     unacknowledged: int = 0
     failed_attempts: int = 0
+    given_up: Counter[str] = field(default_factory=Counter)
     differences: list[str] = field(default_factory=list)
 
 
@@ -190,6 +191,8 @@ def compare(run: Path, log: Path, plan: Plan, flags: dict[str, Any], totals: Tot
     )
     connection = sqlite3.connect(run / "run.db")
     totals.failed_attempts += connection.execute("SELECT count(*) FROM attempt").fetchone()[0]
+    given_up = "SELECT outcome || ': ' || coalesce(detail, '') FROM request WHERE outcome != 'ok'"
+    totals.given_up.update(why for (why,) in connection.execute(given_up))
     found = [*problems(connection, answered, plan, flags, totals)]
     connection.close()
     totals.differences += [f"seed {plan.seed}: {problem}" for problem in found]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -54,3 +55,9 @@ async def status_probe(server: ScriptedServer) -> None:
 async def stats_of(http: aiohttp.ClientSession, server: ScriptedServer) -> dict[str, Any]:
     async with http.get(server.base_url.removesuffix("/v1") + "/stats") as response:
         return dict(await response.json())
+
+
+async def until(condition: Callable[[], bool], server: ScriptedServer) -> None:
+    """Ask the server until it is so."""
+    while not condition():
+        await status_probe(server)

@@ -7,9 +7,37 @@ gives them. On the command line: `fastinstruct scripted-server`.
 from __future__ import annotations
 
 from fastinstruct.scripted_server.faults import Fault
+from fastinstruct.scripted_server.hints import RetryHint
 from fastinstruct.scripted_server.log import LogEntry
+from fastinstruct.scripted_server.metrics import Metrics
+from fastinstruct.scripted_server.parsing import (
+    parse_episode,
+    parse_new_model,
+    parse_outage,
+    parse_rates,
+    parse_schedule,
+)
 from fastinstruct.scripted_server.replies import Kind, Replies
-from fastinstruct.scripted_server.script import Latency, Script, parse_rates
+from fastinstruct.scripted_server.script import Episode, Latency, Outage, Overflow, Script, UntilReady
 from fastinstruct.scripted_server.server import ScriptedServer
 
-__all__ = ["Fault", "Kind", "Latency", "LogEntry", "Replies", "Script", "ScriptedServer", "parse_rates"]
+__all__ = [
+    "Episode",
+    "Fault",
+    "Kind",
+    "Latency",
+    "LogEntry",
+    "Metrics",
+    "Outage",
+    "Overflow",
+    "Replies",
+    "RetryHint",
+    "Script",
+    "ScriptedServer",
+    "UntilReady",
+    "parse_episode",
+    "parse_new_model",
+    "parse_outage",
+    "parse_rates",
+    "parse_schedule",
+]

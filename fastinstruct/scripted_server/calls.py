@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,7 +11,15 @@ if TYPE_CHECKING:
     from fastinstruct.scripted_server.log import LogEntry
     from fastinstruct.scripted_server.shapes import Ask, Reply
 
-__all__ = ["Call"]
+__all__ = ["Call", "Place"]
+
+
+class Place(Enum):
+    """Where a request stands: at the door or gone, in the queue, or in a slot."""
+
+    OUTSIDE = 0
+    WAITING = 1
+    SERVING = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -21,4 +30,4 @@ class Call:
     entry: LogEntry
     ask: Ask | None = None
     reply: Reply | None = None
-    is_serving: bool = False
+    place: Place = Place.OUTSIDE

@@ -34,6 +34,9 @@ class Service(Interface):
     def route(self, head: bytes) -> Route | Answer:
         """Where a request goes; or the answer that refuses it, after which the connection is closed."""
 
+    idle_close_s: float | None
+    """Connections without a request for so long are closed."""
+
     def opened(self, connection: Connection) -> None: ...
     def lost(self, connection: Connection) -> None: ...
 
@@ -46,6 +49,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, service: Service) -> None:
         self.closed = asyncio.get_running_loop().create_future()
         self.call: Call | None = None
+        self.num_requests = 0
         self.timer: asyncio.TimerHandle | None = None
         self._service = service
         self._buffer = b""
@@ -54,6 +58,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self._service.opened(self)
+        self._rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.timer is not None:
@@ -62,6 +67,8 @@ class Connection(asyncio.Protocol):
         self.closed.set_result(None)
 
     def data_received(self, data: bytes) -> None:
+        if self.call is None and self.timer is not None:
+            self.timer.cancel()
         self._buffer = self._buffer + data if self._buffer else data
         self.advance()
 
@@ -82,6 +89,9 @@ class Connection(asyncio.Protocol):
                 return
             self._buffer = buffer[size:]
             self._keeps_alive = route.keeps_alive
+            self.num_requests += 1
+            if self.timer is not None:
+                self.timer.cancel()
             route.serve(self, route, buffer[end + 4 : size])
 
     def send(self, answer: Answer) -> None:
@@ -92,6 +102,13 @@ class Connection(asyncio.Protocol):
         self.transport.write(answer)
         if not self._keeps_alive:
             self.transport.close()
+        self._rest()
+
+    def _rest(self) -> None:
+        """Wait for the next request, if the server has the patience."""
+        idle_s = self._service.idle_close_s
+        if idle_s is not None:
+            self.timer = asyncio.get_running_loop().call_later(idle_s, self.transport.close)
 
 
 _TOO_LONG = error_answer(431, "bad_request", "the head of the request is too long")

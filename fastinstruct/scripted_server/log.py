@@ -6,6 +6,7 @@ Knows nothing of HTTP.
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import orjson
 from fastinstruct.scripted_server.faults import Fault
 from fastinstruct.scripted_server.replies import Kind
 
-__all__ = ["LogEntry", "LogFile"]
+__all__ = ["Log", "LogEntry"]
 
 
 @dataclass(slots=True)
@@ -22,7 +23,8 @@ class LogEntry:
     """One request. Times in seconds are `time.monotonic`'s; `status` is None where no whole answer was sent (or yet).
 
     `kind` is None and `prompt_sha256` empty where the model was asked nothing; `reply_id` is None but for its replies.
-    `attempt` counts from 1 how often this prompt came.
+    `attempt` counts from 1 how often this prompt came. Of canned requests nothing is read: they have no kind, and
+    `prompt_sha256` is of their whole body.
     """
 
     index: int
@@ -37,24 +39,56 @@ class LogEntry:
     fault: Fault | None = None
 
 
-class LogFile:
-    """Appends entries to a file, one JSON object a line with the fields of `LogEntry`.
+class Log:
+    """All requests in order of arrival, as they stand; the answered ones also as JSON lines in a file.
 
-    Without `every_s` an entry is in the file when `add` returns: whoever has seen a byte of an answer finds it there,
-    even after SIGKILL of either side. With it, entries are written together, at most so many seconds later.
-
-    Raises:
-        OSError: the file cannot be written.
+    Args:
+        keeps: whether `entries` remembers the requests.
+        path: the file, appended to from `open` to `close`; a line has the fields of `LogEntry`.
+        every_s: without it a line is in the file when `end` returns: whoever has seen a byte of an answer finds it
+            there, even after SIGKILL of either side. With it, lines are written together, so many seconds apart.
     """
 
-    def __init__(self, path: Path, *, every_s: float | None = None) -> None:
+    def __init__(self, *, keeps: bool, path: Path | None = None, every_s: float | None = None) -> None:
+        self.entries: list[LogEntry] = []
+        self.is_used = keeps or path is not None
+        self._keeps, self._path, self._every_s = keeps, path, every_s
+        self._num_entries = 0
+        self._file: _File | None = None
+
+    def open(self) -> None:
+        """Raises: OSError: the file cannot be written."""
+        if self._path is not None:
+            self._file = _File(self._path, self._every_s)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def begin(self, path: str, now_s: float) -> LogEntry:
+        """A new entry for a request to this path."""
+        entry = LogEntry(self._num_entries, path, now_s)
+        self._num_entries += 1
+        if self._keeps:
+            self.entries.append(entry)
+        return entry
+
+    def end(self, entry: LogEntry, status: int | None) -> None:
+        """Complete the entry of a request that is about to be answered, or that no answer will reach."""
+        entry.ended_s, entry.status = time.monotonic(), status
+        if self._file is not None and status is not None:
+            self._file.add(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
+
+
+class _File:
+    def __init__(self, path: Path, every_s: float | None) -> None:
         self._stream = path.open("ab", buffering=0)
         self._every_s = every_s
         self._pending: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, entry: LogEntry) -> None:
-        line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+    def add(self, line: bytes) -> None:
         if self._every_s is None:
             self._stream.write(line)
             return

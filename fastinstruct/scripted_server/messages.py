@@ -37,9 +37,11 @@ class Head(NamedTuple):
     keeps_alive: bool
 
 
-def error_answer(status: int, code: str | int | None, message: str, headers: str = "") -> Answer:
+def error_answer(
+    status: int, code: str | int | None, message: str, *, headers: str = "", kind: str | None = None
+) -> Answer:
     """An error in OpenAI's shape."""
-    kind = "server_error" if status >= 500 else "invalid_request_error"
+    kind = kind or ("server_error" if status >= 500 else "invalid_request_error")
     body = orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
     return Answer(status, body, headers)
 

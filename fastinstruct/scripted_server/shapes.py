@@ -85,7 +85,7 @@ def _messages_text(messages: object) -> str | None:
         return None
 
 
-def reply_body(ask: Ask, reply: Reply, *, reply_id: str) -> dict[str, Any]:
+def reply_body(ask: Ask, reply: Reply, *, reply_id: str, model: str) -> dict[str, Any]:
     """The reply in the shape of the API that was asked."""
     choice: dict[str, Any] = {"index": 0, "finish_reason": reply.finish_reason}
     if ask.chat:
@@ -99,7 +99,7 @@ def reply_body(ask: Ask, reply: Reply, *, reply_id: str) -> dict[str, Any]:
         "id": reply_id,
         "object": "chat.completion" if ask.chat else "text_completion",
         "created": 0,
-        "model": ask.model,
+        "model": model,
         "choices": [choice],
         "usage": {
             "prompt_tokens": num_prompt_tokens,

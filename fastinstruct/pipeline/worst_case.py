@@ -42,7 +42,10 @@ class WorstCase:
     """
 
     def __init__(self, extra_bodies: Mapping[str, Mapping[str, object]]) -> None:
-        self._extra_bodies = extra_bodies
+        keys = (*_LENGTH_KEYS, *_COUNT_KEYS)
+        self._overriding = {
+            lane: {key: body[key] for key in keys if key in body} for lane, body in extra_bodies.items()
+        }
         self._seen = {lane: _Seen() for lane in extra_bodies}
 
     def of(self, lane: str, request: Request) -> Use:
@@ -72,7 +75,9 @@ class WorstCase:
 
     def _limit(self, lane: str, request: Request) -> int | None:
         """The length of all replies to a request together; None where the server decides."""
-        body = self._extra_bodies[lane]
+        body = self._overriding[lane]
+        if not body:
+            return request.sampling.max_tokens
         asked = {"max_tokens": request.sampling.max_tokens} | {key: body[key] for key in _LENGTH_KEYS if key in body}
         lengths = [length for value in asked.values() if (length := _count(value)) is not None]
         num_replies = max(_count(body.get(key)) or 1 for key in _COUNT_KEYS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fastinstruct.store.folder import RunFolder, read_manifest
 from fastinstruct.store.history import history
+from fastinstruct.store.identities import api_in, model_in
 from fastinstruct.store.reader import RunReader, Totals
 from fastinstruct.store.rows import (
     AttemptRow,
@@ -36,6 +37,8 @@ __all__ = [
     "RunStore",
     "StoredState",
     "Totals",
+    "api_in",
     "history",
+    "model_in",
     "read_manifest",
 ]

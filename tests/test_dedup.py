@@ -27,6 +27,7 @@ from fastinstruct.deduplication import DedupPlan, DedupSummary, dedup_files, mem
 from fastinstruct.deduplication.decisions import new_index
 from fastinstruct.errors import FastInstructError, InputError, StoreError
 from fastinstruct.files.rows import Source
+from fastinstruct.similarity.memory import available_bytes
 from fastinstruct.similarity.snapshot import VERSION
 
 claim = settings(deadline=None, max_examples=100, derandomize=True, database=None)
@@ -697,7 +698,7 @@ def test_the_estimate_is_near_what_an_index_takes(
 
 
 def test_free_memory_is_known_or_said_to_be_unknown() -> None:
-    available = memory.available_bytes()
+    available = available_bytes()
     assert available is None or available > 1 << 20
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from fastinstruct.cli.figures import duration, money, projection_line
+from fastinstruct.cli.logs import logged_to
 
 if TYPE_CHECKING:
     from fastinstruct.pipeline import Progress
@@ -40,12 +40,12 @@ def display() -> Iterator[Display]:
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         view: Display = _Lines(console)
-        with _logging_to(view):
+        with logged_to(view.note):
             yield view
         return
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         view = _Panel(live)
-        with _logging_to(view):
+        with logged_to(view.note):
             yield view
 
 
@@ -135,25 +135,3 @@ class _Lines:
 
     def note(self, text: str) -> None:
         self._console.print(Text(text), soft_wrap=True)
-
-
-class _Handler(logging.Handler):
-    def __init__(self, view: Display) -> None:
-        super().__init__(logging.WARNING)
-        self._view = view
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._view.note(f"{record.levelname.lower()}: {record.getMessage()}")
-
-
-@contextmanager
-def _logging_to(view: Display) -> Iterator[None]:
-    logger = logging.getLogger("fastinstruct")
-    handler = _Handler(view)
-    logger.addHandler(handler)
-    propagate, logger.propagate = logger.propagate, False
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagate

@@ -33,6 +33,7 @@ __all__ = [
     "TargetOption",
     "ThresholdOption",
     "TokenizerOption",
+    "against_files",
     "load",
 ]
 
@@ -143,7 +144,7 @@ def load(
     from fastinstruct.config import load_config, parse_assignment
     from fastinstruct.config.environment import process_environment
 
-    flags["against"] = _against(against, against_field)
+    flags["against"] = against_files(against, against_field)
     given = {_KEYS[name]: value for name, value in flags.items()}
     given.update(dict(parse_assignment(text) for text in assignments or []))
     found = load_config(config, flags=given, env=process_environment())
@@ -152,7 +153,12 @@ def load(
     return found
 
 
-def _against(files: list[Path] | None, field: str | None) -> list[dict[str, Any]] | None:
+def against_files(files: list[Path] | None, field: str | None) -> list[dict[str, Any]] | None:
+    """Return what `--against` and `--against-field` say as `similarity.against`; None where they are not given.
+
+    Raises:
+        InputError: a field is named and no file.
+    """
     if not files:
         if field is None:
             return None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fastinstruct.cli.options import AgainstFieldOption, against_files
+
 if TYPE_CHECKING:
     from fastinstruct.pipeline import Refiltered
     from fastinstruct.store import Totals
@@ -20,6 +22,15 @@ def refilter(
     run: Annotated[Path | None, typer.Argument(help="The run's folder. Default: the newest under runs/.")] = None,
     threshold: Annotated[float | None, typer.Option("--threshold", help="The new similarity.threshold.")] = None,
     tokenizer: Annotated[str | None, typer.Option("--tokenizer", help="The new similarity.tokenizer.")] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--against",
+            metavar="FILE",
+            help="The new similarity.against: reject what is near this evaluation set. Repeatable.",
+        ),
+    ] = None,
+    against_field: AgainstFieldOption = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option(
@@ -36,14 +47,20 @@ def refilter(
     about what is admitted now and was not before, and goes on to the target.
     """
     from fastinstruct.cli.chosen_run import chosen_run
+    from fastinstruct.cli.logs import logged_to
     from fastinstruct.cli.terminal import say, say_json
     from fastinstruct.config import parse_assignment
     from fastinstruct.pipeline import refilter as refilter_run
 
-    changes: dict[str, Any] = {"similarity.threshold": threshold, "similarity.tokenizer": tokenizer}
+    changes: dict[str, Any] = {
+        "similarity.threshold": threshold,
+        "similarity.tokenizer": tokenizer,
+        "similarity.against": against_files(against, against_field),
+    }
     changes.update(dict(parse_assignment(text) for text in assignments or []))
     try:
-        found = refilter_run(chosen_run(run), out, changes, on_progress=_show_progress)
+        with logged_to(_note):
+            found = refilter_run(chosen_run(run), out, changes, on_progress=_show_progress)
     finally:
         _clear_progress()
     if as_json:
@@ -66,6 +83,13 @@ def _clear_progress() -> None:
 
     if sys.stderr.isatty():
         typer.echo("\r\x1b[K", err=True, nl=False)
+
+
+def _note(text: str) -> None:
+    from fastinstruct.cli.terminal import printable
+
+    _clear_progress()
+    typer.echo(printable(text), err=True)
 
 
 def _as_json(found: Refiltered) -> dict[str, Any]:
@@ -98,7 +122,7 @@ def _lines(found: Refiltered) -> Iterator[str]:
     """Say the same for people: a table, and what became of the instructions."""
     before, after = found.before, found.after
     for key, (old, new) in found.changes.items():
-        yield f"{key}: {_shown(old)} -> {_shown(new)}"
+        yield f"{key}: {_shown(old)} -> {'other texts' if new == old else _shown(new)}"
     if not found.changes:
         yield "nothing is changed"
     yield f"\n{'':<28}{'before':>9}  {'after':>9}"
@@ -126,7 +150,13 @@ def _row(label: str, before: int, after: int) -> str:
 def _shown(value: object) -> str:
     from fastinstruct.cli.terminal import printable, shortened
 
-    return printable(shortened(", ".join(map(str, value)) if isinstance(value, list) else str(value), 60))
+    if not isinstance(value, list):
+        return printable(shortened(str(value), 60))
+    if not value:
+        return "none"
+    if isinstance(value[0], dict):  # evaluation files, whose names are worth more room
+        return printable(shortened(", ".join(str(file["path"]) for file in value), 400))
+    return printable(shortened(", ".join(map(str, value)), 60))
 
 
 def _next_steps(found: Refiltered) -> str:

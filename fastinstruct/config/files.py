@@ -21,9 +21,19 @@ __all__ = ["Tree", "parse_yaml", "read_tree"]
 
 Tree = dict[str, Any]
 
-_PATH_KEYS = ("seeds", "prompts", "out", "model.gguf", "similarity.against")
+_PATH_KEYS = (
+    "seeds",
+    "prompts",
+    "out",
+    "model.gguf",
+    "instructions.model.gguf",
+    "classification.model.gguf",
+    "instances.model.gguf",
+    "similarity.against",
+)
 _VARIABLE = re.compile(r"\$\{(\w+)(?::([^}]*))?\}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # the others stand in a path for bytes that are no UTF-8
 _MAX_BYTES = 256 * 1024
 _MAX_VALUES = 20_000  # with aliases written out: ten lines of them can stand for a billion values
 _MAX_DEPTH = 40
@@ -159,14 +169,14 @@ def _refuse_repeated_keys(node: yaml.MappingNode, source: str) -> None:
         seen.add((key.tag, key.value))
 
 
-def _interpolate(value: Any, env: Mapping[str, str], source: str, depth: int = 0) -> Any:  # noqa: ANN401 - any value
-    """Replace `${VAR}` and `${VAR:default}` in strings."""
-    if depth > _MAX_DEPTH:
+def _interpolate(value: Any, env: Mapping[str, str], source: str, *at: object) -> Any:  # noqa: ANN401 - any value
+    """Replace `${VAR}` and `${VAR:default}` in strings; `at` are the keys above the value, None for a list."""
+    if len(at) > _MAX_DEPTH:
         raise ConfigError(f"{source}: nested more than {_MAX_DEPTH} levels deep")
     if isinstance(value, dict):
-        return {key: _interpolate(item, env, source, depth + 1) for key, item in value.items()}
+        return {key: _interpolate(item, env, source, *at, key) for key, item in value.items()}
     if isinstance(value, list):
-        return [_interpolate(item, env, source, depth + 1) for item in value]
+        return [_interpolate(item, env, source, *at, None) for item in value]
     if not isinstance(value, str):
         return value
 
@@ -177,7 +187,8 @@ def _interpolate(value: Any, env: Mapping[str, str], source: str, depth: int = 0
             raise ConfigError(f"{source}: ${{{name}}} is not set; export it or write ${{{name}:default}}")
         return found
 
-    if _SURROGATE.search(value):
+    is_path = ".".join(str(key) for key in at if key is not None).removesuffix(".path") in _PATH_KEYS
+    if (_NO_BYTE if is_path else _SURROGATE).search(value):
         raise ConfigError(f"{source}: a text holds half of a surrogate pair (\\ud800 to \\udfff); write the character")
     return _VARIABLE.sub(replace, value)
 

@@ -18,11 +18,12 @@ from typing import Any, Protocol
 
 from fastinstruct.deduplication.decisions import Decision, Index, Method, Neighbour, dedup, new_index
 from fastinstruct.deduplication.index_file import IndexFile
-from fastinstruct.deduplication.memory import available_bytes, check_fits
+from fastinstruct.deduplication.memory import check_fits
 from fastinstruct.deduplication.outputs import Output, Stream, check_replaceable, writing_to
 from fastinstruct.errors import InputError
 from fastinstruct.files.rows import STDIN, Row, Source, field_or_line, rows_of
 from fastinstruct.similarity import LSHIndex, Recall, tokenize
+from fastinstruct.similarity.memory import available_bytes
 
 __all__ = ["DedupPlan", "DedupSummary", "dedup_files"]
 

@@ -82,7 +82,8 @@ class Reference:
         """The files of this format in the folder; finetuning data of any size is one of them."""
         if not path.is_dir():
             return []
-        fixed = {_SEEDS, _INSTRUCTIONS, _INSTANCES, _EXAMPLES, _classification_name(facts_of(reader.folder).model)}
+        classification = _classification_name(facts_of(reader.folder).classification_model)
+        fixed = {_SEEDS, _INSTRUCTIONS, classification, _INSTANCES, _EXAMPLES}
         return sorted(file for file in path.iterdir() if file.name in fixed or _FINETUNING.fullmatch(file.name))
 
     def write(self, reader: RunReader, path: Path, *, include_seeds: bool = False) -> Exported:
@@ -95,7 +96,7 @@ class Reference:
         with reader.snapshot(), ExitStack() as stack:
             examples = examples_of(reader, include_seeds=include_seeds)
             encoded = encode_all(examples, random.Random(facts.rng_seed))  # shuffled, so all of it is in memory
-            names = [_SEEDS, _INSTRUCTIONS, _classification_name(facts.model), _INSTANCES, _EXAMPLES]
+            names = [_SEEDS, _INSTRUCTIONS, _classification_name(facts.classification_model), _INSTANCES, _EXAMPLES]
             names.append(f"gpt3_finetuning_data_{len(encoded)}.jsonl")
             files = [stack.enter_context(NewFile(path / name)) for name in names]
             seeds, instructions, classification, instances, generated, finetuning = files

@@ -10,19 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastinstruct.errors import RunFolderError
-from fastinstruct.records import Api
+from fastinstruct.records import Api, Stage
+from fastinstruct.store import api_in, model_in
 
 __all__ = ["RunFacts", "facts_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """Settings of a run that never change; `num_items` is how many instructions a prompt asks for."""
+    """Settings of a run that never change.
+
+    `num_items` is how many instructions a prompt asks for, `api` the route of stage 1's prompts, and
+    `classification_model` the model that stage 2 asked.
+    """
 
     rng_seed: int
     tokenizer: str
     num_items: int
-    model: str
+    classification_model: str
     api: Api
 
 
@@ -39,8 +44,8 @@ def facts_of(folder: Path) -> RunFacts:
             rng_seed=int(identity["rng_seed"]),
             tokenizer=str(identity["similarity"]["tokenizer"]),
             num_items=int(identity["instructions"]["num_items"]),
-            model=str(identity["model"]["name"] or "model"),
-            api=Api(identity["model"]["api"]),
+            classification_model=str(model_in(identity, Stage.CLASSIFICATION)["name"] or "model"),
+            api=api_in(identity, Stage.INSTRUCTIONS),
         )
     except OSError as error:
         raise RunFolderError(f"{manifest}: cannot be read: {error.strerror}; restore it from a copy") from error

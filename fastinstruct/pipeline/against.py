@@ -16,20 +16,33 @@ from typing import ClassVar
 import numpy as np
 
 from fastinstruct.config import SimilarityConfig
+from fastinstruct.errors import InputError
 from fastinstruct.files.against import AgainstFile, fingerprint, places, surveyed, texts_of
 from fastinstruct.files.rows import Row, field_or_line
 from fastinstruct.records import SeedTask
 from fastinstruct.similarity import RougeIndex, tokenize
+from fastinstruct.similarity.memory import available_bytes, exact_bytes, refuse_too_large
 
-__all__ = ["DEFAULT_FIELD", "Against", "NearSeeds", "index_of", "indexed", "near_seeds", "survey"]
+__all__ = [
+    "DEFAULT_FIELD",
+    "Against",
+    "NearSeeds",
+    "index_of",
+    "indexed",
+    "near_seeds",
+    "survey",
+    "survey_again",
+]
 
 _LOG = logging.getLogger("fastinstruct.pipeline")
 
 DEFAULT_FIELD = "instruction"
 """Where the text stands in a row of JSON; the same as in `dedup`."""
 
+_GIVE_ANEW = "put it back, or say with --set similarity.against=[...] what to keep away from"
 _SURELY_HAS_TOKENS = re.compile("[0-9A-Za-z]")
 _TEXTS_AT_A_TIME = 4096
+_SAMPLED_FIRST, _SAMPLED_EVERY = 500, 64  # the texts of a file that are tokenized to estimate the tokens of all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +95,45 @@ def survey(similarity: SimilarityConfig) -> Against:
     """Read the files for what they hold.
 
     Raises:
-        InputError: what is wrong with which file or line.
+        InputError: what is wrong with which file or line, or that their index would not fit into memory.
     """
-    tokenless = _Tokenless(similarity.tokenizer)
+    looks = [_Look(similarity.tokenizer) for _ in similarity.against]
     files = tuple(
-        surveyed(each.path, field_or_line(each.path, each.field, DEFAULT_FIELD), tokenless.look)
-        for each in similarity.against
+        surveyed(each.path, field_or_line(each.path, each.field, DEFAULT_FIELD), look.at)
+        for each, look in zip(similarity.against, looks, strict=True)
     )
-    return Against(files=files, num_tokenless=tokenless.count, first_tokenless=tokenless.first)
+    found = Against(
+        files=files,
+        num_tokenless=sum(look.num_tokenless for look in looks),
+        first_tokenless=next((look.first_tokenless for look in looks if look.num_tokenless), ""),
+    )
+    if files:
+        needed = exact_bytes(found.num_texts, sum(look.num_tokens for look in looks))
+        texts = f"similarity.against: {found.num_texts:,} texts"
+        refuse_too_large(texts, needed, available_bytes(), "name fewer, or make room for them")
+    return found
+
+
+def survey_again(similarity: SimilarityConfig, sha256: str | None, known: Sequence[AgainstFile]) -> Against:
+    """Read the files that a stored run was kept away from, which must hold what they held then.
+
+    Args:
+        similarity: the run's settings.
+        sha256: of the run's identity; None where it was kept away from nothing.
+        known: the files as they were then, to name the one that has changed.
+
+    Raises:
+        InputError: a file cannot be read, or holds other texts.
+    """
+    try:
+        found = survey(similarity)
+    except InputError as error:
+        raise InputError(f"similarity.against: {error}; {_GIVE_ANEW}") from error
+    if found.sha256 != sha256:
+        pairs = zip(found.files, known, strict=False)
+        what = next((f"{new.path} does" for new, old in pairs if new.sha256 != old.sha256), "the files do")
+        raise InputError(f"similarity.against: {what} not hold what the run was kept away from; {_GIVE_ANEW}")
+    return found
 
 
 def indexed(against: Against, similarity: SimilarityConfig, seeds: Sequence[SeedTask]) -> RougeIndex | None:
@@ -132,19 +176,29 @@ def near_seeds(index: RougeIndex, against: Against, seeds: Sequence[SeedTask]) -
     return NearSeeds(count=len(near), num_seeds=len(seeds), first=first)
 
 
-class _Tokenless:
-    """Counts rows whose text has no token."""
+class _Look:
+    """What one reading of a file learns of its texts."""
 
     def __init__(self, tokenizer: str) -> None:
         self._tokenizer = tokenizer
-        self.count = 0
-        self.first = ""
+        self._num_rows = self._num_chars = self._num_sampled_chars = self._num_sampled_tokens = 0
+        self.num_tokenless = 0
+        self.first_tokenless = ""
 
-    def look(self, row: Row) -> None:
-        if _SURELY_HAS_TOKENS.search(row.text) or tokenize(row.text, self._tokenizer):
-            return
-        self.count += 1
-        self.first = self.first or f"{row.path}:{row.number}"
+    @property
+    def num_tokens(self) -> float:
+        """Return an estimate of how many tokens the texts have together."""
+        return self._num_sampled_tokens * self._num_chars / max(1, self._num_sampled_chars)
+
+    def at(self, row: Row) -> None:
+        if self._num_rows < _SAMPLED_FIRST or self._num_rows % _SAMPLED_EVERY == 0:
+            self._num_sampled_chars += len(row.text)
+            self._num_sampled_tokens += len(tokenize(row.text, self._tokenizer))
+        self._num_rows += 1
+        self._num_chars += len(row.text)
+        if not _SURELY_HAS_TOKENS.search(row.text) and not tokenize(row.text, self._tokenizer):
+            self.num_tokenless += 1
+            self.first_tokenless = self.first_tokenless or f"{row.path}:{row.number}"
 
 
 def _batches(texts: Iterator[str]) -> Iterator[list[str]]:

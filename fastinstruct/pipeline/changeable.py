@@ -1,6 +1,7 @@
 """Which settings a stored run can be read by anew: those that decide what becomes of an answer, not what was asked.
 
-Pure. An identity is what `Preparation.identity` returns and a run's manifest holds.
+Pure. An identity is what `Preparation.identity` returns and a run's manifest holds. Of `similarity.against` it holds a
+hash of what the files say, so whether that is changed is for those to say who have read them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from typing import Any
 
 from fastinstruct.config import RunConfig
 from fastinstruct.errors import ConfigError, RunFolderError
-from fastinstruct.records import Api
+from fastinstruct.records import Api, Stage
 
-__all__ = ["changed_settings", "refuse_disagreement", "with_changes"]
+__all__ = ["AGAINST", "changed_settings", "is_given", "refuse_disagreement", "with_changes"]
+
+AGAINST = "similarity.against"
 
 _MAX_INSTANCES = "instances.max_instances"
 _CHANGEABLE = (
@@ -25,6 +28,7 @@ _CHANGEABLE = (
     _MAX_INSTANCES,
 )
 _NOT_IN_IDENTITY = frozenset({"seeds", "prompts", "model.gguf"})  # but their contents are
+_OWN_MODELS = tuple(f"{stage}.model" for stage in Stage)
 _ASKED = "it decides what the model was asked, and the answers are already there; start a new run for it"
 _LATER = "it has no part in refiltering; give it to `fastinstruct run` when the new run goes on"
 
@@ -32,12 +36,12 @@ _LATER = "it has no part in refiltering; give it to `fastinstruct run` when the 
 def changed_settings(
     old: RunConfig, new: RunConfig, api: Api, given: Collection[str] = ()
 ) -> dict[str, tuple[Any, Any]]:
-    """Return what differs between two configurations of a run: key -> (old value, new value).
+    """Return what differs between two configurations of a run, but for AGAINST: key -> (old value, new value).
 
     Args:
         old: the run's configuration.
         new: the one to read its answers by.
-        api: the route of the run's prompts.
+        api: the route of stage 3's prompts.
         given: the keys that a person asked to change; a message names one of these first.
 
     Raises:
@@ -45,23 +49,33 @@ def changed_settings(
     """
     before, after = dict(_leaves(old.model_dump(mode="json"))), dict(_leaves(new.model_dump(mode="json")))
     missing = object()
-    differing = [key for key in {**before, **after} if before.get(key, missing) != after.get(key, missing)]
-    asked = {key for key, _ in _leaves(new.identity_fields())} | _NOT_IN_IDENTITY
+    keys = [key for key in {**before, **after} if key != AGAINST]
+    differing = [key for key in keys if before.get(key, missing) != after.get(key, missing)]
+    asked = {key for config in (old, new) for key, _ in _leaves(config.identity_fields())} | _NOT_IN_IDENTITY
     for key in sorted(differing, key=lambda key: key not in given):
         if key not in _CHANGEABLE:
-            raise ConfigError(f"{_shown(key)}: cannot be changed: {_reason(key, is_asked=key in asked)}")
+            is_asked = key in asked or _of_run(key) in asked or key in _OWN_MODELS
+            raise ConfigError(f"{_shown(key)}: cannot be changed: {_reason(key, is_asked=is_asked)}")
     if _MAX_INSTANCES in differing:
         _refuse_more_instances(old, new, api)
     return {key: (before[key], after[key]) for key in differing}
 
 
-def with_changes(identity: Mapping[str, Any], config: RunConfig) -> dict[str, Any]:
-    """Return a run's identity with what `config` says of the settings that can be changed."""
+def is_given(key: str, given: Mapping[str, Any]) -> bool:
+    """Whether a person gave a value for this key, or for a part of it; None is no value."""
+    return any(f"{leaf}.".startswith(f"{key}.") for leaf, value in _leaves(given) if value is not None)
+
+
+def with_changes(identity: Mapping[str, Any], config: RunConfig, against_sha256: str | None) -> dict[str, Any]:
+    """Return a run's identity with what `config` and its evaluation files say of the settings that can be changed."""
     found = copy.deepcopy(dict(identity))
     fields = config.identity_fields()
     for key in _CHANGEABLE:
         part, _, name = key.partition(".")
         found.setdefault(part, {})[name] = fields[part][name]
+    found["similarity"].pop("against", None)
+    if against_sha256 is not None:
+        found["similarity"]["against"] = against_sha256
     return found
 
 
@@ -73,10 +87,12 @@ def refuse_disagreement(identity: Mapping[str, Any], config: RunConfig, where: s
     """
     there, here = dict(_leaves(identity)), dict(_leaves(config.identity_fields()))
     for key in there:
-        if key.startswith(("similarity.", "filters.")) and key not in here:  # to leave it out would admit too much
+        # To leave a filter out would admit too much.
+        if key.startswith(("similarity.", "filters.")) and key not in here and key != AGAINST:
             raise RunFolderError(f"{where}: this version cannot apply {key}, which the run was filtered by")
     for key, value in here.items():
-        is_resolved = key.startswith("model.") or ".sampling." in key  # the manifest holds what null stood for
+        # Of these, the manifest holds what null stood for.
+        is_resolved = _of_run(key).startswith("model.") or ".sampling." in key
         if not is_resolved and key in there and there[key] != value:
             both = f"{key} is {value!r:.40} there and {there[key]!r:.40} in manifest.json"
             raise RunFolderError(f"{where}: was edited, {both}; undo that")
@@ -100,12 +116,19 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield prefix + key, list(value) if isinstance(value, tuple) else value
 
 
+def _of_run(key: str) -> str:
+    """The key of the run's model that says what this key of a stage's own does; any other key as it is."""
+    stage, _, rest = key.partition(".")
+    return rest if stage in set(Stage) and rest.startswith("model.") else key
+
+
 def _shown(key: str) -> str:
     """The key, without what stands inside `model.headers` and `model.extra_body`: it is not ours to repeat."""
-    return ".".join(key.split(".")[:2]) if key.startswith("model.") else key
+    rest = _of_run(key)
+    return key.removesuffix(rest) + ".".join(rest.split(".")[:2]) if rest.startswith("model.") else key
 
 
 def _reason(key: str, *, is_asked: bool) -> str:
     if key == "out":
         return "--out names the new run's folder"
-    return _ASKED if is_asked or key.startswith("model.extra_body") else _LATER
+    return _ASKED if is_asked or _of_run(key).startswith("model.extra_body") else _LATER

@@ -1,6 +1,6 @@
 """A run read anew with other filters: every stored answer is judged again, and no model is called.
 
-    answers of the old run, in commit order ─► parse ─► heuristics ─► RougeIndex ─► a new run's folder
+    answers of the old run, in commit order ─► parse ─► heuristics ─► evaluation texts ─► pool ─► a new run's folder
 
 The old run is only read, as it is at one moment, and may go on meanwhile. An instruction admitted in both runs keeps
 its answers of stages 2 and 3, read anew; one admitted only now has none, and `fastinstruct run` asks for them; the
@@ -25,12 +25,14 @@ from fastinstruct import __version__
 from fastinstruct.config import RunConfig, load_config
 from fastinstruct.config.recording import recorded
 from fastinstruct.errors import RunFolderError
-from fastinstruct.pipeline.changeable import changed_settings, refuse_disagreement, with_changes
+from fastinstruct.files.against import dumped, loaded
+from fastinstruct.pipeline.against import Against, indexed, survey, survey_again
+from fastinstruct.pipeline.changeable import AGAINST, changed_settings, is_given, refuse_disagreement, with_changes
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.pool import TaskPool
 from fastinstruct.pipeline.reading import reading_of
 from fastinstruct.pipeline.rejudging import Rejudge
-from fastinstruct.records import Api, SeedTask
+from fastinstruct.records import Api, SeedTask, Stage
 from fastinstruct.similarity import RougeIndex
 from fastinstruct.store import (
     FORMAT_VERSION,
@@ -40,6 +42,7 @@ from fastinstruct.store import (
     RunStore,
     StoredState,
     Totals,
+    api_in,
     history,
     read_manifest,
 )
@@ -48,7 +51,7 @@ from fastinstruct.text.prompting import PromptSet, parse_template
 __all__ = ["Refiltered", "refilter"]
 
 _COMMITS_AT_A_TIME = 2048  # one transaction each, so the disk is waited for a few times only
-_THRESHOLD = "stage2_threshold"
+_THRESHOLD, _FILES = "stage2_threshold", "against"  # keys of a store's meta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +83,16 @@ class Refiltered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OldRun:
-    """What is known of the old run before its answers are read; `config` is the new run's."""
+    """What is known of the old run before its answers are read; `config` and `against` are the new run's.
+
+    `api` is the route of stage 1.
+    """
 
     reader: RunReader
     identity: Mapping[str, Any]
     config: RunConfig
     changes: Mapping[str, tuple[Any, Any]]
+    against: Against
     api: Api
     seeds: tuple[SeedTask, ...]
     templates: Mapping[str, tuple[str, str]]
@@ -111,13 +118,14 @@ def refilter(
     Raises:
         RunFolderError: there is no such run, it is damaged, or `out` is the same folder, not empty or in use.
         ConfigError: a key is unknown, its value is out of range, or it cannot be changed.
+        InputError: an evaluation file cannot be read, or is not what the run was kept away from.
         StoreError: the disk is full or fails; nothing is left in `out` then.
     """
     with RunReader(run) as reader, reader.snapshot():
         if out.exists() and out.samefile(run):
             raise RunFolderError(f"{out}: is the run itself, which stays as it is; give a new folder as --out")
         old = _opened(reader, changes)
-        identity = with_changes(old.identity, old.config)
+        identity = with_changes(old.identity, old.config, old.against.sha256)
         about = {"fastinstruct": __version__, "format": FORMAT_VERSION, "refiltered_from": _provenance(old)}
         with RunFolder(out) as folder, folder.building(identity, about) as database:
             rejudge, state = _written(old, database, on_progress)
@@ -143,7 +151,7 @@ def _opened(reader: RunReader, changes: Mapping[str, Any]) -> _OldRun:
     """Read what the run is, and what it is to become.
 
     Raises:
-        RunFolderError, ConfigError: as `refilter` says.
+        RunFolderError, ConfigError, InputError: as `refilter` says.
     """
     identity, file = read_manifest(reader.folder)["identity"], reader.folder / "config.yaml"
     if not file.exists():
@@ -151,22 +159,36 @@ def _opened(reader: RunReader, changes: Mapping[str, Any]) -> _OldRun:
     config = load_config(file)
     refuse_disagreement(identity, config, str(file))
     try:
-        api = Api(identity["model"]["api"])
+        apis = {stage: api_in(identity, stage) for stage in Stage}
+        sha256 = dict(identity["similarity"]).get("against")
     except (KeyError, TypeError, ValueError) as error:
         raise RunFolderError(f"{reader.folder / 'manifest.json'}: is damaged; restore it from a copy") from error
     changed = load_config(file, flags=changes)
+    differing = changed_settings(config, changed, apis[Stage.INSTANCES], changes)
+    if is_given(AGAINST, changes):
+        against = survey(changed.similarity)
+    else:
+        against = survey_again(changed.similarity, sha256, loaded(reader.meta(_FILES)))
+    if against.sha256 != sha256:  # the same texts in another place are no change
+        differing[AGAINST] = (_named(config), _named(changed))
     return _OldRun(
         reader=reader,
         identity=identity,
         config=changed,
-        changes=changed_settings(config, changed, api, changes),
-        api=api,
+        changes=differing,
+        against=against,
+        api=apis[Stage.INSTRUCTIONS],
         seeds=reader.seeds(),
         templates={
             name: (sha256, source) for name, sha256, source in reader.rows("SELECT name, sha256, source FROM template")
         },
         totals=reader.totals(),
     )
+
+
+def _named(config: RunConfig) -> list[dict[str, str | None]]:
+    """The evaluation files, to be found from any folder."""
+    return [{"path": str(file.path.absolute()), "field": file.field} for file in config.similarity.against]
 
 
 def _provenance(old: _OldRun) -> dict[str, Any]:
@@ -194,9 +216,13 @@ def _written(
     store = RunStore(database)
     try:
         store.begin(old.seeds, old.templates)
-        store.begin_sitting(__version__, f"refilter of {old.reader.folder}")
+        # A folder's name may be no text, which SQLite would not take.
+        store.begin_sitting(__version__, f"refilter of {old.reader.folder}".encode("utf-8", "replace").decode())
         for key, value in old.reader.rows("SELECT key, value FROM meta"):
-            store.set_meta(key, value)
+            if key != _FILES:
+                store.set_meta(key, value)
+        if old.against.files:
+            store.set_meta(_FILES, dumped(old.against.files))
         for num_stored in _store_all(store, _commits(old, rejudge)):
             if on_progress is not None:
                 on_progress(num_stored, old.num_requests)
@@ -219,6 +245,7 @@ def _new_rejudge(old: _OldRun) -> Rejudge:
         num_seeds=len(seeds),
         rng_seed=old.config.rng_seed,
         threshold=None if threshold is None else json.loads(threshold),
+        against=indexed(old.against, similarity, old.seeds),
     )
     return Rejudge(judge, TaskPool(seeds, (text for text, _ in rows)), [candidate_id for _, candidate_id in rows])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fastinstruct.store.folder import RunFolder, read_manifest
 from fastinstruct.store.history import history
+from fastinstruct.store.identities import api_in, model_in
 from fastinstruct.store.reader import RunReader, StageUsage, Totals
 from fastinstruct.store.recent import Finished, finished, recent
 from fastinstruct.store.rows import (
@@ -39,8 +40,10 @@ __all__ = [
     "StageUsage",
     "StoredState",
     "Totals",
+    "api_in",
     "finished",
     "history",
+    "model_in",
     "read_manifest",
     "recent",
 ]

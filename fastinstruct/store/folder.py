@@ -150,7 +150,8 @@ class RunFolder:
         temporary = self.path / f".{name}.new"  # the lock is ours: nobody else writes it
         try:
             try:
-                with temporary.open("w", encoding="utf-8") as file:
+                # A path that is no text is escaped as JSON does it.
+                with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
                     file.write(text)
                     file.flush()
                     os.fsync(file.fileno())

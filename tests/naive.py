@@ -129,3 +129,8 @@ def signature(tokens: Sequence[str], multipliers: Sequence[int], offsets: Sequen
 def agree_in_a_band(left: Sequence[int], right: Sequence[int], bands: int, rows: int) -> bool:
     """Whether two signatures have all rows of some band in common."""
     return any(left[band * rows : (band + 1) * rows] == right[band * rows : (band + 1) * rows] for band in range(bands))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The least value that at least this share of the values does not exceed."""
+    return sorted(values)[math.ceil(share * len(values)) - 1]

@@ -7,22 +7,34 @@ it ends, however it ends.
 
 from __future__ import annotations
 
+import heapq
 import logging
+import math
 from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-from fastinstruct.lm.breaker import CircuitBreaker
-from fastinstruct.lm.concurrency import Controller, ControllerStatistics, Fixed
+from fastinstruct.lm.breaker import BreakerState, CircuitBreaker
+from fastinstruct.lm.concurrency import Controller, Fixed
 from fastinstruct.lm.endpoints import Endpoint, Request
-from fastinstruct.lm.outcomes import Aborted, Ok, Outcome, Overloaded, RateLimited, Transient
+from fastinstruct.lm.outcomes import Aborted, BadRequest, Ok, Outcome, Overloaded, RateLimited, Transient
 from fastinstruct.lm.rate_budget import Lease, RateBudget
+from fastinstruct.lm.retry import MAX_HINT_S
+from fastinstruct.lm.tally import Tally
 from fastinstruct.lm.token_estimates import TokenEstimator
 
-__all__ = ["Channel", "Ticket", "Transport", "is_unreachable"]
+__all__ = ["CONFIRM_S", "Channel", "ChannelStatistics", "Ticket", "Transport", "is_unreachable"]
+
+CONFIRM_S = 1.0
+"""How long after the first refusal a key that worked until then is asked once more, in seconds."""
 
 _LOG = logging.getLogger("fastinstruct.lm")
 _UNREACHABLE = frozenset({"connect", "connect_timeout", "dns", "tls", "proxy"})
 _SHARE_OF_PORTS = 0.8  # of what was in flight as the ports ran out
+_REST_S = 1.0
+_MAX_RESTING = 10_000
+_MAX_MODELS = 8
+_MAX_NAME = 80  # characters of a model's name, which the server makes up
 
 
 class Transport(Protocol):
@@ -47,6 +59,36 @@ class Ticket:
         self.lease = lease
         self.sent_at = sent_at
         self.has_ended = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelStatistics:
+    """A snapshot of a channel.
+
+    Attributes:
+        endpoint: model, address and route.
+        limit: the mean number of slots that its controller aims at; None where nothing limits it.
+        num_in_flight: requests that are out.
+        why: what the limit is doing, or why nothing is sent.
+        is_asked: whether requests are sent at all, as far as breaker and refusals are concerned.
+        outcomes: what it came to -> requests.
+        latency_p50_s, latency_p90_s, latency_p99_s: of whole replies; None before the first.
+        prompt_tokens, completion_tokens: as the replies report them.
+        busy_s: seconds that requests were in flight, summed over the requests.
+    """
+
+    endpoint: str
+    limit: float | None
+    num_in_flight: int
+    why: str
+    is_asked: bool
+    outcomes: Mapping[str, int]
+    latency_p50_s: float | None
+    latency_p90_s: float | None
+    latency_p99_s: float | None
+    prompt_tokens: int
+    completion_tokens: int
+    busy_s: float
 
 
 class Channel:
@@ -75,16 +117,25 @@ class Channel:
         self.breaker = breaker
         self.weight = weight
         self.num_in_flight = 0
+        self.num_started = 0
+        self.num_ok = 0
         self.unreachable_since: float | None = None
+        self.told_until = -math.inf
+        """Until when it asked to be left alone; what it answers since may have lifted that."""
         self.closed_because = ""
         """Why it is asked no more, in this run: its key, its quota, its model; empty while it is."""
+        self.tally = Tally()
         self._estimator = TokenEstimator()
-        self._model: str | None = None
+        self._models: set[str] = set()
+        self._refusals: list[str] = []
+        self._key_refused_at: float | None = None
+        self._resting: list[float] = []  # a heap of the times until which failed requests count as load
+        self._is_out_of_ports = False
 
     @classmethod
-    def unlimited(cls, transport: Transport, num_slots: int = 1 << 30) -> Channel:
-        """A channel whose only limit is the number of its slots, and those that the server tells."""
-        return cls(transport, controller=Fixed(num_slots))
+    def unlimited(cls, transport: Transport) -> Channel:
+        """A channel whose only limits are those that the server tells."""
+        return cls(transport, controller=Fixed(_UNLIMITED))
 
     def __repr__(self) -> str:
         return f"Channel({self.address!r})"
@@ -94,10 +145,15 @@ class Channel:
         """The endpoint's address, fit for messages."""
         return self.transport.endpoint.address
 
-    @property
-    def load(self) -> float:
-        """How full it is, for a comparison with others."""
-        return self.num_in_flight / self.weight
+    def load(self, now: float) -> float:
+        """How full it is, for a comparison with others.
+
+        A request that failed counts for a second more, or for as long as the server asked to be left alone: otherwise
+        an endpoint that fails at once would look idle and attract them all.
+        """
+        while self._resting and self._resting[0] <= now:
+            heapq.heappop(self._resting)
+        return (self.num_in_flight + len(self._resting)) / self.weight
 
     def is_open(self, now: float) -> bool:
         """Whether a request may be sent now."""
@@ -105,22 +161,25 @@ class Channel:
 
     def wait_s(self, now: float) -> float:
         """Return in how many seconds a request may be sent: 0 for at once, infinity while only an answer can tell."""
-        wait_s = self.budget.wait_s(now)
-        if self.breaker is not None:
-            wait_s = max(wait_s, self.breaker.wait_s(now))
+        wait_s = self.pause_s(now)
         if self.controller.limit(now) <= self.num_in_flight:
             wait_s = max(wait_s, self.controller.wait_s(now))
         return wait_s
 
+    def pause_s(self, now: float) -> float:
+        """Return how many seconds budget and breaker let nothing through, whatever slots are free."""
+        wait_s = self.budget.wait_s(now)
+        return wait_s if self.breaker is None else max(wait_s, self.breaker.wait_s(now))
+
     def start(self, request: Request, kind: str, now: float) -> Ticket:
         """Count a request as sent; it must be open. `kind` is what its costs are estimated by."""
-        num_characters = _num_characters(request)
-        num_tokens = self._estimator.estimate(kind, num_characters, request.sampling.max_tokens)
+        num_tokens = self._estimator.estimate(kind, _num_characters(request), request.sampling.max_tokens)
         lease = self.budget.try_reserve(num_tokens, now)
         self.controller.on_start(now)
         if self.breaker is not None:
             self.breaker.on_start(now)
-        self.num_in_flight += 1
+        self.num_started += 1
+        self._change(+1, now)
         return Ticket(self, request, kind, lease if isinstance(lease, Lease) else None, now)
 
     def end(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
@@ -128,15 +187,16 @@ class Channel:
         if ticket.has_ended:
             return
         ticket.has_ended = True
-        self.num_in_flight -= 1
+        self._change(-1, now)
         self.controller.on_outcome(outcome, ticket.sent_at, now)
         if self.breaker is not None:
             self.breaker.on_outcome(outcome, ticket.sent_at, now)
+        self.tally.count(outcome, now - ticket.sent_at)
         self._settle(ticket, outcome, now)
-        if isinstance(outcome, RateLimited | Overloaded) and outcome.retry_after_s is not None:
-            self.budget.drain_until(now + outcome.retry_after_s, now)
-        if isinstance(outcome, Transient) and outcome.kind in {"fd_limit", "ports"}:
-            self._cap(outcome)
+        if isinstance(outcome, Ok):
+            self._succeed()
+        elif not isinstance(outcome, Aborted | BadRequest):
+            self._rest(outcome, now)
         if not is_unreachable(outcome):
             if not isinstance(outcome, Aborted):
                 self.unreachable_since = None
@@ -147,16 +207,74 @@ class Channel:
         """Follow what a reply tells of the server's limits."""
         self.budget.observe(headers, now)
 
-    def changed_model(self, outcome: Outcome) -> str | None:
-        """Return the model's name if it is not the one that answered before; the server was given another."""
-        if not isinstance(outcome, Ok) or not outcome.completion.model:
+    def changed_model(self, outcome: Ok) -> str | None:
+        """Return the model's name if another than before answers, once for each name; the server was given another."""
+        name = outcome.completion.model[:_MAX_NAME]
+        if not name or name in self._models or len(self._models) >= _MAX_MODELS:
             return None
-        before, self._model = self._model, outcome.completion.model
-        return self._model if before is not None and before != self._model else None
+        self._models.add(name)
+        return name if len(self._models) > 1 else None
 
-    def statistics(self, now: float) -> ControllerStatistics:
-        """Return what its controller does, and why."""
-        return self.controller.statistics(now)
+    def num_refusals(self, message: str) -> int:
+        """Count a request that was refused with this message; return how many were in a row, alike, and none else."""
+        self._refusals = [*(refusal for refusal in self._refusals if refusal == message), message]
+        return len(self._refusals) if self.num_ok == 0 else 0
+
+    def may_mistake_key(self, ticket: Ticket, now: float) -> bool:
+        """Whether a refused key is worth another question: it worked, and nothing sent since was refused as well."""
+        if self.num_ok == 0:
+            return False
+        if self._key_refused_at is None:
+            self._key_refused_at = now
+        return ticket.sent_at < self._key_refused_at + CONFIRM_S
+
+    def statistics(self, now: float) -> ChannelStatistics:
+        """Return what it does, and why."""
+        controller, tally = self.controller.statistics(now), self.tally
+        breaker = None if self.breaker is None else self.breaker.statistics(now)
+        is_paused = breaker is not None and breaker.state is not BreakerState.CLOSED
+        return ChannelStatistics(
+            endpoint=self.transport.endpoint.describe(),
+            limit=controller.limit if controller.limit < _UNLIMITED else None,
+            num_in_flight=self.num_in_flight,
+            why=self.closed_because or (breaker.reason if breaker and is_paused else controller.reason),
+            is_asked=not self.closed_because and not is_paused,
+            outcomes=dict(tally.outcomes.most_common()),
+            latency_p50_s=tally.latencies.percentile(0.5),
+            latency_p90_s=tally.latencies.percentile(0.9),
+            latency_p99_s=tally.latencies.percentile(0.99),
+            prompt_tokens=tally.prompt_tokens,
+            completion_tokens=tally.completion_tokens,
+            busy_s=tally.busy_s(now),
+        )
+
+    def _change(self, difference: int, now: float) -> None:
+        self.num_in_flight += difference
+        self.tally.in_flight(self.num_in_flight, now)
+
+    def _succeed(self) -> None:
+        self.num_ok += 1
+        self.told_until = -math.inf
+        self._key_refused_at = None
+
+    def _rest(self, outcome: Outcome, now: float) -> None:
+        """Heed what a failure says of the time to come."""
+        rest_s = _REST_S
+        if isinstance(outcome, RateLimited | Overloaded) and outcome.retry_after_s is not None:
+            rest_s = max(rest_s, min(outcome.retry_after_s, MAX_HINT_S))
+            self.told_until = max(self.told_until, now + outcome.retry_after_s)
+            self.budget.drain_until(now + outcome.retry_after_s, now)
+        if len(self._resting) < _MAX_RESTING:
+            heapq.heappush(self._resting, now + rest_s)
+        if isinstance(outcome, Transient) and outcome.kind == "ports":
+            self._run_out_of_ports()
+
+    def _run_out_of_ports(self) -> None:
+        """Never again as many as there were; those that are left show how many there can be."""
+        self.controller.hard_cap(max(1, int(_SHARE_OF_PORTS * (self.num_in_flight + 1))))
+        if not self._is_out_of_ports:
+            self._is_out_of_ports = True
+            _LOG.warning("%s: out of ports; fewer requests at once from here on", self.address)
 
     def _settle(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
         usage = outcome.completion.usage if isinstance(outcome, Ok) else None
@@ -169,12 +287,8 @@ class Channel:
             refused = isinstance(outcome, RateLimited | Overloaded) or is_unreachable(outcome)
             ticket.lease.settle(used or (0 if refused else None), now)
 
-    def _cap(self, outcome: Transient) -> None:
-        """Never again as many as there were when descriptors or ports ran out."""
-        num_slots = max(1, int(_SHARE_OF_PORTS * (self.num_in_flight + 1)))
-        self.controller.hard_cap(num_slots)
-        what = "file descriptors" if outcome.kind == "fd_limit" else "ports"
-        _LOG.warning("%s: out of %s; at most %d requests at once from here on", self.address, what, num_slots)
+
+_UNLIMITED = 1 << 30
 
 
 def is_unreachable(outcome: Outcome) -> bool:

@@ -2,9 +2,9 @@
 
 Knows nothing of stages or stores. A job holds its slot from the moment it is sent until `deliver` returns, so "in
 flight" means not yet acknowledged; a job that waits for its next attempt holds none. Guarantees: never more than
-`max_in_flight` jobs at once, fewer than twice as many with those that wait, with one slot nothing overtakes a job that
-waits, nothing is sent that its channel does not allow, every job drawn is delivered once or left for a later run, and
-counters move in one place.
+`max_in_flight` jobs at once, no more than so many that wait for the same endpoints, with one slot nothing overtakes a
+job that waits, nothing is sent that its channel does not allow, every job drawn is delivered once or left for a later
+run, what becomes of an attempt is told once, and counters move in one place.
 """
 
 from __future__ import annotations
@@ -13,19 +13,21 @@ import asyncio
 import logging
 import math
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-from fastinstruct.errors import FastInstructError, ProtocolMismatch
-from fastinstruct.lm.channel import Channel, Ticket, is_unreachable
+from fastinstruct.errors import FastInstructError
+from fastinstruct.lm.alarms import Alarms
+from fastinstruct.lm.channel import Channel, Ticket
 from fastinstruct.lm.endpoints import Request
 from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.jobs import Delivery, FailedAttempt, Job, ListSource, Source, detail_of
-from fastinstruct.lm.outcomes import Aborted, BadRequest, Fatal, Ok, Outcome, fatal_error, unreachable_error
-from fastinstruct.lm.retry import Retry, RetryPolicy
+from fastinstruct.lm.outcomes import Aborted, Fatal, Outcome, Transient, fatal_error
+from fastinstruct.lm.retry import RetryPolicy
+from fastinstruct.lm.retrying import Flight, Retrying
 
 __all__ = [
     "Delivery",
@@ -39,8 +41,7 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger("fastinstruct.lm")
-_MAX_REFUSALS = 5  # so many identical refusals and not one success: the next thousand would fare no better
-_CONFIRM_DELAY_S = 1.0
+_SHARE_OF_DESCRIPTORS = 0.8  # of what was in flight as they ran out
 
 T = TypeVar("T")
 
@@ -57,20 +58,6 @@ class SchedulerStatistics:
     """Requests that were sent and then cancelled: by `abort`, or because the drain took too long."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Flight(Generic[T]):
-    """A drawn job on its way to delivery."""
-
-    job: Job[T]
-    attempt: int = 1
-    num_rate_limited: int = 0
-    num_unreachable: int = 0
-    is_confirmed: bool = False
-    is_smaller: bool = False
-    failed_on: Channel | None = None
-    failed: list[FailedAttempt] = field(default_factory=list)
-
-
 class Scheduler(Generic[T]):
     """Runs jobs of a source over a bounded number of slots.
 
@@ -79,7 +66,7 @@ class Scheduler(Generic[T]):
         max_in_flight: the number of slots, over all endpoints.
         policy: when to try again.
         rng: the source of jitter.
-        max_outage_s: how long no connection at all may be made before the run fails.
+        max_outage_s: how long no endpoint of a lane may be reached before the run fails.
         drain_timeout_s: how long `stop` waits for what is in flight.
         strict_model: whether a reply by another model than the one before ends the run.
     """
@@ -98,14 +85,13 @@ class Scheduler(Generic[T]):
         self.max_in_flight = max_in_flight
         self.fleet = fleet
         fleet.changed = self.wake
-        self._policy = policy
-        self._rng = rng
-        self._max_outage_s = max_outage_s
+        self._retrying = Retrying(fleet, policy, rng)
+        self._alarms = Alarms(fleet, max_outage_s=max_outage_s, strict_model=strict_model)
         self._drain_timeout_s = drain_timeout_s
-        self._strict_model = strict_model
         self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting: dict[_Flight[T], asyncio.TimerHandle] = {}
-        self._ready: deque[_Flight[T]] = deque()
+        self._waiting: dict[Flight[T], asyncio.TimerHandle] = {}
+        self._ready: deque[Flight[T]] = deque()
+        self._num_held: Counter[str] = Counter()  # by group of lanes, those that wait and those that are ready
         self._changed = asyncio.Event()
         self._opening: asyncio.TimerHandle | None = None
         self._met_closed_lane = False
@@ -115,9 +101,7 @@ class Scheduler(Generic[T]):
         self._num_attempts = 0
         self._num_failed_attempts = 0
         self._num_dropped = 0
-        self._num_ok = 0
-        self._is_out = False
-        self._refusals: list[str] = []
+        self._is_out_of_descriptors = False
 
     async def run(self, source: Source[T], deliver: Callable[[Delivery[T]], Awaitable[None]]) -> None:
         """Work until the source is empty and everything is delivered, or until `stop`.
@@ -151,6 +135,7 @@ class Scheduler(Generic[T]):
                 timer.cancel()
             self._waiting.clear()
             self._ready.clear()
+            self._num_held.clear()
         self._changed.set()
 
     def abort(self) -> None:
@@ -173,37 +158,69 @@ class Scheduler(Generic[T]):
         now = asyncio.get_running_loop().time()
         self._met_closed_lane = False
         while not self._is_stopping and len(self._tasks) < self.max_in_flight:
-            flight = self._draw(source, now)
-            if flight is None:
+            try:
+                drawn = self._draw(source, now)
+            except Exception as error:  # noqa: BLE001 - `run` raises it once what was paid for is delivered
+                self._fail(error)
                 break
-            channel = self.fleet.choose(flight.job.lane, now, not_again=flight.failed_on)
-            assert channel is not None  # its lane is open
+            if drawn is None:
+                break
+            flight, channel = drawn
             ticket = channel.start(flight.job.request, flight.job.lane, now)
             task = asyncio.create_task(self._fly(flight, ticket, source, deliver))
             self._tasks.add(task)
-            task.add_done_callback(partial(self._landed, ticket))
+            task.add_done_callback(partial(self._landed, flight, ticket, source))
         self._await_opening(now)
 
-    def _draw(self, source: Source[T], now: float) -> _Flight[T] | None:
-        """Return what to send next, a job that waited before a fresh one; its lane is open then."""
+    def _draw(self, source: Source[T], now: float) -> tuple[Flight[T], Channel] | None:
+        """Return what to send next and where, a job that waited before a fresh one.
 
+        What may not be spent on one that waited is not spent on a fresh one, either.
+        """
+        shut: set[tuple[str, Channel | None]] = set()
+        has_leave = True
+        for place, flight in enumerate(self._ready):
+            if (way := (flight.job.lane, flight.failed_on)) in shut:
+                continue
+            channel = self.fleet.choose(flight.job.lane, now, not_again=flight.failed_on)
+            if channel is None:
+                shut.add(way)
+                self._met_closed_lane = True
+            elif source.may_send(flight.job):
+                del self._ready[place]
+                self._num_held[self.fleet.group(flight.job.lane)] -= 1
+                return flight, channel
+            else:
+                has_leave = False
+        return self._draw_fresh(source, now) if has_leave else None
+
+    def _draw_fresh(self, source: Source[T], now: float) -> tuple[Flight[T], Channel] | None:
         def is_open(lane: str) -> bool:
+            if self._holds_enough(lane):
+                return False
             opened = self.fleet.is_open(lane, now)
             self._met_closed_lane = self._met_closed_lane or not opened
             return opened
 
-        for place, flight in enumerate(self._ready):
-            if is_open(flight.job.lane) and source.may_send(flight.job):
-                del self._ready[place]
-                return flight
-        if len(self._waiting) + len(self._ready) >= self.max_in_flight:
-            return None  # a server that sends everything back must not collect jobs without end
-        try:
-            job = source.next(is_open)
-        except Exception as error:  # noqa: BLE001 - `run` raises it once what was paid for is delivered
-            self._fail(error)
+        job = source.next(is_open)
+        if job is None:
             return None
-        return None if job is None else _Flight(job=job)
+        flight = Flight(job=job)
+        if not source.may_send(job):
+            self._num_held[self.fleet.group(job.lane)] += 1
+            self._ready.append(flight)
+            return None
+        channel = self.fleet.choose(job.lane, now)
+        assert channel is not None  # its lane is open
+        return flight, channel
+
+    def _holds_enough(self, lane: str) -> bool:
+        """Whether so many wait for this lane's endpoints that no more are drawn: they must not collect without end.
+
+        With one slot any that waits will do: the order of a run must not depend on what failed.
+        """
+        num_held = self._num_held.total() if self.max_in_flight == 1 else self._num_held[self.fleet.group(lane)]
+        return num_held >= self.max_in_flight
 
     def _await_opening(self, now: float) -> None:
         """Come back when a channel opens by itself, if something waits for one."""
@@ -216,38 +233,49 @@ class Scheduler(Generic[T]):
 
     async def _fly(
         self,
-        flight: _Flight[T],
+        flight: Flight[T],
         ticket: Ticket,
         source: Source[T],
         deliver: Callable[[Delivery[T]], Awaitable[None]],
     ) -> None:
         loop = asyncio.get_running_loop()
+        channel = ticket.channel
         self._num_attempts += 1
         outcome: Outcome = Aborted()
         try:
-            outcome = await ticket.channel.transport.send(flight.job.request)
+            outcome = await channel.transport.send(flight.job.request)
         finally:
-            ticket.channel.end(ticket, outcome, loop.time())
-            source.attempted(flight.job, outcome)
-        latency_s = loop.time() - ticket.sent_at
-        self._watch(ticket.channel, outcome)
-        verdict = self._verdict(flight, ticket.channel, outcome, source)
+            self._end(flight, ticket, outcome, source)
+        now = loop.time()
+        latency_s = now - ticket.sent_at
+        self._watch(channel, outcome, now)
+        verdict = self._retrying.decide(flight, ticket, outcome, source, now)
         if verdict is not None:
-            self._try_again(flight, ticket.channel, outcome, verdict, latency_s)
+            flight.note(channel, outcome, verdict, latency_s)
+            self._try_again(flight, verdict.delay_s)
         elif isinstance(outcome, Fatal):
             self._fail(fatal_error(outcome))
         else:
             await deliver(Delivery(job=flight.job, outcome=outcome, failed=tuple(flight.failed), latency_s=latency_s))
 
-    def _landed(self, ticket: Ticket, task: asyncio.Task[None]) -> None:
+    def _end(self, flight: Flight[T], ticket: Ticket, outcome: Outcome, source: Source[T]) -> None:
+        """Tell channel and source, once, what an attempt came to."""
+        if not ticket.has_ended:
+            ticket.channel.end(ticket, outcome, asyncio.get_running_loop().time())
+            source.attempted(flight.job, outcome)
+
+    def _landed(self, flight: Flight[T], ticket: Ticket, source: Source[T], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        ticket.channel.end(ticket, Aborted(), asyncio.get_running_loop().time())  # if it was cancelled before it began
+        try:
+            self._end(flight, ticket, Aborted(), source)  # if it was cancelled before it began
+        except Exception as error:  # noqa: BLE001 - as in `_dispatch`
+            self._fail(error)
         if task.cancelled():
             self._num_dropped += 1
             if not self._is_stopping:  # its job would be missing without anybody's knowing
                 self._fail(FastInstructError("a request was cancelled from outside its run"))
-        elif (error := task.exception()) is not None:
-            self._fail(error)
+        elif (failure := task.exception()) is not None:
+            self._fail(failure)
         self._changed.set()
 
     def _fail(self, error: BaseException) -> None:
@@ -256,96 +284,32 @@ class Scheduler(Generic[T]):
             self._failure = error
         self.stop()
 
-    def _verdict(self, flight: _Flight[T], channel: Channel, outcome: Outcome, source: Source[T]) -> Retry | None:
-        """Decide whether to try again; an unreachable server costs no attempts, the outage limit ends that."""
-        if isinstance(outcome, Fatal):
-            return self._confirm(flight, outcome) or self._turn_away(channel, outcome)
-        if isinstance(outcome, BadRequest) and outcome.kind == "context_overflow" and not flight.is_smaller:
-            return self._shrink(flight, source)
-        attempt = flight.attempt
-        if is_unreachable(outcome):
-            attempt = min(1 + flight.num_unreachable, self._policy.max_attempts - 1)
-        decision = self._policy.decide(outcome, attempt, flight.num_rate_limited, self._rng)
-        return decision if isinstance(decision, Retry) else None
+    def _watch(self, channel: Channel, outcome: Outcome, now: float) -> None:
+        """Notice what concerns more than one job."""
+        if (alarm := self._alarms.notice(channel, outcome, now)) is not None:
+            self._fail(alarm)
+        if isinstance(outcome, Transient) and outcome.kind == "fd_limit":
+            self._run_out_of_descriptors()
 
-    def _confirm(self, flight: _Flight[T], outcome: Fatal) -> Retry | None:
-        """Ask once more before a key that worked until now ends the run."""
-        if outcome.kind != "auth" or self._num_ok == 0 or flight.is_confirmed:
-            return None
-        flight.is_confirmed = True
-        return Retry(_CONFIRM_DELAY_S, counts=False)
+    def _run_out_of_descriptors(self) -> None:
+        """Never again as many at once. All endpoints share the descriptors; those in use show how many there are."""
+        num_slots = max(1, int(_SHARE_OF_DESCRIPTORS * (self.fleet.num_in_flight + 1)))
+        self.max_in_flight = min(self.max_in_flight, num_slots)
+        if not self._is_out_of_descriptors:
+            self._is_out_of_descriptors = True
+            _LOG.warning("out of file descriptors; fewer requests at once from here on (see `ulimit -n`)")
 
-    def _turn_away(self, channel: Channel, outcome: Fatal) -> Retry | None:
-        """Ask a channel no more that refuses everybody, where others serve its lanes."""
-        if not channel.closed_because:
-            if self.fleet.is_last(channel):
-                return None
-            channel.closed_because = outcome.message
-            _LOG.warning("%s; it is asked no more in this run", outcome.message)
-        return Retry(0.0, counts=False)
-
-    def _shrink(self, flight: _Flight[T], source: Source[T]) -> Retry | None:
-        """Ask with a shorter prompt, once."""
-        smaller = source.smaller(flight.job)
-        if smaller is None:
-            return None
-        flight.job, flight.is_smaller = smaller, True
-        return Retry(0.0, counts=False)
-
-    def _try_again(
-        self, flight: _Flight[T], channel: Channel, outcome: Outcome, verdict: Retry, latency_s: float
-    ) -> None:
-        attempt = len(flight.failed) + 1
-        detail = detail_of(outcome)
-        flight.failed.append(FailedAttempt(attempt=attempt, outcome=outcome.name, detail=detail, latency_s=latency_s))
-        flight.failed_on = channel
+    def _try_again(self, flight: Flight[T], delay_s: float) -> None:
         self._num_failed_attempts += 1
-        if is_unreachable(outcome):
-            flight.num_unreachable += 1
-        elif verdict.counts:
-            flight.attempt += 1
-        elif not isinstance(outcome, Fatal | BadRequest):
-            flight.num_rate_limited += 1
         if not self._is_stopping:
             loop = asyncio.get_running_loop()
-            self._waiting[flight] = loop.call_later(verdict.delay_s, self._waited, flight)
+            self._num_held[self.fleet.group(flight.job.lane)] += 1
+            self._waiting[flight] = loop.call_later(delay_s, self._waited, flight)
 
-    def _waited(self, flight: _Flight[T]) -> None:
+    def _waited(self, flight: Flight[T]) -> None:
         del self._waiting[flight]
         self._ready.append(flight)
         self._changed.set()
-
-    def _watch(self, channel: Channel, outcome: Outcome) -> None:
-        """Notice what concerns the whole run: an outage that lasts, refusals without one success, another model."""
-        if isinstance(outcome, Ok):
-            self._num_ok += 1
-            self._watch_model(channel, outcome)
-        self._watch_outage(outcome)
-        if isinstance(outcome, BadRequest) and outcome.kind in {"other", "unsupported_parameter"} and self._num_ok == 0:
-            self._refusals = [*(r for r in self._refusals if r == outcome.message), outcome.message]
-            if len(self._refusals) >= _MAX_REFUSALS:
-                self._fail(ProtocolMismatch(f"{channel.address}: refuses every request: {outcome.message}"))
-
-    def _watch_outage(self, outcome: Outcome) -> None:
-        outage = self.fleet.outage_s(asyncio.get_running_loop().time())
-        was_out, self._is_out = self._is_out, outage is not None
-        if outage is None or not is_unreachable(outcome):
-            return
-        outage_s, channel = outage
-        if not was_out:
-            _LOG.warning("%s: no connection (%s); trying again", channel.address, detail_of(outcome))
-        elif outage_s > self._max_outage_s:
-            self._fail(unreachable_error(outcome, channel.address))
-
-    def _watch_model(self, channel: Channel, outcome: Ok) -> None:
-        name = channel.changed_model(outcome)
-        if name is None:
-            return
-        told = f"{channel.address}: answers as model {name!r} now; the server was given another model"
-        if self._strict_model:
-            self._fail(ProtocolMismatch(f"{told}; restore it, or set runtime.strict_model to false"))
-        else:
-            _LOG.warning("%s", told)
 
     async def _cancel_everything(self) -> None:
         self.abort()

@@ -1,0 +1,79 @@
+"""What concerns the whole run in single outcomes: an outage that lasts, refusals without one success, another model.
+
+Knows nothing of jobs, slots or retries. Guarantees: what is said is said once, or now and then while it goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+
+from fastinstruct.errors import EndpointError, ProtocolMismatch
+from fastinstruct.lm.channel import Channel, is_unreachable
+from fastinstruct.lm.fleet import Fleet
+from fastinstruct.lm.jobs import detail_of
+from fastinstruct.lm.outcomes import BadRequest, Ok, Outcome, unreachable_error
+
+__all__ = ["Alarms", "is_refusal"]
+
+_LOG = logging.getLogger("fastinstruct.lm")
+_MAX_REFUSALS = 5  # so many identical refusals and not one success: the next thousand would fare no better
+_TELL_EVERY_S = 30.0
+
+
+class Alarms:
+    """Notices, from one outcome after another, what should end the run.
+
+    Args:
+        fleet: the endpoints; one that refuses every request is closed where others serve its lanes.
+        max_outage_s: how long no endpoint of a lane may be reached.
+        strict_model: whether a reply by another model than the one before is a reason.
+    """
+
+    def __init__(self, fleet: Fleet, *, max_outage_s: float, strict_model: bool) -> None:
+        self._fleet = fleet
+        self._max_outage_s = max_outage_s
+        self._strict_model = strict_model
+        self._told_at: dict[Channel, float] = {}
+        self._out: set[Channel] = set()
+
+    def notice(self, channel: Channel, outcome: Outcome, now: float) -> EndpointError | None:
+        """Take in what a request came to, once its channel has; return why the run should end, if it should."""
+        if is_unreachable(outcome):
+            return self._notice_outage(channel, outcome, now)
+        self._out.discard(channel)
+        if isinstance(outcome, Ok):
+            return self._notice_model(channel, outcome)
+        return self._notice_refusal(channel, outcome) if is_refusal(outcome) else None
+
+    def _notice_outage(self, channel: Channel, outcome: Outcome, now: float) -> EndpointError | None:
+        if channel not in self._out:
+            self._out.add(channel)
+            if now - self._told_at.get(channel, -math.inf) >= _TELL_EVERY_S:
+                self._told_at[channel] = now
+                _LOG.warning("%s: no connection (%s); trying again", channel.address, detail_of(outcome))
+        if self._fleet.outage_s(channel, now) <= self._max_outage_s:
+            return None
+        return unreachable_error(outcome, channel.address)
+
+    def _notice_model(self, channel: Channel, outcome: Ok) -> EndpointError | None:
+        name = channel.changed_model(outcome)
+        if name is None:
+            return None
+        told = f"{channel.address}: answers as model {name!r} now; the server was given another model"
+        if self._strict_model:
+            return ProtocolMismatch(f"{told}; restore it, or set runtime.strict_model to false")
+        _LOG.warning("%s", told)
+        return None
+
+    def _notice_refusal(self, channel: Channel, outcome: Outcome) -> EndpointError | None:
+        message = detail_of(outcome)
+        if channel.num_refusals(message) < _MAX_REFUSALS:
+            return None
+        told = f"{channel.address}: refuses every request: {message}"
+        return None if self._fleet.close(channel, told) else ProtocolMismatch(told)
+
+
+def is_refusal(outcome: Outcome) -> bool:
+    """Whether the server refuses the request for its form, so that it may refuse every one."""
+    return isinstance(outcome, BadRequest) and outcome.kind in {"other", "unsupported_parameter"}

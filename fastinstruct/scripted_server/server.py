@@ -81,11 +81,11 @@ class ScriptedServer:
         self._log.open()
         try:
             self._listener = Listener(self._port, after_s=script.ready_after_s, until_ready=script.until_ready)
+            await self._listener.open(lambda: Connection(self))
         except OSError:
             self._log.close()
             raise
         self._ready_s = time.monotonic() + script.ready_after_s if script.ready_after_s else 0.0
-        await self._listener.open(lambda: Connection(self))
         self.base_url = f"http://127.0.0.1:{self._listener.port}/v1"
         return self
 

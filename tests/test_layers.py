@@ -56,7 +56,7 @@ HOMES = {
     "pydantic": {"config"},
     "typer": {"cli"},
     "rich": {"cli"},
-    "uvloop": {"cli", "lm"},
+    "uvloop": {"cli"},
 }
 HEAVY = ("numba", "numpy", "aiohttp", "pydantic", "yaml", "rich", "typer", "orjson", "sqlite3")
 
@@ -97,7 +97,7 @@ Strangers = dict[str, list[str]]  # file -> what it should not hold
 def test_the_sources_are_found() -> None:
     assert len(OURS) > 50
     assert len(modules(KERNELS)) > 4
-    assert set(PARTS) >= {"cli", "config", "lm", "pipeline", "similarity", "store", "text"}
+    assert set(PARTS) >= {"cli", "config", "lm", "pipeline", "scripted_server", "similarity", "store", "text"}
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -226,9 +226,13 @@ def bound(tree: ast.Module) -> Iterator[str]:
                 pass
 
 
-@pytest.mark.parametrize("name", ["fastinstruct", "fastinstruct.lm", "fastinstruct.errors", "fastinstruct.records"])
+@pytest.mark.parametrize(
+    "name",
+    ["fastinstruct", "fastinstruct.lm", "fastinstruct.errors", "fastinstruct.records", "fastinstruct.scripted_server"],
+)
 def test_importing_loads_nothing_heavy_and_does_nothing(name: str) -> None:
-    heavy = HEAVY if name != "fastinstruct.lm" else ("numba", "aiohttp", "pydantic", "yaml", "rich", "typer")
+    takes_orjson = name in {"fastinstruct.lm", "fastinstruct.scripted_server"}
+    heavy = ("numba", "aiohttp", "pydantic", "yaml", "rich", "typer") if takes_orjson else HEAVY
     script = (
         f"import logging, sys; before = logging.getLogger().handlers[:]; import {name}; "
         f"assert logging.getLogger().handlers == before; print(*({set(heavy)!r} & set(sys.modules)))"

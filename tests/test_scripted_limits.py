@@ -104,7 +104,7 @@ def test_a_schedule_is_read_from_text() -> None:
             "rate_schedule: takes the place of requests_per_minute; set one of them",
         ),
         ({"retry_hint": "soon"}, "retry_hint: there is no 'soon'; there are seconds, date, ms, reset, words, none"),
-        ({"retry_after_s": -1.0}, "retry_after_s: must be at least 0, got -1.0"),
+        ({"retry_after_s": -1.0}, "retry_after_s: must be at least 0, got -1"),
     ],
 )
 def test_budgets_that_make_no_sense_are_refused(fields: dict[str, Any], message: str) -> None:
@@ -138,7 +138,7 @@ async def test_beyond_the_requests_per_minute_is_429_and_every_answer_tells_the_
     ]
     assert told == [("1", "1"), ("1", "0"), ("1", "0")]
     assert re.fullmatch(r"1m5\d(\.\d+)?s|2m0s", answers[1][1]["x-ratelimit-reset-requests"])
-    assert answers[2][1]["retry-after"] in {"59", "60"}
+    assert 50 <= int(answers[2][1]["retry-after"]) <= 60
     assert (stats["num_by_status"], stats["max_requests_in_60_s"]) == ({"200": 2, "429": 1}, 3)
 
 
@@ -189,7 +189,7 @@ async def test_a_budgets_429_tells_when_it_fills(http: aiohttp.ClientSession, hi
     if hint is RetryHint.MS:
         assert 50_000 < int(headers["retry-after-ms"]) <= 60_000
     elif hint is RetryHint.RESET:
-        assert re.fullmatch(r"59(\.\d+)?s|1m0s", headers["x-ratelimit-reset-requests"])
+        assert re.fullmatch(r"5\d(\.\d+)?s|1m0s", headers["x-ratelimit-reset-requests"])
     else:
         assert [name for name in headers if name.startswith(("retry", "x-"))] == []
 

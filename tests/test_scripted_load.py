@@ -40,7 +40,7 @@ async def test_those_beyond_the_slots_wait(http: aiohttp.ClientSession) -> None:
         assert await asyncio.gather(*(status_of(http, server, f"{n}") for n in range(6))) == [200] * 6
         stats = await stats_of(http, server)
     assert [stats["max_in_flight"], stats["max_waiting"]] == [6, 4]
-    assert stats["waiting_s"] == pytest.approx(2 * 0.05 + 2 * 0.1, rel=0.5)
+    assert stats["waiting_s"] >= 0.9 * (2 * 0.05 + 2 * 0.1)
 
 
 async def hanging(server: ScriptedServer, prompt: str = "x") -> asyncio.StreamWriter:

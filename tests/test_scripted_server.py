@@ -238,6 +238,13 @@ async def test_a_server_that_keeps_no_log_answers_all_the_same(http: aiohttp.Cli
         assert server.log == []
 
 
+async def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(tmp_path: Path) -> None:
+    async with ScriptedServer() as server:
+        port = int(server.base_url.removesuffix("/v1").rpartition(":")[2])
+        with pytest.raises(OSError, match="in use"):
+            await ScriptedServer(port=port, log_file=tmp_path / "log").__aenter__()
+
+
 # ----------------------------------------------------------------------------------------------------------- modes
 
 

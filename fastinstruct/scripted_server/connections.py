@@ -20,12 +20,13 @@ _MAX_HEAD_BYTES = 65536
 
 
 class Route(NamedTuple):
-    """Where requests with one and the same head go."""
+    """Where requests with one and the same head go; `serve` gets their bodies, or nothing if none `reads_body`."""
 
     serve: Callable[[Connection, Route, bytes], None]
     path: str
     length: int
     keeps_alive: bool
+    reads_body: bool = True
 
 
 class Service(Interface):
@@ -52,13 +53,16 @@ class Connection(asyncio.Protocol):
         self.num_requests = 0
         self.timer: asyncio.TimerHandle | None = None
         self._service = service
+        self._route = service.route
+        self._idle_close_s = service.idle_close_s
         self._buffer = b""
         self._keeps_alive = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self._service.opened(self)
-        self._rest()
+        if self._idle_close_s is not None:
+            self._rest(self._idle_close_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.timer is not None:
@@ -67,7 +71,7 @@ class Connection(asyncio.Protocol):
         self.closed.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        if self.call is None and self.timer is not None:
+        if self.timer is not None and self.call is None:
             self.timer.cancel()
         self._buffer = self._buffer + data if self._buffer else data
         self.advance()
@@ -79,20 +83,24 @@ class Connection(asyncio.Protocol):
             end = buffer.find(b"\r\n\r\n")
             if end < 0 and len(buffer) <= _MAX_HEAD_BYTES:
                 return
-            route = self._service.route(buffer[:end]) if end >= 0 else _TOO_LONG
+            route = self._route(buffer[:end]) if end >= 0 else _TOO_LONG
             if isinstance(route, Answer):
                 self._keeps_alive = False
                 self.send(route._replace(headers="Connection: close\r\n"))
                 return
-            size = end + 4 + route.length
+            end += 4
+            size = end + route.length
             if len(buffer) < size:
                 return
-            self._buffer = buffer[size:]
-            self._keeps_alive = route.keeps_alive
-            self.num_requests += 1
-            if self.timer is not None:
-                self.timer.cancel()
-            route.serve(self, route, buffer[end + 4 : size])
+            self._buffer = buffer[size:] if len(buffer) > size else b""
+            self._begin(route, buffer[end:size] if route.reads_body else b"")
+
+    def _begin(self, route: Route, body: bytes) -> None:
+        self._keeps_alive = route.keeps_alive
+        self.num_requests += 1
+        if self.timer is not None:
+            self.timer.cancel()
+        route.serve(self, route, body)
 
     def send(self, answer: Answer) -> None:
         self.send_bytes(message(answer))
@@ -102,13 +110,12 @@ class Connection(asyncio.Protocol):
         self.transport.write(answer)
         if not self._keeps_alive:
             self.transport.close()
-        self._rest()
+        if self._idle_close_s is not None:
+            self._rest(self._idle_close_s)
 
-    def _rest(self) -> None:
-        """Wait for the next request, if the server has the patience."""
-        idle_s = self._service.idle_close_s
-        if idle_s is not None:
-            self.timer = asyncio.get_running_loop().call_later(idle_s, self.transport.close)
+    def _rest(self, idle_close_s: float) -> None:
+        """Wait for the next request, if not forever."""
+        self.timer = asyncio.get_running_loop().call_later(idle_close_s, self.transport.close)
 
 
 _TOO_LONG = error_answer(431, "bad_request", "the head of the request is too long")

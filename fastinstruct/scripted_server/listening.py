@@ -39,19 +39,26 @@ class Listener:
         self._task: asyncio.Task[None] | None = None
 
     async def open(self, protocol: Callable[[], asyncio.Protocol]) -> None:
-        """Make a protocol for each connection, from now or later on."""
+        """Make a protocol for each connection, from now or later on.
+
+        Raises:
+            OSError: somebody else listens on the port.
+        """
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(protocol, sock=self._socket, backlog=_BACKLOG, start_serving=False)
         if self._after_s == 0 or self._until_ready == UntilReady.LOADING:
-            await self._server.start_serving()
+            try:
+                await self._server.start_serving()
+            except OSError:
+                await self.close()
+                raise
             return
         if self._until_ready == UntilReady.UNACCEPTED:
             self._socket.listen(_BACKLOG)
         elif self._until_ready == UntilReady.UNCONNECTABLE:
             self._socket.listen(0)
-            self._filler = socket.create_connection(
-                ("127.0.0.1", self.port)
-            )  # takes the only place: others are dropped
+            # It takes the only place; what others send to connect is dropped, and they try again and again.
+            self._filler = socket.create_connection(("127.0.0.1", self.port))
         self._task = asyncio.create_task(self._open_later())
 
     async def close(self) -> None:

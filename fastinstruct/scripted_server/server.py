@@ -57,14 +57,20 @@ class ScriptedServer:
     ) -> None:
         self.script = script or Script()
         self.base_url = ""
-        self.stats = Stats(time.monotonic())
+        self._stats = Stats(time.monotonic())
         self.connections: set[Connection] = set()
         self.idle_close_s = self.script.idle_close_s
         self._port = port
         self._log = Log(keeps=keeps_log, path=log_file, every_s=log_every_s)
-        self._completions = Completions(self.script, self.stats, self._log)
+        self._completions = Completions(self.script, self._stats, self._log)
         self._routes: dict[bytes, Route] = {}
         self._ready_s = 0.0
+
+    @property
+    def stats(self) -> Stats:
+        """The counts up to now."""
+        self._completions.count_canned()
+        return self._stats
 
     @property
     def log(self) -> list[LogEntry]:
@@ -74,18 +80,18 @@ class ScriptedServer:
     @property
     def num_in_flight(self) -> int:
         """Requests that came and are not answered."""
-        return self.stats.num_in_flight
+        return self._stats.num_in_flight
 
     async def __aenter__(self) -> Self:
         script = self.script
         self._log.open()
         try:
             self._listener = Listener(self._port, after_s=script.ready_after_s, until_ready=script.until_ready)
+            await self._listener.open(lambda: Connection(self))
         except OSError:
             self._log.close()
             raise
         self._ready_s = time.monotonic() + script.ready_after_s if script.ready_after_s else 0.0
-        await self._listener.open(lambda: Connection(self))
         self.base_url = f"http://127.0.0.1:{self._listener.port}/v1"
         return self
 
@@ -102,12 +108,12 @@ class ScriptedServer:
     def opened(self, connection: Connection) -> None:
         """Remember a connection that a client opened."""
         self.connections.add(connection)
-        self.stats.change_connections(1)
+        self._stats.change_connections(1)
 
     def lost(self, connection: Connection) -> None:
         """Forget a connection, and end the request that it was waiting with."""
         self.connections.discard(connection)
-        self.stats.change_connections(-1)
+        self._stats.change_connections(-1)
         if connection.call is not None:
             self._completions.abandon(connection.call)
 
@@ -120,7 +126,10 @@ class ScriptedServer:
                 return parsed
             if len(self._routes) >= _MAX_ROUTES:
                 self._routes.clear()
-            route = self._routes[head] = Route(self._server_of(parsed), parsed.path, parsed.length, parsed.keeps_alive)
+            serve = self._server_of(parsed)
+            reads_body = serve != self._completions.serve_canned
+            route = Route(serve, parsed.path, parsed.length, parsed.keeps_alive, reads_body)
+            self._routes[head] = route
         return route
 
     def _server_of(self, head: Head) -> Callable[[Connection, Route, bytes], None]:

@@ -73,10 +73,10 @@ class Stats:
         if self.num_serving + self.num_waiting > self.max_in_flight:
             self.max_in_flight = self.num_serving + self.num_waiting
 
-    def came(self, now_s: float) -> None:
-        """Count a request."""
-        self.num_requests += 1
-        self.requests_a_minute.add(now_s, 1)
+    def came(self, now_s: float, num_requests: int = 1) -> None:
+        """Count requests that came."""
+        self.num_requests += num_requests
+        self.requests_a_minute.add(now_s, num_requests)
 
     def granted(self, now_s: float, prompt_tokens: int, completion_tokens: int) -> None:
         """Count the tokens of a request when it is accepted: its prompt's and its reply's to be."""

@@ -1,8 +1,8 @@
 """Which fault each request meets: an outage's, an episode's, or one drawn for its prompt.
 
 Knows nothing of what faults are. Guarantees that outages and episodes are functions of a request's number among those
-that ask the model; that faults drawn for prompts are functions of the prompt and how often it came, and strike no
-prompt more than `max_faults_per_prompt` times in a row, so that runs end.
+that ask the model; that faults drawn for prompts are functions of the prompt and how often it came (and, if stale,
+of its connection), and strike no prompt more than `max_faults_per_prompt` times in a row, so that runs end.
 """
 
 from __future__ import annotations

@@ -260,12 +260,12 @@ OUTCOMES: dict[str, tuple[type[Outcome], dict[str, object]]] = {
     "truncated": (Truncated, {}),
     "reset-inside": (Truncated, {}),
     "stall": (Transient, {"kind": "idle"}),
-    "drip": (Deadline, {}),
+    "drip": (Transient, {"kind": "idle"}),
     "drip-reply": (Ok, {}),
 }
 
 
-PATIENCE = {"hang": {"total_timeout_s": 0.3}, "drip": {"total_timeout_s": 0.3}, "stall": {"idle_timeout_s": 0.3}}
+PATIENCE = {"hang": {"total_timeout_s": 0.3}, "drip": {"total_timeout_s": 0.6, "idle_timeout_s": 0.2}, "stall": {"idle_timeout_s": 0.3}}
 
 
 def test_every_fault_has_its_outcome() -> None:

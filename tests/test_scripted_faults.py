@@ -265,7 +265,11 @@ OUTCOMES: dict[str, tuple[type[Outcome], dict[str, object]]] = {
 }
 
 
-PATIENCE = {"hang": {"total_timeout_s": 0.3}, "drip": {"total_timeout_s": 0.6, "idle_timeout_s": 0.2}, "stall": {"idle_timeout_s": 0.3}}
+PATIENCE = {
+    "hang": {"total_timeout_s": 0.3},
+    "drip": {"total_timeout_s": 0.6, "idle_timeout_s": 0.2},
+    "stall": {"idle_timeout_s": 0.3},
+}
 
 
 def test_every_fault_has_its_outcome() -> None:

@@ -120,8 +120,9 @@ def _print_prompts(settings: RunConfig) -> None:
     from fastinstruct.pipeline import dry_run, prepare
 
     preparation = prepare(settings, process_environment())
-    for title, prompt in dry_run(preparation).items():
-        say(f"===== {title} ({preparation.model.name}, {preparation.api}) =====")
+    for title, stage, prompt in dry_run(preparation):
+        model = preparation.models[stage]
+        say(f"===== {title} ({model.name}, {model.api}) =====")
         if isinstance(prompt, str):
             say(printable(prompt))
         else:

@@ -95,6 +95,8 @@ class RateBudget:
 
     def wait_s(self, now: float) -> float:
         """Return in how many seconds a request may be sent; 0 for at once. The next one's size does not matter."""
+        if self._requests.limit is self._tokens.limit is None:
+            return 0.0
         wait_s = max(self._requests.wait_s(now), self._tokens.wait_s(now))
         if self._tokens.limit is not None:
             room = self._tokens.limit - self._usual_tokens

@@ -133,8 +133,8 @@ def seeds_sha256(seeds: Sequence[SeedTask]) -> str:
     return hashlib.sha256(orjson.dumps(seeds)).hexdigest()
 
 
-def dry_run(preparation: Preparation) -> dict[str, Prompt]:
-    """Return one filled prompt per stage: what the first requests of this run would say."""
+def dry_run(preparation: Preparation) -> list[tuple[str, Stage, Prompt]]:
+    """Return filled prompts, each with a title and its stage: what the first requests of this run would say."""
     config = preparation.config
     stages = preparation.stages(with_logprobs=False)
     pool = TaskPool([seed.instruction for seed in preparation.seeds])
@@ -142,9 +142,12 @@ def dry_run(preparation: Preparation) -> dict[str, Prompt]:
     positions = pool.sample(rng, config.instructions.num_in_context, config.instructions.num_machine_in_context)
     shown = tuple(pool[position] for position in positions)
     asked = preparation.seeds[0].instruction
-    return {
-        "1 generate instructions": stages.generate(0, positions, shown).request.prompt,
-        "2 identify classification": stages.classify(0, asked).request.prompt,
-        "3 generate instances, input-first": stages.instantiate(0, asked, is_classification=False).request.prompt,
-        "3 generate instances, output-first": stages.instantiate(0, asked, is_classification=True).request.prompt,
-    }
+    return [
+        (title, job.about.stage, job.request.prompt)
+        for title, job in (
+            ("1 generate instructions", stages.generate(0, positions, shown)),
+            ("2 identify classification", stages.classify(0, asked)),
+            ("3 generate instances, input-first", stages.instantiate(0, asked, is_classification=False)),
+            ("3 generate instances, output-first", stages.instantiate(0, asked, is_classification=True)),
+        )
+    ]

@@ -15,6 +15,7 @@ __all__ = [
     "AgainstOption",
     "ApiOption",
     "BaseUrlOption",
+    "ConcurrencyOption",
     "ConfigOption",
     "GgufOption",
     "MaxCostOption",
@@ -83,6 +84,10 @@ AgainstFieldOption = Annotated[
 MaxInFlightOption = Annotated[
     int | None, typer.Option("--max-in-flight", help="Requests at once. Default: 64; embedded model: 6.")
 ]
+ConcurrencyOption = Annotated[
+    str | None,
+    typer.Option("--concurrency", help="fixed; aimd: up to what a server bears; queue: by the server's /metrics."),
+]
 MaxCostOption = Annotated[
     float | None, typer.Option("--max-cost", help="Stop before the run has cost more dollars than this.")
 ]
@@ -118,6 +123,7 @@ _KEYS = {
     "tokenizer": "similarity.tokenizer",
     "against": "similarity.against",
     "max_in_flight": "runtime.max_in_flight",
+    "concurrency": "runtime.concurrency",
     "max_cost": "budget.max_cost",
     "max_tokens": "budget.max_tokens",
     "max_requests": "budget.max_requests",

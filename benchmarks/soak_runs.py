@@ -1,14 +1,14 @@
 """Whole runs under faults, killed again and again, until the time is up or store and server disagree.
 
-Each run goes against the scripted server in a process of its own: latencies with a long tail, and a mix of rate limits,
-errors, hangs, resets, truncated and malformed bodies. The run is killed (SIGKILL) at random moments and started again
+Each run, in one commit order or the other, goes against the scripted server in a process of its own: latencies with a
+long tail, and a mix of rate limits, errors, hangs, resets, truncated and malformed bodies. The run is killed (SIGKILL) at random moments and started again
 until it ends; sometimes the server is killed and started again, too. Then the server's log and the store are compared:
 
 - every answer in the store is, to the character, what the server says to the prompt that the store tells of;
 - nothing is asked twice: stage and number are unique, and stage 1's numbers have no gap;
 - nothing is lost but what a kill may lose: answers of the server that are not in the store are at most as many, for
   each kill, as could be in flight;
-- every instruction has its classification and its instances, and the database is sound.
+- every instruction has its classification and its instances, no draw is left over, and the database is sound.
 
 A table for people, one JSON document as the last line; 1 as exit code after a difference.
 
@@ -58,6 +58,7 @@ class Plan:
     seed: int
     in_flight: int
     target: int
+    is_windowed: bool
     kills: int
     server_kills: int
 
@@ -69,6 +70,7 @@ class Plan:
             seed=seed,
             in_flight=in_flight,
             target=rng.choice([100, 200]) if in_flight == 1 else rng.choice([300, 1_500, 4_000]),
+            is_windowed=rng.random() < 0.4,
             kills=rng.choice([0, 2, 6, 12]),
             server_kills=rng.choice([0, 0, 1, 3]),
         )
@@ -151,6 +153,7 @@ async def one_run(folder: Path, plan: Plan, totals: Totals) -> None:
         "model.total_timeout_s": TIMEOUT_S,
         "classification.method": "text",
         "runtime.max_in_flight": plan.in_flight,
+        "runtime.commit_order": "windowed" if plan.is_windowed else "arrival",
         "target": plan.target,
         "rng_seed": plan.seed,
         "out": str(run),
@@ -227,6 +230,8 @@ def problems(
     numbers = [number for (number,) in connection.execute(sql, (Stage.INSTRUCTIONS,))]
     if numbers != list(range(len(numbers))):
         yield "stage 1's numbers have a gap"
+    if plan.is_windowed and connection.execute("SELECT count(*) FROM draw").fetchone() != (0,):
+        yield "draws are left over"
     for table in ("classification", "instruction"):
         count = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
         if count != sum(stage == Stage.INSTANCES for stage, _ in asked):

@@ -7,6 +7,7 @@ server lives in the test and knows what it answered.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import sqlite3
 import sys
@@ -18,15 +19,15 @@ from fastinstruct.scripted_server import Latency, Script, ScriptedServer
 
 REPOSITORY = Path(__file__).parent.parent
 DRIVER = """
-import asyncio, os, sys
+import asyncio, json, os, sys
 from pathlib import Path
 from fastinstruct.config import load_config
 from fastinstruct import stream
 
-url, folder, target, in_flight = sys.argv[1:]
+url, folder, target, in_flight, flags = sys.argv[1:]
 config = load_config(flags={
     "model.base_url": url, "model.name": "scripted", "model.api": "completions", "classification.method": "text",
-    "out": folder, "target": int(target), "runtime.max_in_flight": int(in_flight),
+    "out": folder, "target": int(target), "runtime.max_in_flight": int(in_flight), **json.loads(flags),
 })
 
 async def main():
@@ -41,8 +42,10 @@ asyncio.run(main())
 class Sitting:
     """One start of the run in a process of its own."""
 
-    def __init__(self, server: ScriptedServer, folder: Path, target: int, in_flight: int) -> None:
-        self._arguments = [server.base_url, str(folder), str(target), str(in_flight)]
+    def __init__(
+        self, server: ScriptedServer, folder: Path, target: int, in_flight: int, flags: dict[str, Any]
+    ) -> None:
+        self._arguments = [server.base_url, str(folder), str(target), str(in_flight), json.dumps(flags)]
         self._server = server
 
     async def __aenter__(self) -> asyncio.subprocess.Process:
@@ -59,19 +62,27 @@ class Sitting:
 
 
 async def run_and_kill(
-    server: ScriptedServer, folder: Path, *, target: int, in_flight: int, num_kills: int, most: int, rng: random.Random
+    server: ScriptedServer,
+    folder: Path,
+    *,
+    target: int,
+    in_flight: int,
+    num_kills: int,
+    most: int,
+    rng: random.Random,
+    flags: dict[str, Any] | None = None,
 ) -> list[list[tuple[Any, ...]]]:
     """Kill the run `num_kills` times, each after 1 to `most` answers, then let it end; return what each kill left."""
     left: list[list[tuple[Any, ...]]] = []
     for _ in range(num_kills):
         enough = len(server.log) + rng.randint(1, most)
-        async with Sitting(server, folder, target, in_flight) as process:
+        async with Sitting(server, folder, target, in_flight, flags or {}) as process:
             while len(server.log) < enough and process.returncode is None:  # noqa: ASYNC110 - a log sets no event
                 await asyncio.sleep(rng.uniform(0, 0.004))  # not a wait for something: a random moment
             if process.returncode is None:
                 process.kill()
         left.append(rows(folder, "SELECT id, stage, number, text FROM request ORDER BY id"))
-    async with Sitting(server, folder, target, in_flight) as process:
+    async with Sitting(server, folder, target, in_flight, flags or {}) as process:
         assert await process.wait() == 0
     return left
 

@@ -272,7 +272,11 @@ class SimilarityConfig(Part):
 
 
 class RuntimeConfig(Part):
-    """How hard the endpoint is driven; nothing here changes what a run is."""
+    """How hard the endpoint is driven; but for the commit order, nothing here changes what a run is.
+
+    `commit_order` is `arrival`, or `windowed`: the same data whatever the latencies, by drawing at most `window`
+    requests ahead of their commit.
+    """
 
     max_in_flight: int | None = Field(None, ge=1, le=100_000)
     concurrency: Literal["fixed", "aimd", "queue"] = "fixed"
@@ -280,6 +284,15 @@ class RuntimeConfig(Part):
     max_attempts: int = Field(6, ge=1, le=100)
     max_outage_s: float = Field(120, ge=0)
     drain_timeout_s: float = Field(30, ge=0)
+    commit_order: Literal["arrival", "windowed"] = "arrival"
+    window: int = Field(1024, ge=1, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _window_holds_the_slots(self) -> RuntimeConfig:
+        if self.commit_order == "windowed" and (self.max_in_flight or 1) > self.window:
+            msg = f"window must be at least max_in_flight ({self.max_in_flight}); four times as much keeps slots busy"
+            raise ValueError(msg)
+        return self
 
 
 class RunConfig(Part):
@@ -325,7 +338,8 @@ class RunConfig(Part):
     def identity_fields(self) -> dict[str, Any]:
         """Return what decides the data of a run, but for the contents of seeds, prompts, model and evaluation files.
 
-        URL, key, headers, time-outs, concurrency, budgets and target may change between two sittings of one run.
+        URL, key, headers, time-outs, concurrency, budgets and target may change between two sittings of one run. The
+        commit order `arrival` decides nothing: it is left to chance.
         """
         kept = {"profile", "rng_seed", "instructions", "classification", "instances", "filters", "similarity"}
         fields = self.model_dump(mode="json", include=kept, exclude={"similarity": {"against"}})
@@ -335,4 +349,6 @@ class RunConfig(Part):
             fields[stage].pop("model")
             if own is not None:
                 fields[stage]["model"] = own.identity_fields()
+        if self.runtime.commit_order == "windowed":
+            fields["runtime"] = self.runtime.model_dump(mode="json", include={"commit_order", "window"})
         return fields

@@ -77,6 +77,11 @@ class Accounts:
         self._outlook.count(finished(commit))
         self._keep()
 
+    def kept(self, key: str) -> None:
+        """Take note that an answer is on disk, before its turn to be committed."""
+        self.ledger.stored(key)
+        self._keep()
+
     def settle(self) -> None:
         """Expect no more answers to what was sent until now: what they might have cost counts. Waits for the store.
 

@@ -11,20 +11,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from fastinstruct.errors import StoreError
 from fastinstruct.lm.scheduler import Delivery
-from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.stages import Task
 from fastinstruct.store import Commit, RunStore
 
-__all__ = ["Committer"]
+__all__ = ["Committer", "Judging"]
 
 _Waiting: TypeAlias = "tuple[Delivery[Task], asyncio.Future[None]]"
 _Submitted: TypeAlias = "tuple[asyncio.Future[None], list[Commit], list[_Waiting]]"
+
+
+class Judging(Protocol):
+    """What decides about answers: `Judge`, or what draws after each (`windowed`)."""
+
+    def settle(self, deliveries: Sequence[Delivery[Task]], /) -> list[Commit]:
+        """Judge answers in this order; the commits are stored in the same order."""
+        ...
 
 
 class Committer:
@@ -39,7 +46,7 @@ class Committer:
 
     def __init__(
         self,
-        judge: Judge,
+        judge: Judging,
         store: RunStore,
         act: Callable[[Delivery[Task], Commit], Awaitable[None]],
         thread: ThreadPoolExecutor,
@@ -63,6 +70,18 @@ class Committer:
             StoreError: it could not be stored, or this is closed; nothing was acted upon.
             Exception: what `act` raised, for this delivery or one before it.
         """
+        await self._taken_in(delivery)
+
+    async def deliver_all(self, deliveries: Sequence[Delivery[Task]]) -> None:
+        """Return when these, in this order and with none between them, are durable and acted upon.
+
+        Raises:
+            StoreError, Exception: as `deliver`, for the first that fails.
+        """
+        await asyncio.gather(*[self._taken_in(delivery) for delivery in deliveries])
+
+    def _taken_in(self, delivery: Delivery[Task]) -> asyncio.Future[None]:
+        """Queue a delivery; the future tells when it is durable and acted upon."""
         if self._gap is not None:
             raise self._gap
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -71,7 +90,7 @@ class Committer:
         self._inbox.append((delivery, done))
         if self._judging is None:
             self._judging = asyncio.create_task(self._judge_all())
-        await done
+        return done
 
     async def close(self) -> None:
         """Store and act upon nothing more; whoever still waits is cancelled. Call it before the store is closed."""

@@ -12,7 +12,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,12 @@ from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.scheduler import Delivery, Scheduler, SchedulerStatistics
 from fastinstruct.pipeline.against import indexed
 from fastinstruct.pipeline.calibrating import run_threshold
-from fastinstruct.pipeline.committer import Committer
 from fastinstruct.pipeline.connecting import connected, described, probe_all
+from fastinstruct.pipeline.desk import Desk
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.ledger import Price
 from fastinstruct.pipeline.monitor import Monitor, open_monitor
-from fastinstruct.pipeline.pool import TaskPool
+from fastinstruct.pipeline.ordering import CommitOrder, open_order
 from fastinstruct.pipeline.preparation import Preparation, prepare
 from fastinstruct.pipeline.prices import described as described_prices
 from fastinstruct.pipeline.prices import find_prices
@@ -43,7 +42,6 @@ from fastinstruct.pipeline.serving import max_in_flight
 from fastinstruct.pipeline.spending import Gate
 from fastinstruct.pipeline.stages import Task
 from fastinstruct.pipeline.stop_rules import Stop
-from fastinstruct.pipeline.work import Work
 from fastinstruct.records import Example
 from fastinstruct.similarity import RougeIndex, warm_up
 from fastinstruct.store import FORMAT_VERSION, Commit, RunFolder, RunReader, RunStore, StoredState
@@ -52,19 +50,6 @@ __all__ = ["Run", "RunResult"]
 
 _NOTHING_IN_FLIGHT = SchedulerStatistics(num_in_flight=0, num_waiting=0, num_attempts=0, num_failed_attempts=0)
 Listener = Callable[[Example], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Desk:
-    """What one sitting works with."""
-
-    store: RunStore
-    state: StoredState
-    preparation: Preparation
-    index: RougeIndex
-    against: RougeIndex | None
-    thread: ThreadPoolExecutor
-    monitor: Monitor
 
 
 class Run:
@@ -95,7 +80,7 @@ class Run:
         self._sample = sample
         self._monitor: Monitor | None = None
         self._scheduler: Scheduler[Task] | Scheduler[int] | None = None
-        self._work: Work | None = None
+        self._order: CommitOrder | None = None
         self.num_against = 0
         """How many evaluation texts new instructions are kept away from, once the files have been read."""
         self.prices: list[str] = []
@@ -136,7 +121,7 @@ class Run:
             fleet = await stack.enter_async_context(connected(preparation, self._env))
             index, against = await indexing
             assert self._monitor is not None  # `_open` has made it
-            desk = _Desk(
+            desk = Desk(
                 store=store,
                 state=state,
                 preparation=preparation,
@@ -203,7 +188,7 @@ class Run:
             for example in reader.examples():
                 await self._on_example(example)
 
-    async def _sit(self, desk: _Desk, fleet: Fleet) -> str:
+    async def _sit(self, desk: Desk, fleet: Fleet) -> str:
         """Work from the first request to the last, and record how it ended."""
         if self._on_endpoint is not None:
             self._on_endpoint(described(fleet))
@@ -241,18 +226,17 @@ class Run:
         if stop.rule != "saturation":
             self._stop = stop
             self.stop(stop.rule)
-        elif self._work is not None:
+        elif self._order is not None:
             self._stop = self._stop or stop
-            self._work.close()
+            self._order.run_dry()
 
-    async def _generate(self, desk: _Desk, fleet: Fleet) -> str:
+    async def _generate(self, desk: Desk, fleet: Fleet) -> str:
         """Run all stages at once until there is nothing left to do."""
         self._started_at = time.monotonic()
         threshold = await self._threshold(desk, fleet)
         if interruption := self._interruption():
             return interruption
         self._phase = "generating"
-        self._work = work = self._new_work(desk, with_logprobs=threshold is not None)
         judge = Judge(
             reading_of(self.config, desk.preparation.api, desk.preparation.prompts.phrases()),
             desk.index,
@@ -263,17 +247,19 @@ class Run:
             next_candidate_id=desk.state.next_candidate_id,
             against=desk.against,
         )
-        committer = Committer(judge, desk.store, self._act, desk.thread)
+        stages = desk.preparation.stages(with_logprobs=threshold is not None)
+        self._order = order = await open_order(self.config, desk, judge, stages, self._act)
         scheduler: Scheduler[Task] = self._new_scheduler(desk, fleet)
         self._scheduler = scheduler
         desk.monitor.accounts.num_slots = scheduler.max_in_flight
-        gate = desk.monitor.accounts.gate(work, scheduler)
+        gate = desk.monitor.accounts.gate(order.source, scheduler)
         if (stop := desk.monitor.rules.saturation()) is not None:
             self._heed(stop)
         try:
-            await scheduler.run(gate, committer.deliver)
+            await order.begin()
+            await scheduler.run(gate, order.deliver)
         finally:
-            await committer.close()
+            await order.close()
         return self._interruption() or self._ending(desk.monitor, gate)
 
     def _ending(self, monitor: Monitor, gate: Gate[Task]) -> str:
@@ -293,16 +279,16 @@ class Run:
     async def _act(self, delivery: Delivery[Task], commit: Commit) -> None:
         """Let one durable commit take effect."""
         assert self._monitor is not None
-        assert self._work is not None  # `_generate` has made it
+        assert self._order is not None  # `_generate` has made it
         stop = self._monitor.count(delivery.job.request.key, commit)
-        self._work.committed(commit)
+        self._order.committed(commit)
         if stop is not None:
             self._heed(stop)
         if self._on_example is not None:
             for example in _examples(delivery.job.about, commit):
                 await self._on_example(example)
 
-    async def _threshold(self, desk: _Desk, fleet: Fleet) -> float | None:
+    async def _threshold(self, desk: Desk, fleet: Fleet) -> float | None:
         """Return the log-odds above which stage 2 says yes; None where it reads the reply, or the sitting is to end."""
         if not desk.preparation.uses_logprobs or self._interruption():
             return None
@@ -324,22 +310,7 @@ class Run:
             return None
         return found
 
-    def _new_work(self, desk: _Desk, *, with_logprobs: bool) -> Work:
-        settings = self.config.instructions
-        pool = TaskPool([seed.instruction for seed in desk.preparation.seeds], desk.state.instructions)
-        work = Work(
-            pool,
-            desk.preparation.stages(with_logprobs=with_logprobs),
-            target=self.config.target,
-            num_in_context=settings.num_in_context,
-            num_machine=settings.num_machine_in_context,
-            rng_seed=self.config.rng_seed,
-            expected_yield=settings.num_items,
-        )
-        work.resume(desk.state)
-        return work
-
-    def _new_scheduler(self, desk: _Desk, fleet: Fleet) -> Scheduler[Any]:
+    def _new_scheduler(self, desk: Desk, fleet: Fleet) -> Scheduler[Any]:
         runtime = self.config.runtime
         return Scheduler(
             fleet,

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from fastinstruct.config import RunConfig
 from fastinstruct.lm import Request
 from fastinstruct.lm.jobs import Job
-from fastinstruct.pipeline.pool import random_stream
+from fastinstruct.pipeline.pool import TaskPool, random_stream
 from fastinstruct.pipeline.sampling import effective_sampling
 from fastinstruct.records import Api, Prompt, Sampling, Stage
+from fastinstruct.store import DrawRow
 from fastinstruct.text.prompting import PromptSet
 
 __all__ = ["NUM_LOGPROBS", "STAGE_OF_TEMPLATE", "Stages", "Task"]
@@ -68,6 +69,15 @@ class Stages:
         self._apis = apis
         self._prompts = prompts
         self._with_logprobs = with_logprobs
+
+    def job(self, draw: DrawRow, pool: TaskPool) -> Job[Task]:
+        """Write out what was drawn, with the texts of the pool."""
+        if draw.stage is Stage.INSTRUCTIONS:
+            return self.generate(draw.number, draw.in_context, tuple(pool[position] for position in draw.in_context))
+        instruction = pool[pool.num_seeds + draw.number]
+        if draw.stage is Stage.CLASSIFICATION:
+            return self.classify(draw.number, instruction)
+        return self.instantiate(draw.number, instruction, draw.is_classification)
 
     def generate(self, number: int, in_context: tuple[int, ...], shown: tuple[str, ...]) -> Job[Task]:
         """Stage 1: ask for new instructions after the ones shown."""

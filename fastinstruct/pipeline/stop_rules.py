@@ -15,7 +15,7 @@ from fastinstruct.errors import EndpointError, ParserFailed
 from fastinstruct.records import Stage
 from fastinstruct.store import Commit, Finished, finished
 
-__all__ = ["Stop", "StopRules"]
+__all__ = ["Saturation", "Stop", "StopRules"]
 
 # So many requests given up in a row: whatever it is, it concerns them all. Fewer will do while none has succeeded.
 _MAX_FAILED, _MAX_FAILED_FIRST = 50, 5
@@ -40,28 +40,66 @@ class Stop:
     next_use: float | None = None
 
 
+class Saturation:
+    """Whether the model has run dry: how many of the last candidates were new.
+
+    Args:
+        config: the limit.
+        recent: the last stage-1 requests of earlier sittings, oldest first: what had run dry has not filled again.
+    """
+
+    def __init__(self, config: RunConfig, recent: Iterable[Finished] = ()) -> None:
+        self._limit = config.saturation
+        self._num_items = config.instructions.num_items
+        self._yields: deque[tuple[int, int]] = deque()
+        self._num_candidates = 0
+        self._num_admitted = 0
+        for request in recent:
+            self._add(request)
+
+    def count(self, commit: Commit) -> None:
+        """Take in one more request."""
+        self._add(finished(commit))
+
+    def stop(self) -> Stop | None:
+        """Return the rule, if it is met."""
+        window, floor = self._limit.window, self._limit.floor
+        if floor is None or self._num_candidates < window:
+            return None
+        rate = self._num_admitted / self._num_candidates
+        return Stop(rule="saturation", used=rate, limit=floor) if rate <= floor else None
+
+    def _add(self, request: Finished) -> None:
+        """Keep the replies that hold the last `window` candidates."""
+        if request.stage is not Stage.INSTRUCTIONS or not request.is_ok:
+            return
+        self._yields.append((request.num_candidates or self._num_items, request.num_admitted))
+        self._num_candidates += self._yields[-1][0]
+        self._num_admitted += request.num_admitted
+        while self._num_candidates - self._yields[0][0] >= self._limit.window:
+            num_candidates, num_admitted = self._yields.popleft()
+            self._num_candidates -= num_candidates
+            self._num_admitted -= num_admitted
+
+
 class StopRules:
     """Watches a run's requests.
 
     Args:
         config: the limits.
-        recent: the last stage-1 requests of earlier sittings, oldest first: what had run dry has not filled again.
+        recent: as for `Saturation`.
     """
 
     def __init__(self, config: RunConfig, recent: Iterable[Finished] = ()) -> None:
+        self._config = config
+        self._recent = tuple(recent)
         self._budget = config.budget
-        self._saturation = config.saturation
-        self._num_items = config.instructions.num_items
+        self._saturation = self.new_saturation()
         self._failed_in_row = 0
         self._num_requests = 0
         self._num_ok = 0
         self._num_unparsed = 0
         self._is_failed: deque[bool] = deque(maxlen=config.budget.error_window)
-        self._yields: deque[tuple[int, int]] = deque()
-        self._num_candidates = 0
-        self._num_admitted = 0
-        for request in recent:
-            self._add_yield(request)
 
     def watch(self, commit: Commit) -> Stop | None:
         """Take in one more request; return the rule that it meets, if it meets one.
@@ -72,16 +110,16 @@ class StopRules:
         """
         self._watch_failures(commit)
         self._watch_parser(commit)
-        self._add_yield(finished(commit))
+        self._saturation.count(commit)
         return self._error_rate() or self.saturation()
+
+    def new_saturation(self) -> Saturation:
+        """Return the rule of saturation as it is at the start, for whoever has to apply it at a certain commit."""
+        return Saturation(self._config, self._recent)
 
     def saturation(self) -> Stop | None:
         """Return the rule of saturation, if it is met."""
-        window, floor = self._saturation.window, self._saturation.floor
-        if floor is None or self._num_candidates < window:
-            return None
-        rate = self._num_admitted / self._num_candidates
-        return Stop(rule="saturation", used=rate, limit=floor) if rate <= floor else None
+        return self._saturation.stop()
 
     def _error_rate(self) -> Stop | None:
         most, failed = self._budget.max_error_rate, self._is_failed
@@ -110,15 +148,3 @@ class StopRules:
                 f"{self._num_unparsed} of {self._num_requests} replies could not be parsed; they are stored, and the "
                 "log says what went wrong: report it, or look at what the server answers"
             )
-
-    def _add_yield(self, request: Finished) -> None:
-        """Keep the replies that hold the last `window` candidates."""
-        if request.stage is not Stage.INSTRUCTIONS or not request.is_ok:
-            return
-        self._yields.append((request.num_candidates or self._num_items, request.num_admitted))
-        self._num_candidates += self._yields[-1][0]
-        self._num_admitted += request.num_admitted
-        while self._num_candidates - self._yields[0][0] >= self._saturation.window:
-            num_candidates, num_admitted = self._yields.popleft()
-            self._num_candidates -= num_candidates
-            self._num_admitted -= num_admitted

@@ -13,7 +13,7 @@ from fastinstruct.lm.jobs import Job, Source
 from fastinstruct.pipeline.pool import TaskPool, random_stream
 from fastinstruct.pipeline.stages import Stages, Task
 from fastinstruct.records import Stage
-from fastinstruct.store import Commit, StoredState
+from fastinstruct.store import Commit, DrawRow, StoredState
 
 __all__ = ["Work"]
 
@@ -52,6 +52,7 @@ class Work(Source[Task]):
         self._next_number = 0
         self._to_classify: deque[int] = deque()
         self._to_instantiate: deque[tuple[int, bool | None]] = deque()
+        self._num_drawn = 0
         self._num_generating = 0
         self._num_generated = 0
         self._is_closed = False
@@ -62,7 +63,14 @@ class Work(Source[Task]):
         return len(self._pool) - self._pool.num_seeds
 
     def resume(self, state: StoredState) -> None:
-        """Take up what an earlier sitting left: numbers it sent without an answer are asked again first."""
+        """Take up what an earlier sitting left: numbers it sent without an answer are asked again first.
+
+        Where commits keep the order of draws, what is pending counts as drawn.
+        """
+        for num_admitted in state.yields:
+            self._expect(num_admitted)
+        self._num_drawn = max((draw.row.place for draw in state.pending), default=0)
+        self._num_generating = sum(draw.row.stage is Stage.INSTRUCTIONS for draw in state.pending)
         self._to_classify.extend(state.to_classify)
         self._to_instantiate.extend(state.to_instantiate)
         self._numbers.extend(state.missing_numbers)
@@ -70,13 +78,23 @@ class Work(Source[Task]):
 
     def next(self, is_open: Callable[[str], bool]) -> Job[Task] | None:
         """Return the most urgent job: instances, then classification, then new instructions if more are needed."""
+        draw = self.draw(is_open)
+        return None if draw is None else self._stages.job(draw, self._pool)
+
+    def draw(self, is_open: Callable[[str], bool]) -> DrawRow | None:
+        """Decide what is asked next, as `next` does, without writing it out."""
         if self._to_instantiate and is_open(Stage.INSTANCES):
-            instruction_id, is_classification = self._to_instantiate.popleft()
-            return self._stages.instantiate(instruction_id, self._text(instruction_id), is_classification)
+            number, is_classification = self._to_instantiate.popleft()
+            return self._drawn(Stage.INSTANCES, number, is_classification=is_classification)
         if self._to_classify and is_open(Stage.CLASSIFICATION):
-            instruction_id = self._to_classify.popleft()
-            return self._stages.classify(instruction_id, self._text(instruction_id))
-        return self._generate() if self._needs_more() and is_open(Stage.INSTRUCTIONS) else None
+            return self._drawn(Stage.CLASSIFICATION, self._to_classify.popleft())
+        if not (self._needs_more() and is_open(Stage.INSTRUCTIONS)):
+            return None
+        number = self._numbers.popleft() if self._numbers else self._take_number()
+        self._num_generating += 1
+        rng = random_stream(self._rng_seed, Stage.INSTRUCTIONS, number)
+        in_context = self._pool.sample(rng, self._num_in_context, self._num_machine)
+        return self._drawn(Stage.INSTRUCTIONS, number, in_context=in_context)
 
     def take_back(self, job: Job[Task]) -> None:
         """Put a job back where it came from; its prompt is written anew when it is drawn again."""
@@ -118,10 +136,7 @@ class Work(Source[Task]):
     def generated(self, num_admitted: int) -> None:
         """Account for an answered stage-1 request, whatever came of it."""
         self._num_generating -= 1
-        self._num_generated += 1
-        # The mean of the last ten or so; one barren reply must not make the estimate zero.
-        weight = max(0.1, 1 / (1 + self._num_generated))
-        self._expected_yield = max(0.25, (1 - weight) * self._expected_yield + weight * num_admitted)
+        self._expect(num_admitted)
 
     def gave_up(self) -> None:
         """Account for a stage-1 request that was never answered."""
@@ -131,21 +146,30 @@ class Work(Source[Task]):
         """Ask for no more new instructions; what was admitted is still worked up."""
         self._is_closed = True
 
+    def _expect(self, num_admitted: int) -> None:
+        """Learn from what a stage-1 request gave."""
+        self._num_generated += 1
+        # The mean of the last ten or so; one barren reply must not make the estimate zero.
+        weight = max(0.1, 1 / (1 + self._num_generated))
+        self._expected_yield = max(0.25, (1 - weight) * self._expected_yield + weight * num_admitted)
+
     def _needs_more(self) -> bool:
         """Whether what is in flight is unlikely to reach the target: late arrivals are kept, so don't overshoot."""
         missing = self._target - self.num_admitted
         return not self._is_closed and missing > 0 and self._num_generating * self._expected_yield < missing
 
-    def _generate(self) -> Job[Task]:
-        number = self._numbers.popleft() if self._numbers else self._take_number()
-        rng = random_stream(self._rng_seed, Stage.INSTRUCTIONS, number)
-        positions = self._pool.sample(rng, self._num_in_context, self._num_machine)
-        self._num_generating += 1
-        return self._stages.generate(number, positions, tuple(self._pool[position] for position in positions))
+    def _drawn(
+        self, stage: Stage, number: int, in_context: tuple[int, ...] = (), *, is_classification: bool | None = None
+    ) -> DrawRow:
+        self._num_drawn += 1
+        return DrawRow(
+            place=self._num_drawn,
+            stage=stage,
+            number=number,
+            in_context=in_context,
+            is_classification=is_classification,
+        )
 
     def _take_number(self) -> int:
         self._next_number += 1
         return self._next_number - 1
-
-    def _text(self, instruction_id: int) -> str:
-        return self._pool[self._pool.num_seeds + instruction_id]

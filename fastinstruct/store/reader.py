@@ -18,6 +18,7 @@ from typing import IO, Any
 from fastinstruct.errors import RunFolderError
 from fastinstruct.records import Example, Instance, SeedTask
 from fastinstruct.store import schema
+from fastinstruct.store.draws import early_usage
 
 __all__ = ["USAGE", "RunReader", "StageUsage", "Totals", "stage_usage"]
 
@@ -54,7 +55,7 @@ class Totals:
     failed_attempts: dict[str, int] = field(default_factory=dict)
     """outcome -> attempts that were followed by another"""
     usage: dict[str, StageUsage] = field(default_factory=dict)
-    """stage -> what it used"""
+    """stage -> what it used, answers that wait for their turn included; the counts above leave these out"""
 
 
 class RunReader:
@@ -123,7 +124,8 @@ class RunReader:
             "SELECT stage, outcome, count(*) FROM request GROUP BY 1, 2 ORDER BY 1, 2"
         ):
             requests.setdefault(stage, {})[outcome] = count
-        usage = stage_usage(self.rows(USAGE))
+        usage_rows = list(self.rows(USAGE))
+        usage = stage_usage(usage_rows)
         classified, classification = self._one(
             "SELECT count(*), coalesce(sum(is_classification), 0) FROM classification"
         )
@@ -141,7 +143,7 @@ class RunReader:
             rejected=dict(self.rows(_REASONS.format("candidate"))),
             rejected_instances=dict(self.rows(_REASONS.format("instance"))),
             failed_attempts=dict(self.rows("SELECT outcome, count(*) FROM attempt GROUP BY 1 ORDER BY 2 DESC, 1")),
-            usage=usage,
+            usage=stage_usage([*usage_rows, *self._early_usage()]),
         )
 
     def examples(self) -> Iterator[Example]:
@@ -190,15 +192,24 @@ class RunReader:
         except sqlite3.DatabaseError as error:
             raise RunFolderError(f"{self._path}: cannot be read: {error}") from error
 
+    def _early_usage(self) -> list[tuple[str, int, int, int]]:
+        try:
+            return early_usage(self._connection)
+        except sqlite3.DatabaseError as error:
+            raise RunFolderError(f"{self._path}: cannot be read: {error}") from error
+
     def _one(self, sql: str) -> Any:  # noqa: ANN401 - one row of any query
         return next(self.rows(sql))
 
 
 def stage_usage(rows: Iterable[Any]) -> dict[str, StageUsage]:
-    """Return the rows of `USAGE` by stage."""
+    """Return rows of stage, requests answered, prompt tokens and completion tokens by stage, added up."""
+    sums: dict[str, list[int]] = {}
+    for stage, *counts in rows:
+        sums[stage] = [a + b for a, b in zip(sums.get(stage, [0, 0, 0]), counts, strict=True)]
     return {
         stage: StageUsage(num_answered=num_answered, prompt_tokens=prompt, completion_tokens=completion)
-        for stage, num_answered, prompt, completion in rows
+        for stage, (num_answered, prompt, completion) in sums.items()
     }
 
 

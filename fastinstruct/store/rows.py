@@ -11,8 +11,10 @@ __all__ = [
     "CandidateRow",
     "ClassificationRow",
     "Commit",
+    "DrawRow",
     "InstanceRow",
     "InstructionRow",
+    "PendingDraw",
     "RequestRow",
     "StoredState",
 ]
@@ -99,14 +101,48 @@ class InstanceRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrawRow:
+    """A request that was decided on: what it asks, and its place in the order in which requests were drawn.
+
+    `number` is as in `RequestRow`; `in_context` holds the pool positions that a stage-1 prompt shows, and
+    `is_classification` what a stage-3 prompt goes by.
+    """
+
+    place: int
+    stage: Stage
+    number: int
+    in_context: tuple[int, ...] = ()
+    is_classification: bool | None = None
+
+    @property
+    def key(self) -> str:
+        """Return what no other request that is on its way is called."""
+        return f"{self.stage}:{self.number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingDraw:
+    """A draw that is not committed yet; `answer` is what was kept of a reply that came before its turn, as JSON."""
+
+    row: DrawRow
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """A request with everything derived from its response: written together or not at all."""
+    """A request with everything derived from its response: written together or not at all.
+
+    Where commits keep the order of draws, `place` is that of its draw, which is pending no more, and `draws` are those
+    that follow from it.
+    """
 
     request: RequestRow
     candidates: tuple[CandidateRow, ...] = ()
     instructions: tuple[InstructionRow, ...] = ()
     classification: ClassificationRow | None = None
     instances: tuple[InstanceRow, ...] = ()
+    place: int | None = None
+    draws: tuple[DrawRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +151,9 @@ class StoredState:
 
     `to_classify` and `to_instantiate` hold instruction ids whose request was never answered, ascending;
     `to_instantiate` pairs each with what stage 2 found. `missing_numbers` are stage-1 requests below `next_number`
-    that were sent but not answered.
+    that were sent but not answered. `yields` says how many instructions each answered stage-1 request gave, in
+    commit order. Where commits keep the order of draws, `pending` holds, in this order, the draws that are not
+    committed; the other fields leave them out.
     """
 
     instructions: tuple[str, ...]
@@ -125,3 +163,5 @@ class StoredState:
     missing_numbers: tuple[int, ...]
     next_request_id: int
     next_candidate_id: int
+    pending: tuple[PendingDraw, ...] = ()
+    yields: tuple[int, ...] = ()

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fastinstruct.errors import StoreError
-from fastinstruct.records import SeedTask
+from fastinstruct.records import SeedTask, Stage, Usage
 from fastinstruct.store import schema
+from fastinstruct.store.draws import early_usage, pending_draws, settle_draws, write_answer, write_draws
 from fastinstruct.store.reader import USAGE, StageUsage, stage_usage
-from fastinstruct.store.rows import CandidateRow, Commit, InstanceRow, RequestRow, StoredState
+from fastinstruct.store.rows import CandidateRow, Commit, DrawRow, InstanceRow, RequestRow, StoredState
 from fastinstruct.store.writer import Writer
 
 __all__ = ["RunStore"]
+
+T = TypeVar("T")
 
 
 class RunStore:
@@ -53,6 +56,14 @@ class RunStore:
     def submit(self, commits: Sequence[Commit]) -> Future[None]:
         """Write these in order; the future is done when they are on disk."""
         return self._writer.submit(lambda connection: _insert(connection, commits))
+
+    def keep_draws(self, rows: Sequence[DrawRow]) -> None:
+        """Record what was decided to ask, from now on for this run; waits until it is on disk."""
+        self._writer.submit(lambda connection: write_draws(connection, rows)).result()
+
+    def keep_answer(self, place: int, answer: str, usage: Usage) -> Future[None]:
+        """Keep an answer whose turn has not come with its draw; the future is done when it is on disk."""
+        return self._writer.submit(lambda connection: write_answer(connection, place, answer, usage))
 
     def begin(self, seeds: Sequence[SeedTask], templates: Mapping[str, tuple[str, str]]) -> None:
         """Record seeds and templates, name -> (sha256, source), of a new run; a resumed one has them already."""
@@ -99,8 +110,8 @@ class RunStore:
         self._writer.submit(lambda connection: _execute(connection, sql, (key, value)))
 
     def usage(self) -> dict[str, StageUsage]:
-        """Return what the requests submitted until now used, by stage."""
-        return stage_usage(self._read(USAGE))
+        """Return what the requests submitted until now used, by stage; answers that wait for their turn included."""
+        return stage_usage([*self._read(USAGE), *self._ask(early_usage)])
 
     def state(self) -> StoredState:
         """Return what a resumed run needs. Call it before the first `submit`.
@@ -108,18 +119,27 @@ class RunStore:
         A request that failed for good in an earlier sitting (time-outs, 5xx) counts as not answered: its instruction
         is tried again. Stage-1 requests that failed are not: a fresh one takes their place.
         """
+        pending = self._ask(pending_draws)
+        drawn = {stage: {draw.row.number for draw in pending if draw.row.stage is stage} for stage in Stage}
         numbers = {int(n) for (n,) in self._read("SELECT DISTINCT number FROM request WHERE stage = 'instructions'")}
+        numbers |= drawn[Stage.INSTRUCTIONS]
         next_number = max(numbers, default=-1) + 1
         (next_request,) = self._read("SELECT coalesce(max(id), 0) + 1 FROM request")[0]
         (next_candidate,) = self._read("SELECT coalesce(max(id), 0) + 1 FROM candidate")[0]
         return StoredState(
             instructions=tuple(str(t) for (t,) in self._read("SELECT text FROM instruction ORDER BY id")),
-            to_classify=tuple(int(i) for (i,) in self._read(_TO_CLASSIFY)),
-            to_instantiate=tuple((int(i), None if c is None else bool(c)) for i, c in self._read(_TO_INSTANTIATE)),
+            to_classify=tuple(int(i) for (i,) in self._read(_TO_CLASSIFY) if i not in drawn[Stage.CLASSIFICATION]),
+            to_instantiate=tuple(
+                (int(i), None if c is None else bool(c))
+                for i, c in self._read(_TO_INSTANTIATE)
+                if i not in drawn[Stage.INSTANCES]
+            ),
             next_number=next_number,
             missing_numbers=tuple(sorted(set(range(next_number)) - numbers)),
             next_request_id=int(next_request),
             next_candidate_id=int(next_candidate),
+            pending=pending,
+            yields=tuple(int(num) for (num,) in self._read(_YIELDS)),
         )
 
     def close(self) -> None:
@@ -127,10 +147,13 @@ class RunStore:
         self._writer.close()
 
     def _read(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
+        return self._ask(lambda connection: connection.execute(sql, values).fetchall())
+
+    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         """Read on the writer's connection, in the writer's thread: everything submitted before is seen."""
-        rows: list[Any] = []
-        self._writer.submit(lambda connection: rows.extend(connection.execute(sql, values).fetchall())).result()
-        return rows
+        answers: list[T] = []
+        self._writer.submit(lambda connection: answers.append(question(connection))).result()
+        return answers[0]
 
 
 _TO_CLASSIFY = """
@@ -145,6 +168,13 @@ WHERE NOT EXISTS (SELECT 1 FROM request AS r
                   WHERE r.stage = 'instances' AND r.number = c.instruction_id
                     AND r.outcome IN ('ok', 'bad_request', 'parser_failed'))
 ORDER BY c.instruction_id
+"""
+
+_YIELDS = """
+SELECT coalesce(c.num, 0) FROM request AS r
+LEFT JOIN (SELECT request_id, count(*) AS num FROM candidate WHERE reason IS NULL GROUP BY 1) AS c
+    ON c.request_id = r.id
+WHERE r.stage = 'instructions' AND r.outcome = 'ok' ORDER BY r.id
 """
 
 
@@ -171,6 +201,7 @@ def _insert(connection: sqlite3.Connection, commits: Sequence[Commit]) -> None:
         "INSERT INTO instance (instruction_id, request_id, item, input, output, reason) VALUES (?, ?, ?, ?, ?, ?)",
         instances,
     )
+    settle_draws(connection, commits)
 
 
 def _request_values(row: RequestRow) -> tuple[object, ...]:

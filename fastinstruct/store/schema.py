@@ -11,7 +11,17 @@ from pathlib import Path
 
 from fastinstruct.errors import RunFolderError, StoreError
 
-__all__ = ["FORMAT_VERSION", "connect", "create", "has_answers", "refuse_damaged", "refuse_other_format", "store_error"]
+__all__ = [
+    "FORMAT_VERSION",
+    "connect",
+    "create",
+    "create_draws",
+    "has_answers",
+    "has_draws",
+    "refuse_damaged",
+    "refuse_other_format",
+    "store_error",
+]
 
 FORMAT_VERSION = 1
 
@@ -99,6 +109,24 @@ CREATE INDEX instance_by_instruction ON instance (instruction_id, item);
 CREATE INDEX instance_by_reason ON instance (reason);
 """
 
+_DRAWS = """
+CREATE TABLE IF NOT EXISTS draw (      -- where commits keep the order of draws: those that are not committed yet
+    place INTEGER PRIMARY KEY,         -- the order
+    stage TEXT NOT NULL,
+    number INTEGER NOT NULL,           -- as in request
+    in_context TEXT NOT NULL,          -- JSON list of pool positions
+    is_classification INTEGER,
+    answer TEXT,                       -- JSON of a reply that came before its turn; NULL: not answered yet
+    prompt_tokens INTEGER NOT NULL DEFAULT 0,
+    completion_tokens INTEGER NOT NULL DEFAULT 0
+);
+"""
+
+_ANY_ANSWER = {
+    "request": "SELECT 1 FROM request LIMIT 1",
+    "draw": "SELECT 1 FROM draw WHERE answer IS NOT NULL LIMIT 1",
+}
+
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """Open the database of a run; transactions are explicit, and commits are on disk when they return.
@@ -131,6 +159,16 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 def create(connection: sqlite3.Connection) -> None:
     """Create the tables of an empty database, all or none."""
     connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT_VERSION}; COMMIT;")
+
+
+def create_draws(connection: sqlite3.Connection) -> None:
+    """Create the table of draws, unless it is there: only runs whose commits keep the order of draws have one."""
+    connection.execute(_DRAWS)
+
+
+def has_draws(connection: sqlite3.Connection) -> bool:
+    """Say whether there is a table of draws."""
+    return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'draw'").fetchall())
 
 
 def refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:
@@ -168,7 +206,7 @@ def refuse_other_format(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def has_answers(path: Path) -> bool:
-    """Say whether a run's database holds any request; True where it cannot be told.
+    """Say whether a run's database holds any answer; True where it cannot be told.
 
     Raises:
         RunFolderError: the file is no database.
@@ -178,7 +216,8 @@ def has_answers(path: Path) -> bool:
     connection = connect(path, read_only=True)
     try:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        return "request" in tables and connection.execute("SELECT 1 FROM request LIMIT 1").fetchone() is not None
+        asked = [_ANY_ANSWER[table] for table in _ANY_ANSWER if table in tables]
+        return any(connection.execute(sql).fetchone() is not None for sql in asked)
     except sqlite3.DatabaseError:
         return True
     finally:

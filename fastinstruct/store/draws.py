@@ -1,0 +1,75 @@
+"""The draws of a run whose commits keep the order of draws: what was decided to ask and is not committed yet.
+
+A draw and the commit that it follows from are one transaction, so what is pending is known exactly, whenever a process
+dies. An answer that comes before its turn is kept with its draw until then. Only such runs have the table.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from fastinstruct.records import Stage, Usage
+from fastinstruct.store import schema
+from fastinstruct.store.rows import Commit, DrawRow, PendingDraw
+
+__all__ = ["early_usage", "pending_draws", "settle_draws", "write_answer", "write_draws"]
+
+_PENDING = "SELECT place, stage, number, in_context, is_classification, answer FROM draw ORDER BY place"
+_EARLY = """
+SELECT stage, count(*), sum(prompt_tokens), sum(completion_tokens) FROM draw WHERE answer IS NOT NULL GROUP BY 1
+"""
+
+
+def write_draws(connection: sqlite3.Connection, rows: Iterable[DrawRow]) -> None:
+    """Add draws; makes their table if there is none."""
+    schema.create_draws(connection)
+    _insert(connection, rows)
+
+
+def settle_draws(connection: sqlite3.Connection, commits: Sequence[Commit]) -> None:
+    """Take away the draws that these commits settle, and add those that follow."""
+    places = [(commit.place,) for commit in commits if commit.place is not None]
+    if places:
+        connection.executemany("DELETE FROM draw WHERE place = ?", places)
+        _insert(connection, (row for commit in commits for row in commit.draws))
+
+
+def write_answer(connection: sqlite3.Connection, place: int, answer: str, usage: Usage) -> None:
+    """Keep an answer with its draw."""
+    connection.execute(
+        "UPDATE draw SET answer = ?, prompt_tokens = ?, completion_tokens = ? WHERE place = ?",
+        (answer, usage.prompt_tokens, usage.completion_tokens, place),
+    )
+
+
+def pending_draws(connection: sqlite3.Connection) -> tuple[PendingDraw, ...]:
+    """Return what is not committed yet, in order."""
+    if not schema.has_draws(connection):
+        return ()
+    return tuple(
+        PendingDraw(
+            row=DrawRow(
+                place=place,
+                stage=Stage(stage),
+                number=number,
+                in_context=tuple(json.loads(in_context)),
+                is_classification=None if is_classification is None else bool(is_classification),
+            ),
+            answer=answer,
+        )
+        for place, stage, number, in_context, is_classification, answer in connection.execute(_PENDING)
+    )
+
+
+def early_usage(connection: sqlite3.Connection) -> list[tuple[str, int, int, int]]:
+    """Return what the answers used that wait for their turn: stage, how many, prompt tokens, completion tokens."""
+    return connection.execute(_EARLY).fetchall() if schema.has_draws(connection) else []
+
+
+def _insert(connection: sqlite3.Connection, rows: Iterable[DrawRow]) -> None:
+    connection.executemany(
+        "INSERT INTO draw (place, stage, number, in_context, is_classification) VALUES (?, ?, ?, ?, ?)",
+        [(row.place, row.stage, row.number, json.dumps(row.in_context), row.is_classification) for row in rows],
+    )

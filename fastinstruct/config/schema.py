@@ -272,7 +272,10 @@ class SimilarityConfig(Part):
 
 
 class RuntimeConfig(Part):
-    """How hard the endpoint is driven; nothing here changes what a run is."""
+    """How hard the endpoint is driven; nothing here changes what a run is.
+
+    With more resident memory than `max_memory_mib` nothing is sent until it is less.
+    """
 
     max_in_flight: int | None = Field(None, ge=1, le=100_000)
     concurrency: Literal["fixed", "aimd", "queue"] = "fixed"
@@ -280,6 +283,7 @@ class RuntimeConfig(Part):
     max_attempts: int = Field(6, ge=1, le=100)
     max_outage_s: float = Field(120, ge=0)
     drain_timeout_s: float = Field(30, ge=0)
+    max_memory_mib: float | None = Field(None, gt=0)
 
 
 class RunConfig(Part):

@@ -317,6 +317,15 @@ class RunConfig(Part):
         """Return the model of a stage: its own, or the run's."""
         return self._part_of(stage).model or self.model
 
+    def models(self) -> list[tuple[ModelConfig, tuple[Stage, ...]]]:
+        """Return each model once, with the stages that it serves."""
+        found: list[tuple[ModelConfig, tuple[Stage, ...]]] = []
+        for stage in Stage:
+            if not any(stage in stages for _, stages in found):
+                model = self.model_of(stage)
+                found.append((model, tuple(other for other in Stage if self.model_of(other) == model)))
+        return found
+
     def _part_of(self, stage: Stage) -> InstructionsConfig | ClassificationConfig | InstancesConfig:
         match stage:
             case Stage.INSTRUCTIONS:

@@ -21,7 +21,7 @@ from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.opening import open_transport
 from fastinstruct.lm.queue_watch import watch_queue
 from fastinstruct.lm.rate_budget import RateBudget
-from fastinstruct.pipeline.machine import bearable, warn_of_slow_parser
+from fastinstruct.pipeline.capacity import bearable, warn_of_slow_parser
 from fastinstruct.pipeline.preparation import Preparation
 from fastinstruct.pipeline.probing import probe
 from fastinstruct.pipeline.serving import ServedModel, max_in_flight, served

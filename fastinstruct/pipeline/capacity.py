@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from fastinstruct.config import RunConfig
 from fastinstruct.lm import descriptors, has_c_parser
-from fastinstruct.records import Stage
 
 __all__ = ["bearable", "descriptors_for", "num_endpoints", "warn_of_slow_parser"]
 
@@ -19,16 +18,12 @@ _LOG = logging.getLogger("fastinstruct.pipeline")
 
 def num_endpoints(config: RunConfig) -> int:
     """Return how many endpoints serve a run; stages with the same model share its endpoints."""
-    models = []
-    for stage in Stage:
-        if (model := config.model_of(stage)) not in models:
-            models.append(model)
-    return sum(1 + len(model.endpoints) for model in models)
+    return sum(1 + len(model.endpoints) for model, _ in config.models())
 
 
 def descriptors_for(config: RunConfig, num_in_flight: int) -> int:
     """Return how many descriptors suffice for so many requests in flight."""
-    is_embedded = any(config.model_of(stage).base_url is None for stage in Stage)
+    is_embedded = any(model.base_url is None for model, _ in config.models())
     # The embedded server is in this process: both ends of each connection count.
     return num_in_flight * (2 if is_embedded else 1) + descriptors.RESERVE
 

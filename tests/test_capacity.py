@@ -10,7 +10,7 @@ import pytest
 
 from fastinstruct.config import RunConfig, load_config
 from fastinstruct.lm import descriptors
-from fastinstruct.pipeline import machine, process_figures
+from fastinstruct.pipeline import capacity, process_figures
 
 resource = pytest.importorskip("resource")
 
@@ -65,7 +65,7 @@ def test_enough_descriptors_for_all_requests_are_wanted_twice_and_nothing_is_sai
         wanted.append(num_wanted)
         return 1064
 
-    assert machine.bearable(load_config(flags=ENDPOINT), 1000, raise_to) == 1000
+    assert capacity.bearable(load_config(flags=ENDPOINT), 1000, raise_to) == 1000
     assert wanted == [2128]
     assert warnings_of(caplog) == []
 
@@ -74,31 +74,31 @@ def test_enough_descriptors_for_all_requests_are_wanted_twice_and_nothing_is_sai
 def test_too_few_descriptors_cap_the_requests_with_one_warning_that_names_ulimit(
     limit: int, fewer: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert machine.bearable(load_config(flags=ENDPOINT), 1000, lambda _: limit) == fewer
+    assert capacity.bearable(load_config(flags=ENDPOINT), 1000, lambda _: limit) == fewer
     told = f"{limit} file descriptors are allowed: {fewer} requests in flight instead of 1000; `ulimit -n 1064` "
     assert warnings_of(caplog) == [f"{told}allows them all"]
 
 
 def test_a_system_without_a_limit_bears_everything() -> None:
-    assert machine.bearable(load_config(flags=ENDPOINT), 100_000, lambda _: None) == 100_000
+    assert capacity.bearable(load_config(flags=ENDPOINT), 100_000, lambda _: None) == 100_000
 
 
 def test_an_embedded_server_takes_two_descriptors_a_request() -> None:
-    assert machine.descriptors_for(RunConfig(), 100) == 264
-    assert machine.bearable(RunConfig(), 100, lambda _: 164) == 50
+    assert capacity.descriptors_for(RunConfig(), 100) == 264
+    assert capacity.bearable(RunConfig(), 100, lambda _: 164) == 50
 
 
 def test_endpoints_of_all_stages_are_counted_once() -> None:
     more = {"model.endpoints": [{"base_url": "http://g/v1"}, {"base_url": "http://i/v1"}]}
-    assert machine.num_endpoints(load_config(flags={**ENDPOINT, **more})) == 3
+    assert capacity.num_endpoints(load_config(flags={**ENDPOINT, **more})) == 3
     own = {"instances.model": {"base_url": "http://j/v1", "name": "n"}}
-    assert machine.num_endpoints(load_config(flags={**ENDPOINT, **more, **own})) == 4
+    assert capacity.num_endpoints(load_config(flags={**ENDPOINT, **more, **own})) == 4
 
 
 def test_a_parser_in_pure_python_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    machine.warn_of_slow_parser(lambda: True)
+    capacity.warn_of_slow_parser(lambda: True)
     assert warnings_of(caplog) == []
-    machine.warn_of_slow_parser(lambda: False)
+    capacity.warn_of_slow_parser(lambda: False)
     (warning,) = warnings_of(caplog)
     assert "AIOHTTP_NO_EXTENSIONS" in warning
 

@@ -218,6 +218,15 @@ async def test_slot_use_is_what_was_in_flight_of_what_could_have_been() -> None:
 
 
 @in_virtual_time
+async def test_slots_that_a_drain_leaves_empty_are_not_held_against_the_sitting() -> None:
+    sitting = Sitting([Server(usual=(10.0, OK))], max_in_flight=4)
+    asyncio.get_running_loop().call_later(15.5, sitting.scheduler.stop)
+    told = await sitting.run(100)
+    assert len(sitting.inbox.names) == 8
+    assert told.slot_use == pytest.approx(1.0)
+
+
+@in_virtual_time
 async def test_an_endpoints_own_limit_bounds_the_slots_that_count() -> None:
     told = await Sitting(max_in_flight=16, controller=lambda: Fixed(2)).run(20)
     assert told.slot_use == pytest.approx(1.0)

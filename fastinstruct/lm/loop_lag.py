@@ -3,9 +3,9 @@
 Knows nothing of requests or of what follows. Time is the loop's, so a loop in virtual time will do. Guarantees: one
 timer, a bounded number of samples, and nothing that is done for each request.
 
-A stall swallows the ticks that fell due meanwhile, and each of them is counted with the lateness it would have had:
-else a loop that stands still half of the time would look late once in a while. But a stall counts for a bounded share
-of the window, so that one alone (a machine that slept, a process that was stopped) never stands for overload.
+A stall swallows the ticks that fell due meanwhile, and they are counted with the lateness they would have had: else a
+loop that stands still half of the time would look late once in a while. But only a few of them are: filling thousands
+of slots at the start, or a machine that slept, is no overload, and several long stalls a minute are.
 
 Source: Gil Tene, "How NOT to Measure Latency" (coordinated omission); the percentile is by nearest rank.
 """
@@ -22,9 +22,10 @@ LIMIT_S = 0.25
 """A loop that is later than this in 1% of its ticks is overloaded, in seconds."""
 
 _INTERVAL_S = 0.05
-_WINDOW = 600  # ticks: half a minute
+_WINDOW = 1200  # ticks: a minute
 _SHARE = 0.99
-_MOST_LATE = int(_WINDOW * (1 - _SHARE) + 0.5)  # ticks that may be late while the percentile is not
+_MOST_LATE = 12  # ticks of a window that may be late while the percentile is not
+_MOST_SWALLOWED = 2  # ticks that are counted of those that one stall swallowed: four stalls are no overload yet
 
 
 class LagWindow:
@@ -37,7 +38,7 @@ class LagWindow:
     def add(self, lag_s: float) -> None:
         """Count a tick that came so late, and those it swallowed."""
         self._add(max(0.0, lag_s))
-        for missed in range(1, min(int(lag_s / _INTERVAL_S), _MOST_LATE - 1) + 1):
+        for missed in range(1, min(int(lag_s / _INTERVAL_S), _MOST_SWALLOWED) + 1):
             self._add(lag_s - missed * _INTERVAL_S)
 
     @property

@@ -104,6 +104,11 @@ class Scheduler(Generic[T]):
         self._num_dropped = 0
         self._is_out_of_descriptors = False
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called: no slot is filled again."""
+        return self._is_stopping
+
     async def run(self, source: Source[T], deliver: Callable[[Delivery[T]], Awaitable[None]]) -> None:
         """Work until the source is empty and everything is delivered, or until `stop`.
 

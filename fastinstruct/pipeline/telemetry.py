@@ -25,12 +25,13 @@ class Telemetry:
     """One moment of a sitting.
 
     Attributes:
-        slot_use: the share of slots x seconds in which a request was in flight, since the first; None before it.
+        slot_use: the share of slots x seconds in which a request was in flight, since the first; None before it. While
+            a sitting drains, no slots are offered but those that are still taken.
         num_slots: how many requests may be in flight now, by `max_in_flight` and by the endpoints' limits.
         num_in_flight: requests that wait for an endpoint.
         num_waiting: requests that wait for another attempt.
         num_delivering: answers that wait for judge and store; they hold their slots, too.
-        loop_lag_p99_ms: how late the event loop is, but for 1% of the last half minute; None before it is known.
+        loop_lag_p99_ms: how late the event loop is, but for 1% of the last minute; None before it is known.
         cpu_share: of one core, by this process, over the sitting.
         memory_mib: resident memory of this process; None where the system does not tell it.
         held_back: why limits don't grow or nothing is sent, if that is this machine's doing; else empty.

@@ -69,7 +69,7 @@ class Vitals:
         self._began_at = self._counted_until = 0.0
         self._cpu_before_s = 0.0
         self._offered_s = 0.0
-        self._num_slots = 0
+        self._num_offered = 0
         self._num_beats = self._num_behind = self._num_hopeless = 0
         self._warned: set[str] = set()
 
@@ -95,7 +95,7 @@ class Vitals:
         self._scheduler = scheduler
         now = asyncio.get_running_loop().time()
         self._offer(now)
-        self._num_slots = self._slots(self._statistics(now))
+        self._num_offered = self._slots(self._statistics(now))
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = loop.call_later(_BEAT_S, self._beat, loop)
@@ -163,14 +163,16 @@ class Vitals:
         """Take a snapshot."""
         self._offer(now)
         channels = self._statistics(now)
-        self._num_slots = self._slots(channels)
+        num_slots = self._slots(channels)
         statistics = self._scheduler.statistics() if self._scheduler is not None else None
         num_out = self._fleet.num_in_flight
+        is_draining = self._scheduler is not None and self._scheduler.is_stopping
+        self._num_offered = num_out if is_draining else num_slots
         lag_s, memory, lasted_s = self.lag.window.p99_s, self._memory(), now - self._began_at
         busy_s = sum(channel.busy_s for channel in channels)
         self.latest = Telemetry(
             slot_use=min(1.0, busy_s / self._offered_s) if self._offered_s > 0 else None,
-            num_slots=self._num_slots,
+            num_slots=num_slots,
             num_in_flight=num_out,
             num_waiting=statistics.num_waiting if statistics else 0,
             num_delivering=max(0, statistics.num_in_flight - num_out) if statistics else 0,
@@ -183,7 +185,7 @@ class Vitals:
 
     def _offer(self, now: float) -> None:
         """Count the slots that could have been busy until now."""
-        self._offered_s += self._num_slots * (now - self._counted_until)
+        self._offered_s += self._num_offered * (now - self._counted_until)
         self._counted_until = now
 
     def _slots(self, channels: Sequence[ChannelStatistics]) -> int:

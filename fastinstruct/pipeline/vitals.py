@@ -149,8 +149,8 @@ class Vitals:
         self._warn(
             "lag",
             f"client-bound: this process comes more than {LIMIT_S * 1000:.0f} ms late to its answers, so limits don't "
-            "grow while that lasts; fewer requests in flight (--max-in-flight) cost nothing now, and several "
-            "processes, with a folder each, can keep the server busier",
+            "grow while that lasts; fewer requests in flight (--max-in-flight) are as fast, and several processes, "
+            "with a folder each, faster",
         )
 
     def _warn(self, about: str, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from fastinstruct.errors import RunFolderError
 from fastinstruct.scripted_server import Latency, Script, ScriptedServer
 from fastinstruct.store import RunReader
 
@@ -55,6 +57,15 @@ def endpoint(server: ScriptedServer) -> tuple[str, ...]:
     return ("--base-url", server.base_url, "--model", "scripted")
 
 
+def meta_of(folder: Path, key: str) -> str | None:
+    """What a run's store holds under a key; None while there is no such run yet."""
+    try:
+        with RunReader(folder) as reader:
+            return reader.meta(key)
+    except RunFolderError:
+        return None
+
+
 async def until(condition: Callable[[], bool]) -> None:
     while not condition():  # noqa: ASYNC110 - a server's log sets no event
         await asyncio.sleep(0.005)
@@ -80,6 +91,45 @@ async def test_json_prints_one_object_that_agrees_with_the_store(tmp_path: Path)
     assert summary["run"] == "here"
     assert summary["ended_by"] == "target"
     assert (summary["num_admitted"], summary["num_examples"]) == (totals.num_admitted, totals.num_examples)
+
+
+async def test_status_shows_how_a_going_run_works_its_endpoints_and_the_summary_how_it_did(tmp_path: Path) -> None:
+    async with ScriptedServer(Script(latency=Latency(0.05))) as first, ScriptedServer(Script()) as second:
+        more = f"model.endpoints=[{{base_url: {second.base_url}}}]"
+        limits = ("--target", "5000", "--max-in-flight", "8")
+        process = await start(tmp_path, "run", *endpoint(first), "--set", more, *limits, "-o", "here")
+        await until(lambda: meta_of(tmp_path / "here", "telemetry") is not None)
+        going = await command(tmp_path, "status", "here")
+        told = json.loads((await command(tmp_path, "status", "here", "--json")).out)["telemetry"]
+        process.send_signal(signal.SIGINT)
+        ended = await finish(process)
+        done = json.loads((await command(tmp_path, "status", "here", "--json")).out)["telemetry"]
+    assert "a process is writing to it" in going.out
+    assert "latest sitting, as of 20" in going.out
+    assert f"  {first.base_url}" in going.out
+    assert [channel["address"] for channel in told["channels"]] == [first.base_url, second.base_url]
+    assert told["num_slots"] == 8
+    assert "Effort: slots " in ended.err
+    assert f"  {second.base_url}  0/8 in flight, " in ended.err
+    assert done["num_in_flight"] == 0
+    assert done["at"] >= told["at"]
+
+
+async def test_too_few_descriptors_mean_fewer_requests_at_once_and_one_warning(tmp_path: Path) -> None:
+    async with ScriptedServer(Script(latency=Latency(0.02))) as server:
+        call = shlex.join([sys.executable, "-m", "fastinstruct", "run", *endpoint(server), "-n", "30", "--json"])
+        process = await asyncio.create_subprocess_exec(
+            *("sh", "-c", f"ulimit -n 96; exec {call} --max-in-flight 300"),
+            cwd=tmp_path,
+            env={"PYTHONPATH": PATHS, "HOME": str(Path.home()), "PATH": os.defpath},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        ended = await finish(process)
+    assert ended.code == 0
+    told = "96 file descriptors are allowed: 48 requests in flight instead of 300; `ulimit -n 364` allows them all"
+    assert [line for line in ended.err.splitlines() if line.startswith("warning")] == [f"warning: {told}"]
+    assert json.loads(ended.out)["telemetry"]["num_slots"] == 48
 
 
 @pytest.mark.parametrize(

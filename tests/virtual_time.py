@@ -40,6 +40,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass while nothing runs: a callback that computes, or a machine that is busy with others."""
+        self._jumping.now += seconds
+
     @property
     def num_timers(self) -> int:
         scheduled: list[asyncio.TimerHandle] = getattr(self, "_scheduled")  # noqa: B009 - typeshed hides it

@@ -13,11 +13,14 @@ from rich.text import Text
 
 from fastinstruct.cli.figures import duration, money, projection_line
 from fastinstruct.cli.logs import logged_to
+from fastinstruct.cli.terminal import printable, shortened
+from fastinstruct.cli.vitals import MAX_WHY, endpoint_lines, latency
+from fastinstruct.pipeline.telemetry import figures
 
 if TYPE_CHECKING:
     from fastinstruct.pipeline import Progress
 
-__all__ = ["Display", "display", "progress_line", "prospect", "rejects"]
+__all__ = ["Display", "display", "endpoints", "progress_line", "prospect", "rejects"]
 
 _MAX_REASONS = 4
 
@@ -56,7 +59,7 @@ def progress_line(progress: Progress) -> str:
         f"{progress.num_admitted}/{progress.target} instructions",
         f"{progress.num_examples} examples",
         f"accepted {rate:.0%}" if rate is not None else "accepted -",
-        f"in flight {progress.num_in_flight}",
+        f"in flight {progress.num_in_flight}{_of_slots(progress)}",
         f"{progress.tokens_per_s:.0f} tokens/s",
     ]
     if progress.cost:
@@ -89,6 +92,27 @@ def prospect(progress: Progress) -> str:
     return projection_line(progress.projection, progress.target) if progress.phase == "generating" else ""
 
 
+def endpoints(progress: Progress) -> list[str]:
+    """Say how each endpoint does where there are several, in a line each."""
+    told = figures(progress.telemetry)
+    return endpoint_lines(told) if told is not None and len(told["channels"]) > 1 else []
+
+
+def _of_slots(progress: Progress) -> str:
+    """Say how many may be in flight, and for a sole endpoint how long an answer takes or why none is asked for."""
+    told = progress.telemetry
+    if told is None or not told.num_slots:
+        return ""
+    notes = []
+    if len(told.channels) == 1:
+        (channel,) = told.channels
+        seconds = channel.latency_p50_s
+        notes = [f"p50 {latency(seconds)}"] if seconds is not None else []
+        notes += [] if channel.is_asked else [printable(shortened(channel.why, MAX_WHY))]
+    notes += [told.held_back] if told.held_back else []
+    return f" of {told.num_slots}" + (f" ({', '.join(notes)})" if notes else "")
+
+
 def _nonempty(text: str) -> list[str]:
     return [text] if text else []
 
@@ -108,6 +132,7 @@ class _Panel:
         bar = "█" * filled + "░" * (width - filled)
         head = f"{bar} {progress.phase} {duration(progress.elapsed_s)}"
         lines = [head, progress_line(progress), *_nonempty(prospect(progress)), rejects(progress)]
+        lines += endpoints(progress)
         self._live.update(Text("\n".join(lines)))
 
     def note(self, text: str) -> None:

@@ -71,11 +71,11 @@ def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Load no model and connect to nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object on stdout.")] = False,
 ) -> None:
-    """Check machine, configuration, seeds and model.
+    """Check machine, configuration, seeds, and every endpoint of every stage's model.
 
     Each line says ok, warning or problem, and what to do. Takes the options of `run`.
 
-    Sends some forty short requests to the model. Exits with 1 if anything is a problem.
+    Sends some forty short requests. Exits with 1 if anything is a problem.
     """
     settings = load(
         config,

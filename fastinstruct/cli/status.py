@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,12 +46,15 @@ def _status(reader: RunReader) -> dict[str, Any]:
     from fastinstruct.files.against import loaded
     from fastinstruct.pipeline.books import read_ledger
     from fastinstruct.pipeline.ledger import dollars
+    from fastinstruct.pipeline.telemetry import TELEMETRY
+    from fastinstruct.pipeline.telemetry import loaded as loaded_telemetry
 
     target = _target(reader.folder)
     with reader.snapshot():
         totals = reader.totals()
         ledger = read_ledger(reader, totals)
         against = loaded(reader.meta("against"))
+        telemetry = loaded_telemetry(reader.meta(TELEMETRY))
         ((num_unknown,),) = reader.rows("SELECT count(*) FROM classification WHERE is_classification IS NULL")
         sittings = list(
             reader.rows("SELECT started_at, ended_at, ended_by, version, endpoint FROM sitting ORDER BY id")
@@ -86,6 +89,7 @@ def _status(reader: RunReader) -> dict[str, Any]:
         "against": [{"file": str(file.path), "num_texts": file.num_texts} for file in against],
         "rejected": totals.rejected,
         "rejected_instances": totals.rejected_instances,
+        "telemetry": telemetry,
         "sittings": [dict(zip(names, row, strict=True)) for row in sittings],
     }
 
@@ -156,7 +160,7 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     lines += _section("attempts that failed and were repeated", found["failed_attempts"])
     lines += _section("rejected instructions", found["rejected"])
     lines += _section("rejected instances", found["rejected_instances"])
-    return [*lines, *_sitting_lines(found)]
+    return [*lines, *_telemetry_lines(found["telemetry"]), *_sitting_lines(found)]
 
 
 def _used(found: Mapping[str, Any]) -> str:
@@ -177,6 +181,23 @@ def _section(title: str, counts: Mapping[str, int]) -> list[str]:
     if not counts:
         return []
     return ["", f"{title}:", *(f"  {count:>9,}  {printable(name)}" for name, count in counts.items())]
+
+
+def _telemetry_lines(told: Mapping[str, Any] | None) -> list[str]:
+    """How slots, machine and endpoints of the latest sitting stood when its process last said so."""
+    from fastinstruct.cli.terminal import labelled, printable
+    from fastinstruct.cli.vitals import endpoint_lines, machine_line, slots_line
+
+    if told is None:
+        return []
+    facts = {"slots": slots_line(told), "machine": machine_line(told)}
+    lines = [labelled(label, text, len("machine: ")) for label, text in facts.items() if text]
+    lines += endpoint_lines(told, is_long=True)
+    return ["", f"latest sitting, as of {printable(str(told.get('at', 'an unknown time')))}:", *_indented(lines)]
+
+
+def _indented(lines: Sequence[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
 
 
 def _sitting_lines(found: Mapping[str, Any]) -> list[str]:

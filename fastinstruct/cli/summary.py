@@ -13,8 +13,10 @@ import typer
 from fastinstruct.cli.display import rejects
 from fastinstruct.cli.figures import duration, money, projected, projection_line
 from fastinstruct.cli.terminal import labelled, program, say, shortened
+from fastinstruct.cli.vitals import endpoint_lines, machine_line
 from fastinstruct.pipeline import Progress, RunResult
 from fastinstruct.pipeline.stop_rules import Stop
+from fastinstruct.pipeline.telemetry import figures
 from fastinstruct.records import Example
 from fastinstruct.store import RunReader
 
@@ -55,6 +57,7 @@ def summary(result: RunResult) -> dict[str, Any]:
         "stop": None if result.stop is None else asdict(result.stop),
         "projection": projected(progress.projection),
         "elapsed_s": round(progress.elapsed_s, 3),
+        "telemetry": figures(progress.telemetry),
     }
 
 
@@ -72,7 +75,7 @@ def print_summary(result: RunResult, num_shown: int) -> None:
     here = f"This sitting: {progress.num_admitted_here} instructions in {duration(progress.elapsed_s)}."
     ending = _ENDINGS[result.ended_by] if result.stop is None else _stopped(result.stop)
     typer.echo(f"{ending} {made} {here}", err=True)
-    for line in _spending(progress, result.ended_by):
+    for line in [*_effort(progress), *_spending(progress, result.ended_by)]:
         typer.echo(line, err=True)
     if progress.num_failed:
         typer.echo(f"{progress.num_failed} requests were given up; the same command asks again.", err=True)
@@ -97,6 +100,9 @@ def _stopped(stop: Stop) -> str:
             return f"Stopped at --max-{unit}: {used}{next_use}; the same command with a larger one goes on."
         case "max_time":
             return f"Stopped at --max-time, after {duration(stop.used)}; the same command goes on."
+        case "max_memory":
+            used = f"{stop.used:,.0f} MiB used with nothing in flight, runtime.max_memory_mib is {stop.limit:,.10g}"
+            return f"Stopped for lack of memory: {used}; the same command goes on."
         case "error_rate":
             rate = f"{stop.used:.1%} of the last requests failed for good, more than {stop.limit:.1%}"
             return f"Stopped at --max-error-rate: {rate}; `status` says how, and the same command goes on."
@@ -104,6 +110,18 @@ def _stopped(stop: Stop) -> str:
             rate = f"{stop.used:.1%} of the last candidates were new (saturation.floor is {stop.limit:.1%})"
             advice = "Other seeds, another model or a higher temperature may help; --set saturation.floor=null goes on."
             return f"Stopped early: the model gives hardly anything new, {rate}. {advice}"
+
+
+def _effort(progress: Progress) -> list[str]:
+    """Say how hard slots and machine worked, and where there are several endpoints what each has done."""
+    telemetry = progress.telemetry
+    told = figures(telemetry)
+    if telemetry is None or told is None or telemetry.slot_use is None:
+        return []
+    machine = machine_line(told)
+    effort = [f"slots {telemetry.slot_use:.0%} busy", *([machine] if machine else [])]
+    lines = [f"Effort: {', '.join(effort)}."]
+    return lines + ([f"  {line}" for line in endpoint_lines(told)] if len(telemetry.channels) > 1 else [])
 
 
 def _spending(progress: Progress, ended_by: str) -> list[str]:

@@ -276,6 +276,7 @@ class RuntimeConfig(Part):
 
     `commit_order` is `arrival`, or `windowed`: the same data whatever the latencies, by drawing at most `window`
     requests ahead of their commit.
+    With more resident memory than `max_memory_mib` nothing is sent until it is less.
     """
 
     max_in_flight: int | None = Field(None, ge=1, le=100_000)
@@ -286,11 +287,14 @@ class RuntimeConfig(Part):
     drain_timeout_s: float = Field(30, ge=0)
     commit_order: Literal["arrival", "windowed"] = "arrival"
     window: int = Field(1024, ge=1, le=1_000_000)
+    max_memory_mib: float | None = Field(None, gt=0)
 
     @model_validator(mode="after")
     def _window_holds_the_slots(self) -> RuntimeConfig:
         if self.commit_order == "windowed" and (self.max_in_flight or 1) > self.window:
-            msg = f"window must be at least max_in_flight ({self.max_in_flight}); sixteen times as much keeps slots busy"
+            msg = (
+                f"window must be at least max_in_flight ({self.max_in_flight}); sixteen times as much keeps slots busy"
+            )
             raise ValueError(msg)
         return self
 
@@ -325,6 +329,15 @@ class RunConfig(Part):
     def model_of(self, stage: Stage) -> ModelConfig:
         """Return the model of a stage: its own, or the run's."""
         return self._part_of(stage).model or self.model
+
+    def models(self) -> list[tuple[ModelConfig, tuple[Stage, ...]]]:
+        """Return each model once, with the stages that it serves."""
+        found: list[tuple[ModelConfig, tuple[Stage, ...]]] = []
+        for stage in Stage:
+            if not any(stage in stages for _, stages in found):
+                model = self.model_of(stage)
+                found.append((model, tuple(other for other in Stage if self.model_of(other) == model)))
+        return found
 
     def _part_of(self, stage: Stage) -> InstructionsConfig | ClassificationConfig | InstancesConfig:
         match stage:

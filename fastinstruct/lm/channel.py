@@ -67,6 +67,7 @@ class ChannelStatistics:
 
     Attributes:
         endpoint: model, address and route.
+        address: the address alone.
         limit: the mean number of slots that its controller aims at; None where nothing limits it.
         num_in_flight: requests that are out.
         why: what the limit is doing, or why nothing is sent.
@@ -78,6 +79,7 @@ class ChannelStatistics:
     """
 
     endpoint: str
+    address: str
     limit: float | None
     num_in_flight: int
     why: str
@@ -235,6 +237,7 @@ class Channel:
         is_paused = breaker is not None and breaker.state is not BreakerState.CLOSED
         return ChannelStatistics(
             endpoint=self.transport.endpoint.describe(),
+            address=self.address,
             limit=controller.limit if controller.limit < _UNLIMITED else None,
             num_in_flight=self.num_in_flight,
             why=self.closed_because or (breaker.reason if breaker and is_paused else controller.reason),

@@ -106,6 +106,11 @@ class Fleet:
                     longest_s = max(longest_s, now - max(known))
         return longest_s
 
+    def freeze(self, now: float) -> None:
+        """Let no channel's limit grow for a while: what is slow is on this side. To be called while that lasts."""
+        for channel in self.channels:
+            channel.controller.freeze(now)
+
     def wake(self) -> None:
         """Tell whoever listens that a channel may have opened."""
         self.changed()

@@ -83,6 +83,7 @@ class Scheduler(Generic[T]):
         strict_model: bool = False,
     ) -> None:
         self.max_in_flight = max_in_flight
+        self.is_paused = False
         self.fleet = fleet
         fleet.changed = self.wake
         self._retrying = Retrying(fleet, policy, rng)
@@ -103,6 +104,11 @@ class Scheduler(Generic[T]):
         self._num_dropped = 0
         self._is_out_of_descriptors = False
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called: no slot is filled again."""
+        return self._is_stopping
+
     async def run(self, source: Source[T], deliver: Callable[[Delivery[T]], Awaitable[None]]) -> None:
         """Work until the source is empty and everything is delivered, or until `stop`.
 
@@ -113,7 +119,8 @@ class Scheduler(Generic[T]):
         try:
             while True:
                 self._dispatch(source, deliver)
-                if not self._tasks and (self._is_stopping or not (self._waiting or self._opening)):
+                more_may_come = self._waiting or self._opening or self.is_paused
+                if not self._tasks and (self._is_stopping or not more_may_come):
                     break
                 await self._changed.wait()
                 self._changed.clear()
@@ -125,6 +132,12 @@ class Scheduler(Generic[T]):
     def wake(self) -> None:
         """Tell that the source may have work again."""
         self._changed.set()
+
+    def pause(self, *, is_paused: bool) -> None:
+        """Send nothing until told otherwise, while what is in flight finishes; a paused run does not end by itself."""
+        if is_paused != self.is_paused:
+            self.is_paused = is_paused
+            self._changed.set()
 
     def stop(self) -> None:
         """Draw no more jobs; finish those in flight, for `drain_timeout_s` at most."""
@@ -157,7 +170,7 @@ class Scheduler(Generic[T]):
     def _dispatch(self, source: Source[T], deliver: Callable[[Delivery[T]], Awaitable[None]]) -> None:
         now = asyncio.get_running_loop().time()
         self._met_closed_lane = False
-        while not self._is_stopping and len(self._tasks) < self.max_in_flight:
+        while not (self._is_stopping or self.is_paused) and len(self._tasks) < self.max_in_flight:
             try:
                 drawn = self._draw(source, now)
             except Exception as error:  # noqa: BLE001 - `run` raises it once what was paid for is delivered

@@ -21,6 +21,7 @@ from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.opening import open_transport
 from fastinstruct.lm.queue_watch import watch_queue
 from fastinstruct.lm.rate_budget import RateBudget
+from fastinstruct.pipeline.capacity import bearable, warn_of_slow_parser
 from fastinstruct.pipeline.preparation import Preparation
 from fastinstruct.pipeline.probing import probe
 from fastinstruct.pipeline.serving import ServedModel, max_in_flight, served
@@ -39,15 +40,18 @@ async def connected(preparation: Preparation, env: Mapping[str, str]) -> AsyncIt
         ConfigError: a variable that should hold a key is not set.
         EmbeddedModelError: llama.cpp cannot load the model.
     """
+    config = preparation.config
+    warn_of_slow_parser()
     async with AsyncExitStack() as stack:
         opened: list[tuple[ModelConfig, list[Channel]]] = []
         lanes: dict[str, list[Channel]] = {}
         for stage in Stage:
-            model = preparation.config.model_of(stage)
+            model = config.model_of(stage)
             known = next((channels for other, channels in opened if other == model), None)
-            lanes[stage] = known or await _opened(stack, preparation.config, model, preparation.models[stage], env)
+            lanes[stage] = known or await _opened(stack, config, model, preparation.models[stage], env)
             opened.append((model, lanes[stage]))
-        fleet = Fleet(lanes)
+        num_endpoints = len({channel for channels in lanes.values() for channel in channels})
+        fleet = Fleet(lanes, bearable(config, max_in_flight(config, preparation.model, num_endpoints)))
         for channel in fleet.channels:
             if isinstance(channel.controller, QueueAware) and isinstance(channel.transport, HttpTransport):
                 watching = watch_queue(channel.transport, channel.controller, fleet.wake)

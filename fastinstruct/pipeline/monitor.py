@@ -17,6 +17,7 @@ from fastinstruct.pipeline.progress import Counters, Progress
 from fastinstruct.pipeline.projection import WINDOW, Outlook
 from fastinstruct.pipeline.spending import Spending
 from fastinstruct.pipeline.stop_rules import Stop, StopRules
+from fastinstruct.pipeline.telemetry import Telemetry
 from fastinstruct.pipeline.worst_case import WorstCase
 from fastinstruct.records import Stage
 from fastinstruct.store import Commit, RunReader, RunStore, recent
@@ -42,9 +43,9 @@ class Monitor:
         self.accounts.count(key, commit)
         return self.rules.watch(commit)
 
-    def snapshot(self, statistics: SchedulerStatistics, elapsed_s: float) -> Progress:
+    def snapshot(self, statistics: SchedulerStatistics, elapsed_s: float, telemetry: Telemetry | None) -> Progress:
         """Return the run as it is now."""
-        return self.counters.snapshot(statistics, elapsed_s, self.accounts)
+        return self.counters.snapshot(statistics, elapsed_s, self.accounts, telemetry)
 
 
 def open_monitor(

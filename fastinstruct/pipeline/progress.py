@@ -10,6 +10,7 @@ from fastinstruct.lm.scheduler import SchedulerStatistics
 from fastinstruct.pipeline.accounts import Accounts
 from fastinstruct.pipeline.ledger import dollars
 from fastinstruct.pipeline.projection import Projection, Remaining
+from fastinstruct.pipeline.telemetry import Telemetry
 from fastinstruct.records import Stage
 from fastinstruct.store import Commit, Totals
 
@@ -39,6 +40,7 @@ class Progress:
         projection: what reaching the target will still take; None while that cannot be told.
         elapsed_s: seconds since this sitting's first request.
         num_admitted_here, completion_tokens_here: this sitting's share.
+        telemetry: slots, endpoints and machine, a second old at most; None before the first second.
     """
 
     phase: str
@@ -62,6 +64,7 @@ class Progress:
     elapsed_s: float
     num_admitted_here: int
     completion_tokens_here: int
+    telemetry: Telemetry | None = None
 
     @property
     def acceptance_rate(self) -> float | None:
@@ -133,7 +136,9 @@ class Counters:
         self._num_classified += commit.classification is not None
         self._num_worked_up += request.stage is Stage.INSTANCES and request.outcome in _FINAL
 
-    def snapshot(self, statistics: SchedulerStatistics, elapsed_s: float, accounts: Accounts) -> Progress:
+    def snapshot(
+        self, statistics: SchedulerStatistics, elapsed_s: float, accounts: Accounts, telemetry: Telemetry | None = None
+    ) -> Progress:
         """Return the run as it is now."""
         ledger = accounts.ledger
         return Progress(
@@ -158,4 +163,5 @@ class Counters:
             elapsed_s=elapsed_s,
             num_admitted_here=self.num_admitted - self._admitted_before,
             completion_tokens_here=self.completion_tokens - self._tokens_before,
+            telemetry=telemetry,
         )

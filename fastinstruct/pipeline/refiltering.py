@@ -32,6 +32,7 @@ from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.pool import TaskPool
 from fastinstruct.pipeline.reading import reading_of
 from fastinstruct.pipeline.rejudging import Rejudge
+from fastinstruct.pipeline.telemetry import TELEMETRY
 from fastinstruct.records import Api, SeedTask, Stage
 from fastinstruct.similarity import RougeIndex
 from fastinstruct.store import (
@@ -219,7 +220,7 @@ def _written(
         # A folder's name may be no text, which SQLite would not take.
         store.begin_sitting(__version__, f"refilter of {old.reader.folder}".encode("utf-8", "replace").decode())
         for key, value in old.reader.rows("SELECT key, value FROM meta"):
-            if key != _FILES:
+            if key not in {_FILES, TELEMETRY}:
                 store.set_meta(key, value)
         if old.against.files:
             store.set_meta(_FILES, dumped(old.against.files))

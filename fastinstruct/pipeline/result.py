@@ -19,7 +19,7 @@ class RunResult:
     """How a sitting ended.
 
     `ended_by` is target, estimate, interrupt, terminate, or the rule that `stop` tells of: max_cost, max_tokens,
-    max_requests, max_time, error_rate or saturation.
+    max_requests, max_time, max_memory, error_rate or saturation.
     """
 
     folder: Path

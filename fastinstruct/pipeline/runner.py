@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,11 @@ from fastinstruct.pipeline.prices import find_prices
 from fastinstruct.pipeline.progress import Progress
 from fastinstruct.pipeline.reading import reading_of
 from fastinstruct.pipeline.result import RunResult
-from fastinstruct.pipeline.serving import max_in_flight
 from fastinstruct.pipeline.spending import Gate
 from fastinstruct.pipeline.stages import Task
 from fastinstruct.pipeline.stop_rules import Stop
+from fastinstruct.pipeline.telemetry import TELEMETRY
+from fastinstruct.pipeline.vitals import Vitals
 from fastinstruct.records import Example
 from fastinstruct.similarity import RougeIndex, warm_up
 from fastinstruct.store import FORMAT_VERSION, Commit, RunFolder, RunReader, RunStore, StoredState
@@ -81,6 +83,7 @@ class Run:
         self._monitor: Monitor | None = None
         self._scheduler: Scheduler[Task] | Scheduler[int] | None = None
         self._order: CommitOrder | None = None
+        self._vitals: Vitals | None = None
         self.num_against = 0
         """How many evaluation texts new instructions are kept away from, once the files have been read."""
         self.prices: list[str] = []
@@ -158,7 +161,7 @@ class Run:
         monitor.counters.phase = self._phase
         statistics = self._scheduler.statistics() if self._scheduler else _NOTHING_IN_FLIGHT
         elapsed_s = time.monotonic() - self._started_at if self._started_at else 0.0
-        return monitor.snapshot(statistics, elapsed_s)
+        return monitor.snapshot(statistics, elapsed_s, self._vitals.latest if self._vitals is not None else None)
 
     def _open(
         self, folder: RunFolder, store: RunStore, preparation: Preparation, prices: Mapping[str, Price | None]
@@ -196,7 +199,7 @@ class Run:
         ended_by = "failure"
         try:
             await probe_all(fleet)
-            with self._time_limit():
+            with self._time_limit(), self._watched(desk, fleet):
                 ended_by = await self._generate(desk, fleet)
         finally:
             with suppress(StoreError):  # it is being reported
@@ -218,6 +221,19 @@ class Run:
             yield
         finally:
             timer.cancel()
+
+    def _watched(self, desk: _Desk, fleet: Fleet) -> Vitals:
+        """Watch the process while the sitting works."""
+
+        def end(stop: Stop) -> None:
+            if desk.monitor.counters.remaining.is_any:
+                self._heed(stop)
+            elif self._scheduler is not None:  # all is done already
+                self._scheduler.stop()
+
+        record = partial(desk.store.note_meta, TELEMETRY)
+        self._vitals = Vitals(fleet, record=record, end=end, max_memory_mib=self.config.runtime.max_memory_mib)
+        return self._vitals
 
     def _heed(self, stop: Stop) -> None:
         """End the sitting by a rule, unless it is ending already; what a model gave before it ran dry is worked up."""
@@ -312,15 +328,18 @@ class Run:
 
     def _new_scheduler(self, desk: Desk, fleet: Fleet) -> Scheduler[Any]:
         runtime = self.config.runtime
-        return Scheduler(
+        scheduler: Scheduler[Any] = Scheduler(
             fleet,
-            max_in_flight=max_in_flight(self.config, desk.preparation.model, len(fleet.channels)),
+            max_in_flight=fleet.max_in_flight,
             policy=RetryPolicy(max_attempts=runtime.max_attempts),
             rng=random.Random(),  # jitter must differ between processes that share a server
             max_outage_s=runtime.max_outage_s,
             drain_timeout_s=runtime.drain_timeout_s,
             strict_model=runtime.strict_model,
         )
+        assert self._vitals is not None  # `_sit` has made them
+        self._vitals.watch(scheduler)
+        return scheduler
 
 
 def _examples(task: Task, commit: Commit) -> list[Example]:

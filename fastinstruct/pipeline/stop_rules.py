@@ -28,8 +28,8 @@ class Stop:
     """Why a run ended early.
 
     Attributes:
-        rule: max_cost, max_tokens, max_requests, max_time, error_rate or saturation.
-        used: how much of it was reached: dollars, tokens, requests, seconds, or a share.
+        rule: max_cost, max_tokens, max_requests, max_time, max_memory, error_rate or saturation.
+        used: how much of it was reached: dollars, tokens, requests, seconds, MiB, or a share.
         limit: what was allowed, in the same unit.
         next_use: what the next request might have used on top, where that kept it from being sent.
     """

@@ -1,11 +1,12 @@
-"""What would keep a run from working, found before it starts: the machine, the files, the model.
+"""What would keep a run from working, found before it starts: the machine, the files, the models.
 
 Knows nothing of argv or terminals. Guarantees that a check never raises what a user has to mend: it becomes a finding.
 
     finding   Finding and Level
     machine   Python, kernels, HTTP parser, event loop, descriptors, folders
     inputs    configuration, prices, seeds, prompts, evaluation texts
-    trial     the embedded model, the endpoint, one completion, and how well stage 2 would decide
+    asking    one endpoint: the models it lists, and one completion
+    trial     the models of all stages with their endpoints, and how well stage 2 would decide
 """
 
 from __future__ import annotations
@@ -58,8 +59,9 @@ async def diagnose(
     for finding in readable:
         report(finding)
     if offline:
-        if config.model.base_url is None:
-            report(await asyncio.to_thread(trial.check_embedded_offline, config, env))
+        for model, _ in config.models():
+            if model.base_url is None:
+                report(await asyncio.to_thread(trial.check_embedded_offline, model, env))
         return
     can_ask = all(finding.level is not Level.PROBLEM for finding in readable)
-    await trial.try_model(config, env, can_ask=can_ask, report=report, note=note)
+    await trial.try_models(config, env, can_ask=can_ask, report=report, note=note)

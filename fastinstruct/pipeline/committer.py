@@ -67,11 +67,13 @@ class Committer:
             raise self._gap
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._unanswered.add(done)
-        done.add_done_callback(self._unanswered.discard)
         self._inbox.append((delivery, done))
         if self._judging is None:
             self._judging = asyncio.create_task(self._judge_all())
-        await done
+        try:
+            await done
+        finally:
+            self._unanswered.discard(done)
 
     async def close(self) -> None:
         """Store and act upon nothing more; whoever still waits is cancelled. Call it before the store is closed."""

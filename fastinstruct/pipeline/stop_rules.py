@@ -72,7 +72,8 @@ class StopRules:
         """
         self._watch_failures(commit)
         self._watch_parser(commit)
-        self._add_yield(finished(commit))
+        if commit.request.stage is Stage.INSTRUCTIONS:
+            self._add_yield(finished(commit))
         return self._error_rate() or self.saturation()
 
     def saturation(self) -> Stop | None:

@@ -1,8 +1,9 @@
 """Whole runs under faults, killed again and again, until the time is up or store and server disagree.
 
 Each run, in one commit order or the other, goes against the scripted server in a process of its own: latencies with a
-long tail, and a mix of rate limits, errors, hangs, resets, truncated and malformed bodies. The run is killed (SIGKILL) at random moments and started again
-until it ends; sometimes the server is killed and started again, too. Then the server's log and the store are compared:
+long tail, and a mix of rate limits, errors, hangs, resets, truncated and malformed bodies. The run is killed (SIGKILL)
+at random moments and started again until it ends; sometimes the server is killed and started again, too.
+Then the server's log and the store are compared:
 
 - every answer in the store is, to the character, what the server says to the prompt that the store tells of;
 - nothing is asked twice: stage and number are unique, and stage 1's numbers have no gap;

@@ -93,6 +93,14 @@ def test_no_keywords_find_nothing() -> None:
     assert keyword_pattern((" ",)).search("any thing") is None
 
 
+@given(
+    st.lists(st.text("aB c图カ-+ſK", max_size=4), max_size=4).map(tuple), st.text("aAbB cC图カ-+sSſkK\n", max_size=12)
+)
+def test_many_keywords_find_what_each_finds_by_itself(keywords: tuple[str, ...], text: str) -> None:
+    each = [keyword_pattern((keyword,)).search(text) is not None for keyword in keywords]
+    assert (keyword_pattern(keywords).search(text) is not None) == any(each)
+
+
 def test_keywords_are_no_patterns() -> None:
     assert keyword_pattern(("c++",)).search("Learn C++ now.") is not None
     assert keyword_pattern(("c++",)).search("Learn ccc now.") is None

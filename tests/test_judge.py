@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 from hypothesis import given
@@ -303,7 +303,7 @@ class Buggy:
         raise KeyError(completion.text)
 
     def instances(
-        self, completion: Completion, instruction: str, *, is_classification: bool, rng: random.Random
+        self, completion: Completion, instruction: str, *, is_classification: bool, new_rng: Callable[[], random.Random]
     ) -> Sifted:
         raise KeyError(completion.text)
 

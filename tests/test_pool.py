@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastinstruct.pipeline.pool import TaskPool, random_stream
+from fastinstruct.pipeline.pool import TaskPool, random_stream, request_seed
 from fastinstruct.records import Stage
 
 
@@ -114,3 +114,15 @@ def test_every_task_has_the_same_chance() -> None:
     assert min(drawn[position] for position in range(30)) > 520  # of 600 on average
     assert min(drawn[position] for position in range(30, 40)) > 520
     assert max(drawn.values()) < 680
+
+
+def test_a_request_has_a_seed_of_its_own_that_any_server_takes() -> None:
+    """Written out: a run that goes on with a later version must ask as it would have."""
+    asked = [
+        (0, Stage.INSTRUCTIONS, 7),
+        (1, Stage.INSTRUCTIONS, 7),
+        (0, Stage.INSTRUCTIONS, 8),
+        (0, Stage.INSTANCES, 7),
+    ]
+    assert [request_seed(*about) for about in asked] == [1801721511, 1308971403, 1393314220, 384250328]
+    assert all(0 <= request_seed(5, Stage.CLASSIFICATION, number) < 2**31 for number in range(1000))

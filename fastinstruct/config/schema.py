@@ -292,9 +292,7 @@ class RuntimeConfig(Part):
     @model_validator(mode="after")
     def _window_holds_the_slots(self) -> RuntimeConfig:
         if self.commit_order == "windowed" and (self.max_in_flight or 1) > self.window:
-            msg = (
-                f"window must be at least max_in_flight ({self.max_in_flight}); sixteen times as much keeps slots busy"
-            )
+            msg = f"window must be at least max_in_flight ({self.max_in_flight}); 16 times as much keeps slots busy"
             raise ValueError(msg)
         return self
 

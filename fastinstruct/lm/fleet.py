@@ -58,11 +58,14 @@ class Fleet:
     def serving(self, lane: str) -> tuple[Channel, ...]:
         """Return the channels of a lane that are still asked."""
         channels = self._lanes.get(lane) or self._lanes[_ANY]
+        if len(channels) == 1:  # as mostly; this is asked several times for each request
+            return () if channels[0].closed_because else channels
         return tuple(channel for channel in channels if not channel.closed_because)
 
     def is_open(self, lane: str, now: float) -> bool:
         """Whether some channel of the lane may be asked now."""
-        return any(channel.is_open(now) for channel in self.serving(lane))
+        serving = self.serving(lane)
+        return serving[0].is_open(now) if len(serving) == 1 else any(channel.is_open(now) for channel in serving)
 
     def choose(self, lane: str, now: float, *, not_again: Channel | None = None) -> Channel | None:
         """Return the least loaded open channel, among equals the one that served least for its weight.
@@ -73,6 +76,8 @@ class Fleet:
             The channel; None if none is to be asked now.
         """
         serving = self.serving(lane)
+        if len(serving) == 1:
+            return serving[0] if serving[0].is_open(now) else None
         if not_again is not None and any(_is_promising(other, now) for other in serving if other is not not_again):
             serving = tuple(channel for channel in serving if channel is not not_again)
         channels = [channel for channel in serving if channel.is_open(now)]

@@ -232,6 +232,8 @@ class Scheduler(Generic[T]):
 
         With one slot any that waits will do: the order of a run must not depend on what failed.
         """
+        if not self._waiting and not self._ready:
+            return False
         num_held = self._num_held.total() if self.max_in_flight == 1 else self._num_held[self.fleet.group(lane)]
         return num_held >= self.max_in_flight
 

@@ -27,6 +27,7 @@ from yarl import URL
 
 from fastinstruct.errors import FastInstructError
 from fastinstruct.lm.classify import classify_exception, classify_reply
+from fastinstruct.lm.deadlines import Deadlines
 from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.outcomes import BadRequest, Deadline, Fatal, Outcome, Transient
 from fastinstruct.lm.wire import DROPPABLE_PARAMETERS, ROUTES, encode_body, parse_json
@@ -84,6 +85,7 @@ class HttpTransport:
         self.on_headers: Callable[[Mapping[str, str], float], None] | None = None
         """Told the headers of every reply and the loop's time."""
         self._dropped: frozenset[str] = frozenset()
+        self._deadlines = Deadlines(endpoint.total_timeout_s)
         self._session: aiohttp.ClientSession | None = None
         self._fresh_session: aiohttp.ClientSession | None = None
 
@@ -103,6 +105,7 @@ class HttpTransport:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        self._deadlines.close()
         for session in (self._session, self._fresh_session):
             if session is not None:
                 await session.close()
@@ -111,7 +114,7 @@ class HttpTransport:
     async def send(self, request: Request) -> Outcome:
         """What became of one request, within the endpoint's total time-out (resends included)."""
         try:
-            async with asyncio.timeout(self.endpoint.total_timeout_s):
+            with self._deadlines.begin():
                 return await self._send_accepted(request)
         except TimeoutError:
             return Deadline()

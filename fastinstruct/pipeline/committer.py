@@ -70,7 +70,11 @@ class Committer:
             StoreError: it could not be stored, or this is closed; nothing was acted upon.
             Exception: what `act` raised, for this delivery or one before it.
         """
-        await self._taken_in(delivery)
+        done = self._taken_in(delivery)
+        try:
+            await done
+        finally:
+            self._unanswered.discard(done)
 
     async def deliver_all(self, deliveries: Sequence[Delivery[Task]]) -> None:
         """Return when these, in this order and with none between them, are durable and acted upon.
@@ -78,7 +82,11 @@ class Committer:
         Raises:
             StoreError, Exception: as `deliver`, for the first that fails.
         """
-        await asyncio.gather(*[self._taken_in(delivery) for delivery in deliveries])
+        waiting = [self._taken_in(delivery) for delivery in deliveries]
+        try:
+            await asyncio.gather(*waiting)
+        finally:
+            self._unanswered.difference_update(waiting)
 
     def _taken_in(self, delivery: Delivery[Task]) -> asyncio.Future[None]:
         """Queue a delivery; the future tells when it is durable and acted upon."""
@@ -86,7 +94,6 @@ class Committer:
             raise self._gap
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._unanswered.add(done)
-        done.add_done_callback(self._unanswered.discard)
         self._inbox.append((delivery, done))
         if self._judging is None:
             self._judging = asyncio.create_task(self._judge_all())

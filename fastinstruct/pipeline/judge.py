@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fastinstruct.lm import Ok
 from fastinstruct.lm.scheduler import Delivery, detail_of
@@ -173,9 +174,11 @@ class Judge:
         return ClassificationRow(instruction_id=task.number, is_classification=answer, margin=margin)
 
     def _instances(self, task: Task, completion: Completion) -> tuple[InstanceRow, ...]:
-        rng = random_stream(self._rng_seed, Stage.INSTANCES, task.number)
         sifted = self._reading.instances(
-            completion, task.instruction, is_classification=bool(task.is_classification), rng=rng
+            completion,
+            task.instruction,
+            is_classification=bool(task.is_classification),
+            new_rng=partial(random_stream, self._rng_seed, Stage.INSTANCES, task.number),
         )
         kept = [
             InstanceRow(instruction_id=task.number, item=item, input=instance.input, output=instance.output)

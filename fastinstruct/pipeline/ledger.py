@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
+from typing import NamedTuple
 
 __all__ = ["Ledger", "Limits", "Price", "Use", "dollars", "picodollars"]
 
@@ -108,8 +109,7 @@ class _Sum:
                 return self.cost
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answered:
+class _Answered(NamedTuple):
     """What a reply used whose request is not stored yet, and what its row will tell of that."""
 
     lane: str
@@ -245,7 +245,7 @@ class Ledger:
             self._booked.add(most, self._prices[lane], -1)
 
     def answer(self, key: str, use: Use, told: Use) -> None:
-        """Count a reply as `use`; its row, once stored, will tell `told`."""
+        """Count a reply as `use`; its row, once stored, will tell `told`, mostly the same value."""
         lane, _ = self._reserved[key]
         self.release(key)
         self._count(lane, use)
@@ -260,7 +260,8 @@ class Ledger:
 
     def stored(self, key: str) -> None:
         """Leave to a reply's row, which is durable now, what it tells."""
-        if (answered := self._answered.pop(key, None)) is not None:
+        answered = self._answered.pop(key, None)
+        if answered is not None and answered.use is not answered.told:  # mostly the row tells all of it
             self._besides[answered.lane] += answered.use - answered.told
 
     def write_off(self) -> None:

@@ -127,10 +127,15 @@ class Counters:
         request = commit.request
         self.num_admitted += len(commit.instructions)
         self.num_candidates += len(commit.candidates)
-        self.num_examples += sum(1 for row in commit.instances if row.reason is None)
         self.num_failed += request.outcome != "ok"
-        self.rejected.update(str(row.reason) for row in commit.candidates if row.reason is not None)
-        self.rejected_instances.update(str(row.reason) for row in commit.instances if row.reason is not None)
+        for candidate in commit.candidates:
+            if candidate.reason is not None:
+                self.rejected[str(candidate.reason)] += 1
+        for instance in commit.instances:
+            if instance.reason is None:
+                self.num_examples += 1
+            else:
+                self.rejected_instances[str(instance.reason)] += 1
         self.prompt_tokens += request.prompt_tokens
         self.completion_tokens += request.completion_tokens
         self._num_classified += commit.classification is not None

@@ -6,7 +6,7 @@ Pure; knows nothing of requests or stores. `default` is ours, `paper` reads as t
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from fastinstruct.config import RunConfig
@@ -28,9 +28,9 @@ class Reading(Protocol):
         """Return the answer of a stage-2 reply, or None if it holds neither yes nor no."""
 
     def instances(
-        self, completion: Completion, instruction: str, *, is_classification: bool, rng: random.Random
+        self, completion: Completion, instruction: str, *, is_classification: bool, new_rng: Callable[[], random.Random]
     ) -> Sifted:
-        """Return the instances of a stage-3 reply, kept and rejected."""
+        """Return the instances of a stage-3 reply, kept and rejected; `new_rng` is called where some are drawn."""
 
 
 class _DefaultReading:
@@ -60,7 +60,7 @@ class _DefaultReading:
         return parse_classification(completion.text)
 
     def instances(
-        self, completion: Completion, instruction: str, *, is_classification: bool, rng: random.Random
+        self, completion: Completion, instruction: str, *, is_classification: bool, new_rng: Callable[[], random.Random]
     ) -> Sifted:
         found = parse_instances(
             completion.text,
@@ -98,14 +98,14 @@ class _PaperReading:
         return paper.is_classification(completion.text)
 
     def instances(
-        self, completion: Completion, instruction: str, *, is_classification: bool, rng: random.Random
+        self, completion: Completion, instruction: str, *, is_classification: bool, new_rng: Callable[[], random.Random]
     ) -> Sifted:
         return paper.parse_instances(
             completion.text,
             is_classification=is_classification,
             finish_reason=completion.finish_reason,
             max_instances=self._max_instances,
-            rng=rng,
+            rng=new_rng(),
         )
 
 

@@ -29,6 +29,7 @@ from fastinstruct.pipeline.against import indexed
 from fastinstruct.pipeline.calibrating import run_threshold
 from fastinstruct.pipeline.connecting import connected, described, probe_all
 from fastinstruct.pipeline.desk import Desk
+from fastinstruct.pipeline.garbage import seldom_collected
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.ledger import Price
 from fastinstruct.pipeline.monitor import Monitor, open_monitor
@@ -199,7 +200,7 @@ class Run:
         ended_by = "failure"
         try:
             await probe_all(fleet)
-            with self._time_limit(), self._watched(desk, fleet):
+            with self._time_limit(), self._watched(desk, fleet), seldom_collected():
                 ended_by = await self._generate(desk, fleet)
         finally:
             with suppress(StoreError):  # it is being reported
@@ -222,7 +223,7 @@ class Run:
         finally:
             timer.cancel()
 
-    def _watched(self, desk: _Desk, fleet: Fleet) -> Vitals:
+    def _watched(self, desk: Desk, fleet: Fleet) -> Vitals:
         """Watch the process while the sitting works."""
 
         def end(stop: Stop) -> None:

@@ -71,7 +71,8 @@ class Spending:
             usage = outcome.completion.usage
             self._worst_case.learn(lane, request, usage)
             told = Use(num_requests=1, prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
-            self.ledger.answer(request.key, _use(usage, most), told)
+            tells_all = usage.prompt_tokens > 0 and not usage.cached_tokens
+            self.ledger.answer(request.key, told if tells_all else _use(usage, most), told)
         elif isinstance(outcome, BadRequest) and outcome.usage is not None:
             self.ledger.fail(request.key, _use(outcome.usage, most))
         elif _is_refused(outcome):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fastinstruct.config import RunConfig
 from fastinstruct.lm import Request
 from fastinstruct.lm.jobs import Job
-from fastinstruct.pipeline.pool import TaskPool, random_stream
+from fastinstruct.pipeline.pool import TaskPool, request_seed
 from fastinstruct.pipeline.sampling import effective_sampling
 from fastinstruct.records import Api, Prompt, Sampling, Stage
 from fastinstruct.store import DrawRow
@@ -69,6 +69,8 @@ class Stages:
         self._apis = apis
         self._prompts = prompts
         self._with_logprobs = with_logprobs
+        self._parameters = {stage: effective_sampling(config, apis[stage], stage).model_dump() for stage in Stage}
+        self._sends_seed = {stage: config.model_of(stage).send_seed for stage in Stage}
 
     def job(self, draw: DrawRow, pool: TaskPool) -> Job[Task]:
         """Write out what was drawn, with the texts of the pool."""
@@ -134,13 +136,8 @@ class Stages:
         return stops if self._apis[stage] is Api.COMPLETIONS else ()
 
     def _job(self, task: Task, prompt: Prompt, stops: tuple[str, ...], num_logprobs: int | None = None) -> Job[Task]:
-        rng_seed = self._config.rng_seed
-        seed = (
-            random_stream(rng_seed, task.stage, task.number).getrandbits(31)
-            if self._config.model_of(task.stage).send_seed
-            else None
-        )
-        parameters = effective_sampling(self._config, self._apis[task.stage], task.stage).model_dump()
-        sampling = Sampling(**parameters, stop=stops, seed=seed, num_logprobs=num_logprobs)
-        request = Request(key=f"{task.stage}:{task.number}", prompt=prompt, sampling=sampling)
-        return Job(request=request, about=task, lane=task.stage)
+        stage = task.stage
+        seed = request_seed(self._config.rng_seed, stage, task.number) if self._sends_seed[stage] else None
+        sampling = Sampling(**self._parameters[stage], stop=stops, seed=seed, num_logprobs=num_logprobs)
+        request = Request(key=f"{stage}:{task.number}", prompt=prompt, sampling=sampling)
+        return Job(request=request, about=task, lane=stage)

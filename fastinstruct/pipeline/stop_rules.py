@@ -59,7 +59,8 @@ class Saturation:
 
     def count(self, commit: Commit) -> None:
         """Take in one more request."""
-        self._add(finished(commit))
+        if commit.request.stage is Stage.INSTRUCTIONS:
+            self._add(finished(commit))
 
     def stop(self) -> Stop | None:
         """Return the rule, if it is met."""

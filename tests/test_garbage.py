@@ -1,0 +1,88 @@
+"""The collector of cycles: rarer inside, as before afterwards."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from fastinstruct.pipeline.garbage import seldom_collected
+
+
+class Ring:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture(autouse=True)
+def usual_collector() -> Iterator[None]:
+    thresholds = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    yield
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
+
+
+def test_inside_it_comes_less_often_and_leaves_alone_what_was_there() -> None:
+    with seldom_collected():
+        assert gc.get_threshold() == (10_000, 20, 50)
+        assert gc.get_freeze_count() > 1000
+
+
+def test_afterwards_it_is_as_it_was() -> None:
+    with seldom_collected():
+        pass
+    assert gc.get_threshold() == (700, 10, 10)
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_failure_inside_puts_it_back_too() -> None:
+    with pytest.raises(ZeroDivisionError), seldom_collected():
+        raise ZeroDivisionError
+    assert (gc.get_threshold(), gc.get_freeze_count()) == ((700, 10, 10), 0)
+
+
+def test_of_several_at_once_the_last_puts_it_back() -> None:
+    first, second = seldom_collected(), seldom_collected()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert gc.get_threshold() == (10_000, 20, 50)
+    assert gc.get_freeze_count() > 1000
+    second.__exit__(None, None, None)
+    assert (gc.get_threshold(), gc.get_freeze_count()) == ((700, 10, 10), 0)
+
+
+def test_what_somebody_else_froze_stays_frozen() -> None:
+    gc.freeze()
+    with seldom_collected():
+        pass
+    assert gc.get_freeze_count() > 1000
+
+
+def test_higher_thresholds_of_others_and_a_collector_turned_off_stay() -> None:
+    gc.set_threshold(50_000, 5, 5)
+    with seldom_collected():
+        assert gc.get_threshold() == (50_000, 20, 50)
+    gc.set_threshold(0, 10, 10)
+    with seldom_collected():
+        assert gc.get_threshold() == (0, 10, 10)
+
+
+def test_cycles_made_inside_are_still_found() -> None:
+    with seldom_collected():
+        ring = weakref.ref(Ring())
+        gc.collect()
+        assert ring() is None
+
+
+def test_garbage_from_before_is_not_kept() -> None:
+    gc.disable()
+    try:
+        ring = weakref.ref(Ring())
+        with seldom_collected():
+            assert ring() is None
+    finally:
+        gc.enable()

@@ -116,11 +116,11 @@ async def test_killed_8_times_with_16_in_flight_the_data_equals_an_uninterrupted
         num_answers = len(server.log)
     async with ScriptedServer(script) as server:
         left = await run_and_kill(
-            server, tmp_path / "killed", **size, num_kills=8, most=60, rng=random.Random(3), flags=WINDOWED
+            server, tmp_path / "killed", **size, num_kills=8, most=50, rng=random.Random(3), flags=WINDOWED
         )
         num_asked_again = len(server.log) - num_answers
     assert everything(tmp_path / "killed") == everything(tmp_path / "whole")
-    assert sum(a < b for a, b in zip([0, *map(len, left)], map(len, left), strict=False)) >= 3  # so many got on
+    assert 0 < len(left[-1]) < len(rows(tmp_path / "whole", "SELECT id FROM request"))  # killed in the middle
     assert num_asked_again <= 8 * 16  # what was in flight, as kept answers are not
     assert rows(tmp_path / "killed", "SELECT * FROM draw") == []
 

@@ -50,6 +50,7 @@ from fastinstruct.scripted_server.shapes import read_ask
 FAULTS = {"429": 0.05, "500": 0.02, "reset": 0.01, "truncated": 0.01, "malformed": 0.005, "hang": 0.005}
 TIMEOUT_S = 2.0
 HARD_STOP_S = 600.0
+MOST_LAST_SITTINGS = 5  # on a machine with much else to do, a request may time out again and again
 
 
 @dataclass(kw_only=True)
@@ -170,14 +171,28 @@ async def one_run(folder: Path, plan: Plan, totals: Totals) -> None:
             if code == 0:
                 break
         await asyncio.sleep(4 if plan.server_kills else 0)
-        # What was given up in stages 2 and 3 is asked again by the next sitting.
-        code = await sitting(command, None) or await sitting(command, None)
+        code = -1
+        for _ in range(MOST_LAST_SITTINGS):  # what was given up in stages 2 and 3 is asked again by the next sitting
+            code = await sitting(command, None)
+            if code == 0 and num_unfinished(run) == 0:
+                break
         totals.server_kills += min(plan.server_kills, plan.kills)
         if code != 0:
             totals.differences.append(f"seed {plan.seed}: the run ended with exit code {code}")
     finally:
         await server.kill()
     compare(run, server.log, plan, flags, totals)
+
+
+def num_unfinished(run: Path) -> int:
+    """How many instructions stage 3 has not answered."""
+    connection = sqlite3.connect(run / "run.db")
+    sql = (
+        "SELECT (SELECT count(*) FROM instruction) - count(*) FROM request WHERE stage = 'instances' AND outcome = 'ok'"
+    )
+    (count,) = connection.execute(sql).fetchone()
+    connection.close()
+    return int(count)
 
 
 async def restart(server: Server) -> None:

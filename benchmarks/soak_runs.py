@@ -5,6 +5,7 @@ long tail, and a mix of rate limits, errors, hangs, resets, truncated and malfor
 at random moments and started again until it ends; sometimes the server is killed and started again, too.
 Then the server's log and the store are compared:
 
+- what a kill left in the store is there to the end, in the same order: the same committed prefix;
 - every answer in the store is, to the character, what the server says to the prompt that the store tells of;
 - nothing is asked twice: stage and number are unique, and stage 1's numbers have no gap;
 - nothing is lost but what a kill may lose: answers of the server that are not in the store are at most as many, for
@@ -146,7 +147,7 @@ async def sitting(command: list[str], kill_after_s: float | None) -> int:
 
 async def one_run(folder: Path, plan: Plan, totals: Totals) -> None:
     rng = random.Random(plan.seed)
-    run, server = folder / "run", Server(folder, plan)
+    run, server, left = folder / "run", Server(folder, plan), list[list[tuple[Any, ...]]]()
     await server.start()
     flags = {
         "model.base_url": server.base_url,
@@ -168,6 +169,7 @@ async def one_run(folder: Path, plan: Plan, totals: Totals) -> None:
                 asyncio.get_running_loop().call_later(rng.uniform(1, 3), asyncio.ensure_future, restart(server))
             code = await sitting(command, rng.uniform(1.0, 6.0))
             totals.kills += code == -signal.SIGKILL
+            left.append(committed(run))
             if code == 0:
                 break
         await asyncio.sleep(4 if plan.server_kills else 0)
@@ -182,6 +184,22 @@ async def one_run(folder: Path, plan: Plan, totals: Totals) -> None:
     finally:
         await server.kill()
     compare(run, server.log, plan, flags, totals)
+    final = committed(run)
+    if any(final[: len(prefix)] != prefix for prefix in left):
+        totals.differences.append(f"seed {plan.seed}: what a kill had left was changed")
+
+
+def committed(run: Path) -> list[tuple[Any, ...]]:
+    """What is stored, in commit order."""
+    if not (run / "run.db").exists():
+        return []
+    connection = sqlite3.connect(run / "run.db")
+    try:
+        return connection.execute("SELECT id, stage, number, outcome, text FROM request ORDER BY id").fetchall()
+    except sqlite3.OperationalError:  # killed before there were tables
+        return []
+    finally:
+        connection.close()
 
 
 def num_unfinished(run: Path) -> int:

@@ -35,10 +35,15 @@ class How:
 
     is_quick: bool
     folder: Path
+    num_rounds: int | None = None
 
     def pick(self, full: T, quick: T) -> T:
         """The first for figures, the second to see that it works."""
         return quick if self.is_quick else full
+
+    def rounds(self, usual: int) -> int:
+        """How often to repeat what is usually repeated so often."""
+        return self.pick(self.num_rounds or usual, 1)
 
 
 @dataclass(frozen=True, slots=True)

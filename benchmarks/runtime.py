@@ -73,8 +73,8 @@ def capacity(how: How) -> list[dict[str, Any]]:
         found = server_capacity.measure(replies, wire, seconds=how.pick(4.0, 0.2), in_flight=64)
         rows.append(asdict(found))
         print(
-            f"  the server, replies {replies}: {found.requests_per_s:,.0f} requests/s, {found.cpu_us:.1f} us of its CPU "
-            f"each, {found.requests_per_cpu_s:,.0f} a second of its CPU",
+            f"  the server, replies {replies}: {found.requests_per_s:,.0f} requests/s, "
+            f"{found.cpu_us:.1f} us of its CPU each, {found.requests_per_cpu_s:,.0f} for a second of its CPU",
             flush=True,
         )
     return rows
@@ -90,13 +90,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--goals", nargs="+", choices=names, default=names, metavar="GOAL", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="a few requests each; the figures mean nothing")
+    parser.add_argument("--rounds", type=int, help="repeat each measurement so often, not as usual (7 or 3 times)")
     arguments = parser.parse_args()
     stay_on_first_core()
     stated = versions()
     print(", ".join(f"{package} {number}" for package, number in stated.items()))
     goals = []
     with tempfile.TemporaryDirectory() as name:
-        how = How(is_quick=arguments.quick, folder=Path(name))
+        how = How(is_quick=arguments.quick, folder=Path(name), num_rounds=arguments.rounds)
         server = capacity(how)
         for covered, measure in MEASUREMENTS.items():
             if not set(covered) & set(arguments.goals):

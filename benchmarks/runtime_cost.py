@@ -120,7 +120,7 @@ def cpu_per_request(how: How) -> list[Goal]:
         Arm(client=SdkAiohttp, num_requests=how.pick(1_500, 40)),
     ]
     usable, left_out = usable_arms(arms)
-    rounds = in_turns(usable, in_flight, how.pick(7, 1), "--replies", "canned")
+    rounds = in_turns(usable, in_flight, how.rounds(7), "--replies", "canned")
     details = {"in_flight": in_flight, "arms": medians(rounds)}
     ours = cpu_of(rounds, Ours)
     raw = Ratio.of(ours, cpu_of(rounds, RawAiohttp))
@@ -156,7 +156,7 @@ def requests_per_s(how: How) -> list[Goal]:
         Arm(client=SdkDefault, num_requests=how.pick(1_024, 40)),
     ]
     usable, left_out = usable_arms(arms)
-    rounds = in_turns(usable, in_flight, how.pick(7, 1), "--replies", "canned")
+    rounds = in_turns(usable, in_flight, how.rounds(7), "--replies", "canned")
     details = {"in_flight": in_flight, "arms": medians(rounds)}
     return [_faster(rounds, client, least, left_out, details) for client, least in ((SdkAiohttp, 4), (SdkDefault, 12))]
 
@@ -181,7 +181,7 @@ def use_of_fixed_slots(how: How) -> list[Goal]:
     in_flight, latency_s = how.pick(1_000, 20), how.pick(0.5, 0.05)
     num_requests = how.pick(20, 5) * in_flight
     arms = [Arm(client=client, num_requests=num_requests) for client in (Ours, RawAiohttp)]
-    rounds = in_turns(arms, in_flight, how.pick(3, 1), "--replies", "canned", "--latency", str(latency_s))
+    rounds = in_turns(arms, in_flight, how.rounds(3), "--replies", "canned", "--latency", str(latency_s))
     ours, raw = speed_of(rounds, Ours), speed_of(rounds, RawAiohttp)
     use = [statistics.median(speeds) * latency_s / in_flight for speeds in (ours, raw)]
     ratio = Ratio.of([100 * speed for speed in ours], raw)

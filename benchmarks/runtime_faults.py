@@ -93,7 +93,7 @@ class Watch:
 
 def interrupts(how: How) -> list[Goal]:
     """G13: `fastinstruct run` with 200 requests in flight is interrupted, and once more."""
-    endings = [interrupted(how.folder / f"interrupted-{number}", how.pick(200, 10)) for number in range(how.pick(7, 1))]
+    endings = [interrupted(how.folder / f"interrupted-{number}", how.pick(200, 10)) for number in range(how.rounds(7))]
     last, closed = [ending.last_dispatch_ms for ending in endings], [ending.closed_ms for ending in endings]
     return [
         Goal(

@@ -59,8 +59,8 @@ def rate_found(how: How) -> list[Goal]:
         run_loop(counts(client(server.url, Aimd(maximum=_MOST_IN_FLIGHT)), server, (end_s,)))
     spans = server.spans()
     begin_s = min(span.started_s for span in spans)
-    goodput, refused = _share_of(spans, rate, begin_s + known_s, begin_s + doubled_s)
-    doubled, _ = _share_of(spans, 2 * rate, begin_s + again_s, begin_s + end_s)
+    goodput, refused = share_of(spans, rate, begin_s + known_s, begin_s + doubled_s)
+    doubled, _ = share_of(spans, 2 * rate, begin_s + again_s, begin_s + end_s)
     return [
         Goal(
             name="G14",
@@ -73,7 +73,7 @@ def rate_found(how: How) -> list[Goal]:
     ]
 
 
-def _share_of(spans: list[Span], rate: float, begin_s: float, end_s: float) -> tuple[float, float]:
+def share_of(spans: list[Span], rate: float, begin_s: float, end_s: float) -> tuple[float, float]:
     """Of the requests that came in this time: those answered as a share of the rate's, and the share refused."""
     came = [span for span in spans if begin_s <= span.started_s < end_s]
     num_refused = sum(span.status == 429 for span in came)

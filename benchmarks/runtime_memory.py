@@ -39,7 +39,7 @@ def memory_in_flight(how: How) -> list[Goal]:
     usable = [arm for arm in _ARMS if not missing(arm)]
     found: dict[str, list[float]] = {arm.name: [] for arm in usable}
     with serving("--replies", "canned", "--latency", "600") as server:
-        for number in range(how.pick(3, 1)):
+        for number in range(how.rounds(3)):
             for arm in rotated(usable, number):
                 grown = in_own_process(grown_bytes, arm, server.url, few, many)
                 found[arm.name].append(grown / (many - few) / 1000)

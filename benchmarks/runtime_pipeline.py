@@ -141,7 +141,7 @@ def end_to_end(how: How) -> list[Goal]:
     build_run(built, flags, texts_of_pool(pool))
     warm_up()
     found = []
-    for number in range(how.pick(3, 1)):
+    for number in range(how.rounds(3)):
         folder = how.folder / f"run-{number}"
         shutil.copytree(built, folder)
         log = how.folder / f"pipeline-{number}.jsonl"

@@ -76,7 +76,7 @@ def steady_use(how: How) -> list[Goal]:
     """G5 and G7: 20 requests for each of 512 slots, in order of arrival; and the same in batches."""
     in_flight, median_s = how.pick(512, 8), how.pick(1.0, 0.03)
     prompts, found = unlike_prompts(), dict[str, list[SlotUse]]()
-    for arm, num_rounds in ((Ours, how.pick(3, 1)), (Batches, 1)):
+    for arm, num_rounds in ((Ours, how.rounds(3)), (Batches, 1)):
         for seed in range(num_rounds):
             log = how.folder / f"steady-{arm.name}-{seed}.jsonl"
             with serving(*log_normal(median_s, seed), log=log) as server:
@@ -139,7 +139,7 @@ def use_with_work(how: How) -> list[Goal]:
     in_flight, median_s = how.pick(512, 8), how.pick(1.0, 0.1)
     warm_up()
     shares = []
-    for seed in range(how.pick(3, 1)):
+    for seed in range(how.rounds(3)):
         folder = how.folder / f"work-{seed}"
         folder.mkdir()
         with serving(*log_normal(median_s, seed, "quick"), log=folder / "server.jsonl") as server:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from fastinstruct.store import Commit, RunStore
 
 _SIGMA = 0.8
 _WORK_S = 0.001
+_BLOCK = bytes(1 << 16)
 _PROBE_EVERY_S = 0.05
 
 
@@ -124,18 +126,18 @@ def _percents(shares: list[float]) -> str:
 
 
 class _Toiling(Judge):
-    """Judges, and computes for 1 ms more for each answer, holding the interpreter's lock: the worse case."""
+    """Judges, and computes for 1 ms for each answer, the interpreter's lock released, as in the filter's kernels."""
 
     def settle(self, deliveries: Sequence[Delivery[Task]]) -> list[Commit]:
         for _ in deliveries:
             end_s = time.thread_time() + _WORK_S
             while time.thread_time() < end_s:
-                pass
+                sha256(_BLOCK)
         return super().settle(deliveries)
 
 
 def use_with_work(how: How) -> list[Goal]:
-    """G6: the same slots, while every reply is parsed, judged, stored, and takes 1 ms of CPU more."""
+    """G6: the same slots, while every reply is parsed, stored, and takes 1 ms of CPU off the loop."""
     in_flight, median_s = how.pick(512, 8), how.pick(1.0, 0.1)
     warm_up()
     shares = []
@@ -150,7 +152,7 @@ def use_with_work(how: How) -> list[Goal]:
     return [
         Goal(
             name="G6",
-            what="the same, each reply judged and stored, and 1 ms more of CPU in the judge's thread (lock held)",
+            what="the same, each reply parsed and stored, with 1 ms of CPU in the judge's thread (lock released)",
             bar="at least 97%",
             measured=_percents(shares),
             is_met=statistics.median(shares) >= 0.97,
@@ -160,15 +162,14 @@ def use_with_work(how: How) -> list[Goal]:
 
 
 async def _judged(url: str, folder: Path, num_requests: int, in_flight: int) -> None:
-    """Stage 1 of a run, over and over the same prompt's tasks, through the run's own committer and store."""
+    """Stage 2 of a run, through the run's own committer and store: what a reply takes is the 1 ms, or hardly more."""
     flags = {"model.base_url": url, "model.name": MODEL, "out": folder / "run"}
     preparation = prepare(load_config(flags=flags), {})
     stages = preparation.stages(with_logprobs=False)
-    shown = tuple(seed.instruction for seed in preparation.seeds[:8])
+    seed = preparation.seeds[0].instruction
 
     def make(number: int) -> Job[Task]:
-        texts = (f"{shown[0]} ({number})", *shown[1:])  # latencies are drawn by prompt
-        return stages.generate(number, tuple(range(8)), texts)
+        return stages.classify(number, f"{seed} ({number})")  # latencies are drawn by prompt
 
     store = RunStore(folder / "run.db")
     templates = preparation.prompts.templates

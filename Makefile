@@ -34,7 +34,7 @@ format: $(VENV)/dev.stamp
 
 bench: $(VENV)/bench.stamp
 	mkdir -p benchmarks/results
-	set -o pipefail; for command in slot_use "growth --largest 10000000" peers peers_long; do \
+	set -o pipefail; for command in runtime slot_use "growth --largest 10000000" peers peers_long; do \
 	  set -- $$command; name=$$1; shift; \
 	  $(BIN)/python benchmarks/$$name.py "$$@" | tee benchmarks/results/$$name.json || exit 1; \
 	done

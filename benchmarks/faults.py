@@ -16,13 +16,11 @@ import json
 import platform
 import random
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
+
+from scripted import serving
 
 from fastinstruct.lm import Endpoint, HttpTransport, Ok, Request, RetryPolicy
 from fastinstruct.lm.breaker import CircuitBreaker
@@ -41,22 +39,6 @@ FAULTS = {"429": 0.05, "reset": 0.01, "500": 0.02, "truncated": 0.01, "hang": 0.
 TIMEOUT_S = 2.0
 STEADY = 0.95  # of the replies are timed: a hang among the last keeps few slots, but the clock, for seconds
 LATENCY_S, SIGMA = 0.1, 0.5  # 20 times the median does not come up
-
-
-def started(folder: Path, faults: dict[str, float], seed: int) -> tuple[subprocess.Popen[bytes], str]:
-    port_file = folder / "port"
-    port_file.unlink(missing_ok=True)
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "fastinstruct", "scripted-server", "--port", "0", "--port-file", str(port_file)),
-            *("--latency", str(LATENCY_S), "--latency-sigma", str(SIGMA), "--seed", str(seed)),
-            *(part for name, rate in faults.items() for part in ("--fault", f"{name}={rate}")),
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    while not port_file.exists():
-        time.sleep(0.01)
-    return process, f"http://127.0.0.1:{port_file.read_text().strip()}/v1"
 
 
 async def one_run(base_url: str, num_requests: int, in_flight: int, seed: int) -> dict[str, Any]:
@@ -111,40 +93,45 @@ def wrong(requests: list[Request], deliveries: list[Delivery[int]], endpoint: En
     }
 
 
+def measured_pairs(num_requests: int, in_flight: int, num_pairs: int) -> dict[str, Any]:
+    """Runs without faults and with them, in turns; prints a row for each."""
+    pairs, ratios = [], []
+    print(f"{'':>14} {'seconds':>9} {'attempts':>9} {'lost':>5} {'twice':>6} {'other text':>11}")
+    for seed in range(num_pairs):
+        pair = {}
+        for name, faults in (("fault-free", {}), ("with faults", FAULTS)):
+            drawn = ("--latency", str(LATENCY_S), "--latency-sigma", str(SIGMA), "--seed", str(seed))
+            with serving(
+                *drawn, *(part for fault, rate in faults.items() for part in ("--fault", f"{fault}={rate}"))
+            ) as server:
+                pair[name] = row = asyncio.run(one_run(server.url, num_requests, in_flight, seed))
+            print(
+                f"{name:>14} {row['elapsed_s']:>9.2f} {row['attempts']:>9,} {row['lost']:>5} {row['twice']:>6} "
+                f"{row['other_text']:>11}",
+                flush=True,
+            )
+        faulty = pair["with faults"]
+        ratios.append(pair["fault-free"]["steady_s"] / (faulty["steady_s"] - STEADY * faulty["held_up_s"]))
+        pairs.append(pair)
+    return {"faults": FAULTS, "goodput": statistics.median(ratios), "ratios": ratios, "pairs": pairs}
+
+
+def num_wrong(pairs: list[dict[str, Any]]) -> int:
+    """How many replies were lost, came twice or were not the server's."""
+    return sum(row[what] for pair in pairs for row in pair.values() for what in ("lost", "twice", "other_text"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--in-flight", type=int, default=256)
     parser.add_argument("--pairs", type=int, default=3)
     arguments = parser.parse_args()
-    pairs, ratios = [], []
-    print(f"{'':>14} {'seconds':>9} {'attempts':>9} {'lost':>5} {'twice':>6} {'other text':>11}")
-    for seed in range(arguments.pairs):
-        pair = {}
-        for name, faults in (("fault-free", {}), ("with faults", FAULTS)):
-            with tempfile.TemporaryDirectory() as folder:
-                process, base_url = started(Path(folder), faults, seed)
-                try:
-                    pair[name] = asyncio.run(one_run(base_url, arguments.requests, arguments.in_flight, seed))
-                finally:
-                    process.kill()
-                    process.wait()
-            row = pair[name]
-            print(
-                f"{name:>14} {row['elapsed_s']:>9.2f} {row['attempts']:>9,} {row['lost']:>5} {row['twice']:>6} "
-                f"{row['other_text']:>11}"
-            )
-        ratios.append(
-            pair["fault-free"]["steady_s"]
-            / (pair["with faults"]["steady_s"] - STEADY * pair["with faults"]["held_up_s"])
-        )
-        pairs.append(pair)
-    print(f"goodput against fault-free: {statistics.median(ratios):.1%} ({min(ratios):.1%} to {max(ratios):.1%})")
-    document = {"faults": FAULTS, "goodput": statistics.median(ratios), "ratios": ratios, "pairs": pairs}
-    print(json.dumps({"benchmark": "faults", "machine": platform.machine(), **document}))
-    raise SystemExit(
-        any(row[what] for pair in pairs for row in pair.values() for what in ("lost", "twice", "other_text"))
-    )
+    found = measured_pairs(arguments.requests, arguments.in_flight, arguments.pairs)
+    ratios = found["ratios"]
+    print(f"goodput against fault-free: {found['goodput']:.1%} ({min(ratios):.1%} to {max(ratios):.1%})")
+    print(json.dumps({"benchmark": "faults", "machine": platform.machine(), **found}))
+    raise SystemExit(num_wrong(found["pairs"]) > 0)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,18 @@ def slot_use(found: dict[str, Any]) -> str:
     return "\n".join(["| what | measured |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)])
 
 
+def runtime(found: dict[str, Any]) -> str:
+    """Lay out the result of runtime.py: what it ran on, and a line for each goal."""
+    stated = ", ".join(f"{package} {number}" for package, number in found["versions"].items())
+    capacities = [f"{row['requests_per_cpu_s']:,} ({row['replies']})" for row in found["server"]]
+    server = f"What the server can answer for a second of its core: {', '.join(capacities)} requests. {stated}."
+    marks = {True: "yes", False: "**no**", None: "not measured"}
+    rows = [
+        f"| {goal['what']} | {goal['bar']} | {goal['measured']} | {marks[goal['is_met']]} |" for goal in found["goals"]
+    ]
+    return "\n".join([server, "", "| goal | bar | measured | met |", "|---|---|---|---|", *rows])
+
+
 def table(headings: list[str], rows: list[list[str]]) -> str:
     """Lay out a table whose first column is text and whose others are numbers."""
     marks = ["---", *["---:"] * (len(headings) - 1)]
@@ -92,6 +104,7 @@ def growth(found: dict[str, Any]) -> str:
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "runtime": runtime,
     "slot_use": slot_use,
     "peers": peers,
     "peers_long": peers_long,

@@ -14,36 +14,19 @@ import argparse
 import asyncio
 import itertools
 import json
-import os
-import random
 import selectors
 import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import aiohttp
 import orjson
+from run_prompts import drawn_prompts
+from scripted import serving
 
 import fastinstruct
-from fastinstruct.records import Api
-from fastinstruct.scripted_server.replies import grammar_instruction
-from fastinstruct.text.demonstrations import (
-    classification_demonstrations,
-    input_first_demonstrations,
-    output_first_demonstrations,
-)
-from fastinstruct.text.prompting import PromptSet, load_templates
-from fastinstruct.text.seeds import packaged_seeds
 
 NUM_PROMPTS = 3000
-# Of twelve requests of a run: one asks for instructions, the others work them up.
-STAGES = ("instructions", *["classification", "input_first"] * 4, "classification", "output_first", "input_first")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,46 +42,19 @@ class Capacity:
 
 def bodies() -> list[bytes]:
     """The bodies of a run's requests, as they go over the wire."""
-    seeds, rng = packaged_seeds(), random.Random(1)
-    prompts = PromptSet(
-        load_templates(Api.COMPLETIONS),
-        classification=classification_demonstrations(seeds, seeds, 10),
-        input_first=input_first_demonstrations(seeds, seeds, 6),
-        output_first=output_first_demonstrations(seeds, seeds, 5),
-    )
-    return [body(prompts, stage, rng) for stage in itertools.islice(itertools.cycle(STAGES), NUM_PROMPTS)]
+    fields = {"model": "scripted", "temperature": 0.7, "max_tokens": 1024}
+    return [orjson.dumps({**fields, "prompt": prompt}) for prompt in drawn_prompts(NUM_PROMPTS)]
 
 
-def body(prompts: PromptSet, stage: str, rng: random.Random) -> bytes:
-    texts = [grammar_instruction(rng) for _ in range(8)]
-    prompt = prompts.instructions(texts, 8) if stage == "instructions" else prompts.about(stage, texts[0])
-    return orjson.dumps({"model": "scripted", "prompt": prompt, "temperature": 0.7, "max_tokens": 1024})
+def on_the_wire(posted: list[bytes]) -> list[bytes]:
+    """Whole requests with these bodies."""
+    head = "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\r\n"
+    return [head.format(len(body)).encode() + body for body in posted]
 
 
-@contextmanager
-def serving(replies: str) -> Iterator[str]:
-    """Start a server on a core of its own, where the platform lets one choose; yields its base URL."""
-    command = [sys.executable, "-m", "fastinstruct", "scripted-server", "--port", "0", "--replies", replies]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    url = server.stdout.readline().split()[-1]
-    if hasattr(os, "sched_setaffinity") and len(cores := sorted(os.sched_getaffinity(0))) > 1:
-        os.sched_setaffinity(server.pid, {cores[-1]})
-    try:
-        yield url
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def stats(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as response:
-        return dict(json.load(response))
-
-
-def load(url: str, requests: list[bytes], *, seconds: float, in_flight: int) -> None:
+def load(port: int, requests: list[bytes], *, seconds: float, in_flight: int) -> None:
     """Keep so many connections busy with requests, each answered before the next."""
-    address = ("127.0.0.1", int(url.removesuffix("/v1").rpartition(":")[2]))
+    address = ("127.0.0.1", port)
     selector, upcoming = selectors.DefaultSelector(), itertools.cycle(requests)
     for _ in range(in_flight):
         opened = socket.create_connection(address)
@@ -125,11 +81,11 @@ def read_answer(connection: socket.socket) -> None:
 
 
 def measure(replies: str, wire: list[bytes], *, seconds: float, in_flight: int) -> Capacity:
-    with serving(replies) as url:
-        load(url, wire, seconds=0.3, in_flight=in_flight)
-        before, started_s = stats(url), time.monotonic()
-        load(url, wire, seconds=seconds, in_flight=in_flight)
-        after, elapsed_s = stats(url), time.monotonic() - started_s
+    with serving("--replies", replies) as server:
+        load(server.port, wire, seconds=0.3, in_flight=in_flight)
+        before, started_s = server.stats(), time.monotonic()
+        load(server.port, wire, seconds=seconds, in_flight=in_flight)
+        after, elapsed_s = server.stats(), time.monotonic() - started_s
     num_requests = after["num_requests"] - before["num_requests"]
     cpu_s = after["cpu_s"] - before["cpu_s"]
     return Capacity(
@@ -157,7 +113,8 @@ async def client_cpu_us(posted: list[bytes], *, seconds: float, in_flight: int) 
         end_s = time.monotonic() + seconds
         await asyncio.gather(*(ask_on(session, f"{url}/completions", end_s) for _ in range(in_flight)))
 
-    with serving("canned") as url:
+    with serving("--replies", "canned") as server:
+        url = server.url
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             await ask_at_once(0.3)
             num_answered, started_s = 0, time.process_time()
@@ -172,8 +129,7 @@ def main() -> None:
     arguments = parser.parse_args()
     how = {"seconds": arguments.seconds, "in_flight": arguments.in_flight}
     posted = bodies()
-    head = "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\r\n"
-    wire = [head.format(len(body)).encode() + body for body in posted]
+    wire = on_the_wire(posted)
     print(f"{NUM_PROMPTS:,} requests of {sum(map(len, wire)) / len(wire):,.0f} bytes, {arguments.in_flight} at a time")
     print(f"{'replies':<12}{'requests/s':>12}{'CPU us each':>14}{'requests per CPU s':>21}")
     found = []

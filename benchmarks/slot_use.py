@@ -13,17 +13,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripted import serving, stay_on_first_core
+
 import fastinstruct
 from fastinstruct.config import load_config
-from fastinstruct.pipeline import Run
+from fastinstruct.pipeline import Run, RunResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,15 +63,8 @@ def busy_share(spans: list[tuple[float, float]], num_slots: int, last_dispatch: 
     return (area / (num_slots * steady_s) if steady_s else 0.0), steady_s, most
 
 
-def read_log(path: Path) -> tuple[list[tuple[float, float]], float]:
-    """Return the spans of all completions and the start of the last stage-1 request."""
-    entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    answered = [entry for entry in entries if entry["kind"]]
-    spans = [(entry["started_s"], entry["ended_s"]) for entry in answered]
-    return spans, max(entry["started_s"] for entry in answered if entry["kind"] == "instructions")
-
-
-async def measure(arguments: argparse.Namespace, url: str, log: Path, folder: Path) -> SlotUse:
+async def whole_run(arguments: argparse.Namespace, url: str, folder: Path) -> tuple[RunResult, float]:
+    """Run to the target; how it ended, and the seconds it took."""
     flags = {
         "model.base_url": url,
         "model.name": "scripted",
@@ -84,8 +76,17 @@ async def measure(arguments: argparse.Namespace, url: str, log: Path, folder: Pa
     }
     started = time.monotonic()
     result = await Run(load_config(flags=flags), env={}).execute()
-    elapsed_s = time.monotonic() - started
-    spans, last_dispatch = read_log(log)
+    return result, time.monotonic() - started
+
+
+def measure(arguments: argparse.Namespace, folder: Path) -> SlotUse:
+    options = ("--latency", str(arguments.median), "--latency-sigma", str(arguments.sigma))
+    with serving(*options, log=folder / "server.jsonl") as server:
+        stay_on_first_core()
+        result, elapsed_s = asyncio.run(whole_run(arguments, server.url, folder / "run"))
+    answered = [span for span in server.spans() if span.kind]
+    spans = [(span.started_s, span.ended_s) for span in answered]
+    last_dispatch = max(span.started_s for span in answered if span.kind == "instructions")
     share, steady_s, most = busy_share(spans, arguments.in_flight, last_dispatch)
     return SlotUse(
         num_slots=arguments.in_flight,
@@ -99,19 +100,6 @@ async def measure(arguments: argparse.Namespace, url: str, log: Path, folder: Pa
     )
 
 
-def start_server(arguments: argparse.Namespace, log: Path) -> tuple[subprocess.Popen[str], str]:
-    """Start the scripted server on a core of its own, where the platform lets one choose."""
-    command = [sys.executable, "-m", "fastinstruct", "scripted-server", "--port", "0", "--log", str(log)]
-    command += ["--latency", str(arguments.median), "--latency-sigma", str(arguments.sigma)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    url = server.stdout.readline().split()[-1]
-    if hasattr(os, "sched_setaffinity") and len(cores := sorted(os.sched_getaffinity(0))) > 1:
-        os.sched_setaffinity(server.pid, {cores[1]})
-        os.sched_setaffinity(0, {cores[0]})
-    return server, url
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--in-flight", type=int, default=200)
@@ -120,13 +108,7 @@ def main() -> None:
     parser.add_argument("--target", type=int, default=3000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        log = Path(name) / "server.jsonl"
-        server, url = start_server(arguments, log)
-        try:
-            found = asyncio.run(measure(arguments, url, log, Path(name) / "run"))
-        finally:
-            server.terminate()
-            server.wait()
+        found = measure(arguments, Path(name))
     rows = {
         "slots": found.num_slots,
         "slots busy while work waits": f"{found.busy_share:.1%}",

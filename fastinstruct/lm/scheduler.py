@@ -24,6 +24,7 @@ from fastinstruct.lm.alarms import Alarms
 from fastinstruct.lm.channel import Channel, Ticket
 from fastinstruct.lm.endpoints import Request
 from fastinstruct.lm.fleet import Fleet
+from fastinstruct.lm.garbage import seldom_collected
 from fastinstruct.lm.jobs import Delivery, FailedAttempt, Job, ListSource, Source, detail_of
 from fastinstruct.lm.outcomes import Aborted, Fatal, Outcome, Transient, fatal_error
 from fastinstruct.lm.retry import RetryPolicy
@@ -110,15 +111,11 @@ class Scheduler(Generic[T]):
             EndpointError: the server cannot be used: wrong key, unknown model, no connection, no credit.
             Exception: what `deliver`, `source` or `send` raised first; what is in flight is finished before.
         """
-        try:
-            while True:
-                self._dispatch(source, deliver)
-                if not self._tasks and (self._is_stopping or not (self._waiting or self._opening)):
-                    break
-                await self._changed.wait()
-                self._changed.clear()
-        finally:
-            await self._cancel_everything()
+        with seldom_collected():
+            try:
+                await self._run(source, deliver)
+            finally:
+                await self._cancel_everything()
         if self._failure is not None:
             raise self._failure
 
@@ -153,6 +150,14 @@ class Scheduler(Generic[T]):
             num_failed_attempts=self._num_failed_attempts,
             num_dropped=self._num_dropped,
         )
+
+    async def _run(self, source: Source[T], deliver: Callable[[Delivery[T]], Awaitable[None]]) -> None:
+        while True:
+            self._dispatch(source, deliver)
+            if not self._tasks and (self._is_stopping or not (self._waiting or self._opening)):
+                break
+            await self._changed.wait()
+            self._changed.clear()
 
     def _dispatch(self, source: Source[T], deliver: Callable[[Delivery[T]], Awaitable[None]]) -> None:
         now = asyncio.get_running_loop().time()

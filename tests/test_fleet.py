@@ -495,9 +495,9 @@ class Counted(Scheduler[str]):
 
     num_looks = 0
 
-    def _dispatch(self, *given: Any) -> None:
+    def _dispatch(self, *given: Any) -> bool:
         self.num_looks += 1
-        super()._dispatch(*given)
+        return super()._dispatch(*given)
 
 
 def counted(fleet: Fleet, **settings: Any) -> Counted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -97,6 +98,20 @@ async def test_a_freed_slot_is_filled_at_once_whatever_the_others_do() -> None:
     await scheduler(server, 2).run(jobs(["slow", "a", "b", "c", "d"]), inbox.deliver)
     assert server.sent == [(0, "slow"), (0, "a"), (1, "b"), (2, "c"), (3, "d")]
     assert inbox.times == {"a": 1, "b": 2, "c": 3, "d": 4, "slow": 10}
+
+
+@in_virtual_time
+async def test_many_slots_are_filled_by_and_by_and_the_loop_gets_on_meanwhile() -> None:
+    server, inbox = Server(), Inbox()
+    running = asyncio.create_task(scheduler(server, 500).run(jobs([str(n) for n in range(1000)]), inbox.deliver))
+    steps = [0]
+    while steps[-1] < 500:
+        await asyncio.sleep(0)
+        steps.append(len(server.sent))
+    assert max(after - before for before, after in itertools.pairwise(steps)) == 32
+    assert {moment for moment, _ in server.sent} == {0}
+    await running
+    assert len(inbox.names) == 1000
 
 
 @in_virtual_time

@@ -24,6 +24,7 @@ from fastinstruct.lm.alarms import Alarms
 from fastinstruct.lm.channel import Channel, Ticket
 from fastinstruct.lm.endpoints import Request
 from fastinstruct.lm.fleet import Fleet
+from fastinstruct.lm.garbage import seldom_collected
 from fastinstruct.lm.jobs import Delivery, FailedAttempt, Job, ListSource, Source, detail_of
 from fastinstruct.lm.outcomes import Aborted, Fatal, Outcome, Transient, fatal_error
 from fastinstruct.lm.retry import RetryPolicy
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger("fastinstruct.lm")
+_MOST_AT_A_TIME = 32  # some milliseconds of the loop's time: writing them out and opening their connections
 _SHARE_OF_DESCRIPTORS = 0.8  # of what was in flight as they ran out
 
 T = TypeVar("T")
@@ -116,16 +118,11 @@ class Scheduler(Generic[T]):
             EndpointError: the server cannot be used: wrong key, unknown model, no connection, no credit.
             Exception: what `deliver`, `source` or `send` raised first; what is in flight is finished before.
         """
-        try:
-            while True:
-                self._dispatch(source, deliver)
-                more_may_come = self._waiting or self._opening or self.is_paused
-                if not self._tasks and (self._is_stopping or not more_may_come):
-                    break
-                await self._changed.wait()
-                self._changed.clear()
-        finally:
-            await self._cancel_everything()
+        with seldom_collected():
+            try:
+                await self._run(source, deliver)
+            finally:
+                await self._cancel_everything()
         if self._failure is not None:
             raise self._failure
 
@@ -167,10 +164,28 @@ class Scheduler(Generic[T]):
             num_dropped=self._num_dropped,
         )
 
-    def _dispatch(self, source: Source[T], deliver: Callable[[Delivery[T]], Awaitable[None]]) -> None:
+    async def _run(self, source: Source[T], deliver: Callable[[Delivery[T]], Awaitable[None]]) -> None:
+        while True:
+            if self._dispatch(source, deliver):
+                await asyncio.sleep(
+                    0
+                )  # thousands of slots are filled by and by: those that were first get on meanwhile
+                continue
+            more_may_come = self._waiting or self._opening or self.is_paused
+            if not self._tasks and (self._is_stopping or not more_may_come):
+                break
+            await self._changed.wait()
+            self._changed.clear()
+
+    def _dispatch(self, source: Source[T], deliver: Callable[[Delivery[T]], Awaitable[None]]) -> bool:
+        """Fill the slots; return whether it left off because so many were sent at a time."""
         now = asyncio.get_running_loop().time()
         self._met_closed_lane = False
+        num_left = _MOST_AT_A_TIME
         while not (self._is_stopping or self.is_paused) and len(self._tasks) < self.max_in_flight:
+            if num_left == 0:
+                return True
+            num_left -= 1
             try:
                 drawn = self._draw(source, now)
             except Exception as error:  # noqa: BLE001 - `run` raises it once what was paid for is delivered
@@ -184,6 +199,7 @@ class Scheduler(Generic[T]):
             self._tasks.add(task)
             task.add_done_callback(partial(self._landed, flight, ticket, source))
         self._await_opening(now)
+        return False
 
     def _draw(self, source: Source[T], now: float) -> tuple[Flight[T], Channel] | None:
         """Return what to send next and where, a job that waited before a fresh one.

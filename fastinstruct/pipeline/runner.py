@@ -7,6 +7,7 @@ with the store closed, whatever happened; running the same configuration again g
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -29,7 +30,6 @@ from fastinstruct.pipeline.against import indexed
 from fastinstruct.pipeline.calibrating import run_threshold
 from fastinstruct.pipeline.connecting import connected, described, probe_all
 from fastinstruct.pipeline.desk import Desk
-from fastinstruct.pipeline.garbage import seldom_collected
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.ledger import Price
 from fastinstruct.pipeline.monitor import Monitor, open_monitor
@@ -200,7 +200,8 @@ class Run:
         ended_by = "failure"
         try:
             await probe_all(fleet)
-            with self._time_limit(), self._watched(desk, fleet), seldom_collected():
+            gc.collect()  # the scheduler keeps what is garbage now
+            with self._time_limit(), self._watched(desk, fleet):
                 ended_by = await self._generate(desk, fleet)
         finally:
             with suppress(StoreError):  # it is being reported

@@ -30,6 +30,7 @@ _WRAPPERS = (
     ("「", "」"),
     ("『", "』"),
 )
+_OPENINGS = tuple(opening for opening, _ in _WRAPPERS)
 
 
 def cleaned(text: str) -> str:
@@ -69,6 +70,8 @@ def unwrapped(text: str) -> str:
 
 
 def _inner(text: str) -> str | None:
+    if not text.startswith(_OPENINGS):  # as mostly
+        return None
     for opening, closing in _WRAPPERS:
         if len(text) > len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing):
             inner = text[len(opening) : -len(closing)]

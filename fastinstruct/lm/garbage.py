@@ -1,8 +1,9 @@
-"""Python's collector of cycles while a run goes on: it leaves alone what was there before, and comes less often.
+"""Python's collector of cycles while requests are sent: it leaves alone what was there before, and comes less often.
 
-A run makes hundreds of short-lived objects for each request and hardly a cycle, next to a heap of modules, compiled
-kernels and tasks that stays; walking that heap again and again took a sixth of the whole CPU time. Knows nothing of
-runs. Guarantees that the collector is afterwards as it was, also where several are under way at once.
+A request makes hundreds of short-lived objects and hardly a cycle, next to a heap of modules, compiled kernels and jobs
+that stays; walking that heap again and again took a sixth of a run's CPU time. Knows nothing of requests. Guarantees
+that the collector is afterwards as it was, also where several blocks are under way at once. What is garbage as the
+first begins is kept until the last ends: whoever may have left much of it collects before.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ class _Collector:
         self._thresholds = gc.get_threshold()
         self._has_frozen = gc.get_freeze_count() == 0  # what somebody else froze could not be told from ours
         if self._has_frozen:
-            gc.collect()  # no garbage is to be kept
             gc.freeze()
         if self._thresholds[0]:  # 0 turns it off
             gc.set_threshold(*map(max, _THRESHOLDS, self._thresholds))

@@ -152,7 +152,7 @@ def use_with_work(how: How) -> list[Goal]:
     return [
         Goal(
             name="G6",
-            what="the same, each reply parsed and stored, with 1 ms of CPU in the judge's thread (lock released)",
+            what="slots busy, each reply parsed and stored, with 1 ms of CPU in the judge's thread (lock released)",
             bar="at least 97%",
             measured=_percents(shares),
             is_met=statistics.median(shares) >= 0.97,
@@ -216,7 +216,7 @@ def loop_lag(how: How) -> list[Goal]:
     return [
         Goal(
             name="G10",
-            what=f"99% of looks at the loop, {in_flight:,} in flight (median {median_s:g} s), come in time but for",
+            what=f"how late the event loop is (99th percentile), {in_flight:,} in flight (median {median_s:g} s)",
             bar="at most 10 ms",
             measured=f"{p99_ms:.1f} ms (most: {steady[-1]:.0f} ms; in the first {ramp_s:g} s: {ramp_ms:.0f} ms)",
             is_met=p99_ms <= 10,

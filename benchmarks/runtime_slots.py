@@ -152,7 +152,7 @@ def use_with_work(how: How) -> list[Goal]:
     return [
         Goal(
             name="G6",
-            what="the same, each reply parsed and stored, with 1 ms of CPU in the judge's thread (lock released)",
+            what="slots busy, each reply parsed and stored, with 1 ms of CPU in the judge's thread (lock released)",
             bar="at least 97%",
             measured=_percents(shares),
             is_met=statistics.median(shares) >= 0.97,
@@ -204,27 +204,28 @@ async def _do_nothing(_delivery: Delivery[Task], _commit: Commit) -> None:
 
 
 def loop_lag(how: How) -> list[Goal]:
-    """G10: how late the event loop is with 2,000 requests in flight."""
-    in_flight, median_s, seconds = how.pick(2_000, 50), how.pick(4.0, 0.2), how.pick(60.0, 1.0)
+    """G10: how late the event loop is with 2,000 requests in flight; and with none, which is the machine's part."""
+    in_flight, median_s, seconds = how.pick((2_000, 4.0, 60.0), (50, 0.2, 1.0))
     ramp_s = how.pick(5.0, 0.3)
+    idle = run_loop(_looks(how.pick(15.0, 0.5)))
     with serving(*log_normal(median_s)) as server:
         lags = run_loop(_lags(Ours(server.url, unlike_prompts()), in_flight, seconds))
     begin_s = lags[0][0] + ramp_s
-    steady = sorted(1000 * lag_s for at_s, lag_s in lags if at_s > begin_s)
+    steady = [(at_s, lag_s) for at_s, lag_s in lags if at_s > begin_s]
     ramp_ms = max(1000 * lag_s for at_s, lag_s in lags if at_s <= begin_s)
-    p99_ms = steady[int(0.99 * len(steady))]
+    p99_ms, idle_ms = _p99_ms(steady), _p99_ms(idle)
     return [
         Goal(
             name="G10",
-            what=f"99% of looks at the loop, {in_flight:,} in flight (median {median_s:g} s), come in time but for",
+            what=f"how late the event loop is (99th percentile), {in_flight:,} in flight (median {median_s:g} s)",
             bar="at most 10 ms",
-            measured=f"{p99_ms:.1f} ms (most: {steady[-1]:.0f} ms; in the first {ramp_s:g} s: {ramp_ms:.0f} ms)",
+            measured=f"{p99_ms:.1f} ms (with none {idle_ms:.1f} ms; most in the first {ramp_s:g} s {ramp_ms:.0f} ms)",
             is_met=p99_ms <= 10,
             details={
                 "in_flight": in_flight,
                 "p99_ms": p99_ms,
-                "p50_ms": statistics.median(steady),
-                "most_ms": steady[-1],
+                "p50_ms": 1000 * statistics.median(lag_s for _, lag_s in steady),
+                "idle_p99_ms": idle_ms,
                 "most_in_ramp_ms": ramp_ms,
                 "num_looks": len(steady),
             },
@@ -232,16 +233,26 @@ def loop_lag(how: How) -> list[Goal]:
     ]
 
 
+def _p99_ms(lags: list[tuple[float, float]]) -> float:
+    ordered = sorted(lag_s for _, lag_s in lags)
+    return 1000 * ordered[int(0.99 * len(ordered))]
+
+
 async def _lags(ours: Ours, in_flight: int, seconds: float) -> list[tuple[float, float]]:
-    """(when, how late in seconds) of looks 20 times a second."""
-    found = []
+    """What is seen while so many requests are in flight."""
     async with ours:
         asking: asyncio.Task[Any] = asyncio.create_task(ours.ask_all(itertools.count(), in_flight))
-        end_s = time.perf_counter() + seconds
-        while (before_s := time.perf_counter()) < end_s:
-            await asyncio.sleep(_PROBE_EVERY_S)
-            found.append((before_s, time.perf_counter() - before_s - _PROBE_EVERY_S))
+        found = await _looks(seconds)
         asking.cancel()
         with suppress(asyncio.CancelledError):
             await asking
+    return found
+
+
+async def _looks(seconds: float) -> list[tuple[float, float]]:
+    """(when, how late in seconds) of looks 20 times a second."""
+    found, end_s = [], time.perf_counter() + seconds
+    while (before_s := time.perf_counter()) < end_s:
+        await asyncio.sleep(_PROBE_EVERY_S)
+        found.append((before_s, time.perf_counter() - before_s - _PROBE_EVERY_S))
     return found

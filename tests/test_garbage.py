@@ -11,6 +11,11 @@ import pytest
 from fastinstruct.lm.garbage import seldom_collected
 
 
+def thresholds() -> tuple[int, int]:
+    """The first two: the third means nothing to newer interpreters."""
+    return gc.get_threshold()[:2]
+
+
 class Ring:
     def __init__(self) -> None:
         self.itself = self
@@ -18,30 +23,30 @@ class Ring:
 
 @pytest.fixture(autouse=True)
 def usual_collector() -> Iterator[None]:
-    thresholds = gc.get_threshold()
+    before = gc.get_threshold()
     gc.set_threshold(700, 10, 10)
     yield
-    gc.set_threshold(*thresholds)
+    gc.set_threshold(*before)
     gc.unfreeze()
 
 
 def test_inside_it_comes_less_often_and_leaves_alone_what_was_there() -> None:
     with seldom_collected():
-        assert gc.get_threshold() == (10_000, 20, 50)
+        assert thresholds() == (10_000, 20)
         assert gc.get_freeze_count() > 1000
 
 
 def test_afterwards_it_is_as_it_was() -> None:
     with seldom_collected():
         pass
-    assert gc.get_threshold() == (700, 10, 10)
+    assert thresholds() == (700, 10)
     assert gc.get_freeze_count() == 0
 
 
 def test_a_failure_inside_puts_it_back_too() -> None:
     with pytest.raises(ZeroDivisionError), seldom_collected():
         raise ZeroDivisionError
-    assert (gc.get_threshold(), gc.get_freeze_count()) == ((700, 10, 10), 0)
+    assert (thresholds(), gc.get_freeze_count()) == ((700, 10), 0)
 
 
 def test_of_several_at_once_the_last_puts_it_back() -> None:
@@ -49,10 +54,10 @@ def test_of_several_at_once_the_last_puts_it_back() -> None:
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    assert gc.get_threshold() == (10_000, 20, 50)
+    assert thresholds() == (10_000, 20)
     assert gc.get_freeze_count() > 1000
     second.__exit__(None, None, None)
-    assert (gc.get_threshold(), gc.get_freeze_count()) == ((700, 10, 10), 0)
+    assert (thresholds(), gc.get_freeze_count()) == ((700, 10), 0)
 
 
 def test_what_somebody_else_froze_stays_frozen() -> None:
@@ -65,10 +70,10 @@ def test_what_somebody_else_froze_stays_frozen() -> None:
 def test_higher_thresholds_of_others_and_a_collector_turned_off_stay() -> None:
     gc.set_threshold(50_000, 5, 5)
     with seldom_collected():
-        assert gc.get_threshold() == (50_000, 20, 50)
+        assert thresholds() == (50_000, 20)
     gc.set_threshold(0, 10, 10)
     with seldom_collected():
-        assert gc.get_threshold() == (0, 10, 10)
+        assert thresholds() == (0, 10)
 
 
 def test_cycles_made_inside_are_still_found() -> None:

@@ -9,6 +9,7 @@ first begins is kept until the last ends: whoever may have left much of it colle
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,14 +23,24 @@ class _Collector:
     """What all that are under way share: how many they are, and how to put things back."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()  # each loop has a thread of its own
         self._num_inside = 0
         self._thresholds = gc.get_threshold()
         self._has_frozen = False
 
     def enter(self) -> None:
-        self._num_inside += 1
-        if self._num_inside > 1:
-            return
+        with self._lock:
+            self._num_inside += 1
+            if self._num_inside == 1:
+                self._slow_down()
+
+    def leave(self) -> None:
+        with self._lock:
+            self._num_inside -= 1
+            if self._num_inside == 0:
+                self._put_back()
+
+    def _slow_down(self) -> None:
         self._thresholds = gc.get_threshold()
         self._has_frozen = gc.get_freeze_count() == 0  # what somebody else froze could not be told from ours
         if self._has_frozen:
@@ -37,10 +48,7 @@ class _Collector:
         if self._thresholds[0]:  # 0 turns it off
             gc.set_threshold(*map(max, _THRESHOLDS, self._thresholds))
 
-    def leave(self) -> None:
-        self._num_inside -= 1
-        if self._num_inside:
-            return
+    def _put_back(self) -> None:
         gc.set_threshold(*self._thresholds)
         if self._has_frozen:
             gc.unfreeze()

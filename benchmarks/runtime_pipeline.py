@@ -194,11 +194,13 @@ async def _look_on(looks: list[Look]) -> None:
 
 
 def steady_part(spans: list[Span], looks: list[Look], ramp_s: float) -> Steady:
-    """The part of a run in which there was always work, to the nearest looks."""
+    """The part of a run in which there was always work, to the nearest looks; all of it if the run is over too soon."""
     first = min(span.started_s for span in spans)
     last = max(span.started_s for span in spans if span.kind == Stage.INSTRUCTIONS)
     times = [look.at_s for look in looks]
     begin, end = (looks[min(bisect_left(times, at_s), len(looks) - 1)] for at_s in (first + ramp_s, last))
+    if not any(begin.at_s <= span.ended_s < end.at_s for span in spans):
+        begin, end = looks[0], looks[-1]
     during = [span for span in spans if begin.at_s <= span.ended_s < end.at_s]
     seconds = end.at_s - begin.at_s
     return Steady(

@@ -8,7 +8,7 @@ Then the server's log and the store are compared:
 - what a kill left in the store is there to the end, in the same order: the same committed prefix;
 - every answer in the store is, to the character, what the server says to the prompt that the store tells of;
 - nothing is asked twice: stage and number are unique, and stage 1's numbers have no gap, but where a kill dropped
-  requests that the target did not need any more once the run went on (in the order of draws they are asked all the same);
+  requests that the target did not need any more when the run went on (in the order of draws they are asked even so);
 - nothing is lost but what a kill may lose: answers of the server that are not in the store are at most as many, for
   each kill, as could be in flight;
 - every instruction has its classification and its instances, no draw is left over, and the database is sound.

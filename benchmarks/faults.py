@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from typing import Any
 
+import server_capacity
 from scripted import serving
 
 from fastinstruct.lm import Endpoint, HttpTransport, Ok, Request, RetryPolicy
@@ -127,6 +128,7 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=256)
     parser.add_argument("--pairs", type=int, default=3)
     arguments = parser.parse_args()
+    server_capacity.shown("written", seconds=1.0)
     found = measured_pairs(arguments.requests, arguments.in_flight, arguments.pairs)
     ratios = found["ratios"]
     print(f"goodput against fault-free: {found['goodput']:.1%} ({min(ratios):.1%} to {max(ratios):.1%})")

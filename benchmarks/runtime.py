@@ -67,17 +67,7 @@ def versions() -> dict[str, str]:
 
 def capacity(how: How) -> list[dict[str, Any]]:
     """What the server can answer, under a client that does nothing but write and read sockets."""
-    wire = server_capacity.on_the_wire(server_capacity.bodies())
-    rows = []
-    for replies in ("canned", "quick"):
-        found = server_capacity.measure(replies, wire, seconds=how.pick(4.0, 0.2), in_flight=64)
-        rows.append(asdict(found))
-        print(
-            f"  the server, replies {replies}: {found.requests_per_s:,.0f} requests/s, "
-            f"{found.cpu_us:.1f} us of its CPU each, {found.requests_per_cpu_s:,.0f} for a second of its CPU",
-            flush=True,
-        )
-    return rows
+    return [asdict(server_capacity.shown(replies, seconds=how.pick(4.0, 0.2))) for replies in ("canned", "quick")]
 
 
 def show(goal: Goal) -> None:

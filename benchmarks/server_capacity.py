@@ -97,6 +97,17 @@ def measure(replies: str, wire: list[bytes], *, seconds: float, in_flight: int) 
     )
 
 
+def shown(replies: str, *, seconds: float) -> Capacity:
+    """Measure the server with a run's prompts and print what it can take: first, in any benchmark of a client."""
+    found = measure(replies, on_the_wire(bodies()), seconds=seconds, in_flight=64)
+    print(
+        f"  the server, replies {replies}: {found.requests_per_s:,.0f} requests/s, {found.cpu_us:.1f} us of its CPU "
+        f"each, {found.requests_per_cpu_s:,.0f} for a second of its CPU",
+        flush=True,
+    )
+    return found
+
+
 async def client_cpu_us(posted: list[bytes], *, seconds: float, in_flight: int) -> float:
     """The CPU time that a bare aiohttp client spends on a request to the canned server, in us."""
     upcoming = itertools.cycle(posted)

@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import server_capacity
 from scripted import serving, stay_on_first_core
 
 import fastinstruct
@@ -30,6 +31,7 @@ class SlotUse:
     """What the server saw. Times in seconds, `busy_share` from 0 to 1."""
 
     num_slots: int
+    window: int | None
     num_requests: int
     max_in_flight: int
     steady_s: float
@@ -74,6 +76,8 @@ async def whole_run(arguments: argparse.Namespace, url: str, folder: Path) -> tu
         "target": arguments.target,
         "runtime.max_in_flight": arguments.in_flight,
     }
+    if arguments.window is not None:
+        flags |= {"runtime.commit_order": "windowed", "runtime.window": arguments.window}
     started = time.monotonic()
     result = await Run(load_config(flags=flags), env={}).execute()
     return result, time.monotonic() - started
@@ -90,6 +94,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> SlotUse:
     share, steady_s, most = busy_share(spans, arguments.in_flight, last_dispatch)
     return SlotUse(
         num_slots=arguments.in_flight,
+        window=arguments.window,
         num_requests=len(spans),
         max_in_flight=most,
         steady_s=round(steady_s, 3),
@@ -106,11 +111,14 @@ def main() -> None:
     parser.add_argument("--median", type=float, default=0.5, help="median latency in seconds")
     parser.add_argument("--sigma", type=float, default=0.8, help="of the log-normal latency")
     parser.add_argument("--target", type=int, default=3000)
+    parser.add_argument("--window", type=int, help="commit in the order of draws, so many ahead; default: by arrival")
     arguments = parser.parse_args()
+    server_capacity.shown("written", seconds=1.0)
     with tempfile.TemporaryDirectory() as name:
         found = measure(arguments, Path(name))
     rows = {
         "slots": found.num_slots,
+        "commit order": "arrival" if found.window is None else f"windowed, {found.window}",
         "slots busy while work waits": f"{found.busy_share:.1%}",
         "over": f"{found.steady_s:.1f} s",
         "most in flight": found.max_in_flight,

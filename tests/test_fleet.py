@@ -323,6 +323,41 @@ async def test_a_breaker_opens_pauses_and_probes() -> None:
 
 
 @in_virtual_time
+async def test_an_endpoint_that_fails_for_too_long_ends_the_run_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    server, inbox = named("a"), Inbox()
+    asyncio.get_running_loop().call_later(20, setattr, server, "usual", (0.5, SERVER_ERROR))
+    with pytest.raises(EndpointUnreachable) as caught:
+        await scheduler(Fleet.of(channel(server, with_breaker=True)), 5).run(jobs(names(1000)), inbox.deliver)
+    assert 140 < now() < 175  # two minutes, and a pause of half a minute before it is asked again
+    assert len([time for time, _ in server.sent if time > 21]) < 20
+    assert "http://a/v1: no usable answer (" in str(caught.value)
+    assert "(runtime.max_outage_s: 120). What was answered is stored: the same command goes on" in str(caught.value)
+    assert caplog.messages == ["http://a/v1: fails (server: HTTP 500); trying again"]
+
+
+@in_virtual_time
+async def test_an_endpoint_that_refuses_for_long_is_told_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    server, inbox = named("a", (0.5, RateLimited(1.0))), Inbox()
+    asyncio.get_running_loop().call_later(70, setattr, server, "usual", (0.5, OK))
+    policy = RetryPolicy(max_rate_limit_waits=1000)
+    await scheduler(Fleet.of(channel(server)), 1, policy=policy).run(jobs("ab"), inbox.deliver)
+    assert [delivery.outcome for delivery in inbox.deliveries] == [OK, OK]
+    assert caplog.messages == [
+        "http://a/v1: has refused every request for 30 s (rate_limited); waiting as it asks",
+        "http://a/v1: has refused every request for 61 s (rate_limited); waiting as it asks",
+    ]
+
+
+@in_virtual_time
+async def test_failures_between_answers_are_no_outage_however_long_they_go_on() -> None:
+    scripts: Scripts = {name: [(1.0, SERVER_ERROR), (1.0, OK)] for name in names(600)}
+    server, inbox = named("a", scripts=scripts), Inbox()
+    await scheduler(Fleet.of(channel(server, with_breaker=True)), 2).run(jobs(names(600)), inbox.deliver)
+    assert {delivery.outcome for delivery in inbox.deliveries} == {OK}
+    assert now() > 300
+
+
+@in_virtual_time
 async def test_all_endpoints_of_a_lane_down_for_too_long_end_the_run(caplog: pytest.LogCaptureFixture) -> None:
     servers = [named("a", (0.0, REFUSED)), named("b"), named("c")]
     fleet = Fleet({"x": [channel(server, with_breaker=True) for server in servers[:2]], "y": [channel(servers[2])]})

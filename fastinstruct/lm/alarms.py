@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 import math
 
-from fastinstruct.errors import EndpointError, ProtocolMismatch
+from fastinstruct.errors import EndpointError, EndpointUnreachable, ProtocolMismatch
+from fastinstruct.lm.breaker import is_failure
 from fastinstruct.lm.channel import Channel, is_unreachable
 from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.jobs import detail_of
-from fastinstruct.lm.outcomes import BadRequest, Ok, Outcome, unreachable_error
+from fastinstruct.lm.outcomes import BadRequest, Ok, Outcome, Overloaded, RateLimited, unreachable_error
 
 __all__ = ["Alarms", "is_refusal"]
 
@@ -26,7 +27,7 @@ class Alarms:
 
     Args:
         fleet: the endpoints; one that refuses every request is closed where others serve its lanes.
-        max_outage_s: how long no endpoint of a lane may be reached.
+        max_outage_s: how long no endpoint of a lane may be reached, or be paused for failing without one answer.
         strict_model: whether a reply by another model than the one before is a reason.
     """
 
@@ -39,9 +40,12 @@ class Alarms:
 
     def notice(self, channel: Channel, outcome: Outcome, now: float) -> EndpointError | None:
         """Take in what a request came to, once its channel has; return why the run should end, if it should."""
-        if is_unreachable(outcome):
+        if is_unreachable(outcome) or (is_failure(outcome) and channel.out_since(now) is not None):
             return self._notice_outage(channel, outcome, now)
-        self._out.discard(channel)
+        if channel.out_since(now) is None:
+            self._out.discard(channel)
+        if isinstance(outcome, RateLimited | Overloaded):
+            self._notice_waiting(channel, outcome, now)
         if isinstance(outcome, Ok):
             return self._notice_model(channel, outcome)
         return self._notice_refusal(channel, outcome) if is_refusal(outcome) else None
@@ -51,10 +55,23 @@ class Alarms:
             self._out.add(channel)
             if now - self._told_at.get(channel, -math.inf) >= _TELL_EVERY_S:
                 self._told_at[channel] = now
-                _LOG.warning("%s: no connection (%s); trying again", channel.address, detail_of(outcome))
-        if self._fleet.outage_s(channel, now) <= self._max_outage_s:
+                what = "no connection" if is_unreachable(outcome) else "fails"
+                _LOG.warning("%s: %s (%s); trying again", channel.address, what, detail_of(outcome))
+        outage_s = self._fleet.outage_s(channel, now)
+        if outage_s <= self._max_outage_s:
             return None
-        return unreachable_error(outcome, channel.address)
+        return EndpointUnreachable(
+            f"{unreachable_error(outcome, channel.address)}; it has been so for {outage_s:.0f} s "
+            f"(runtime.max_outage_s: {self._max_outage_s:.10g}). What was answered is stored: the same command goes on"
+        )
+
+    def _notice_waiting(self, channel: Channel, outcome: RateLimited | Overloaded, now: float) -> None:
+        since = channel.refusing_since
+        if since is None or now - max(since, self._told_at.get(channel, -math.inf)) < _TELL_EVERY_S:
+            return
+        self._told_at[channel] = now
+        told = "%s: has refused every request for %.0f s (%s); waiting as it asks"
+        _LOG.warning(told, channel.address, now - since, outcome.name)
 
     def _notice_model(self, channel: Channel, outcome: Ok) -> EndpointError | None:
         name = channel.changed_model(outcome)

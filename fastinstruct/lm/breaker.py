@@ -20,7 +20,7 @@ from enum import StrEnum
 from fastinstruct.lm.outcomes import Aborted, Deadline, Outcome, Overloaded, RateLimited, Transient
 from fastinstruct.lm.retry import MAX_HINT_S
 
-__all__ = ["BreakerState", "BreakerStatistics", "CircuitBreaker"]
+__all__ = ["BreakerState", "BreakerStatistics", "CircuitBreaker", "is_failure"]
 
 _FAILURES = frozenset({"connect", "connect_timeout", "dns", "tls", "proxy", "disconnected", "idle", "server"})
 _SILENT = frozenset({"fd_limit", "ports", "client"})  # our own trouble: the server was not asked
@@ -113,9 +113,9 @@ class CircuitBreaker:
     def _count(self, outcome: Outcome, now: float) -> None:
         if _says_nothing(outcome):
             return
-        is_failure = _is_failure(outcome)
-        self._recent.append(is_failure)
-        self._num_in_a_row = self._num_in_a_row + 1 if is_failure else 0
+        has_failed = is_failure(outcome)
+        self._recent.append(has_failed)
+        self._num_in_a_row = self._num_in_a_row + 1 if has_failed else 0
         self._num_since_closed += 1
         share = sum(self._recent) / len(self._recent)
         if self._num_in_a_row >= _MAX_IN_A_ROW or (len(self._recent) >= _FEWEST and share > _MAX_SHARE):
@@ -126,7 +126,7 @@ class CircuitBreaker:
     def _judge_probe(self, outcome: Outcome, now: float) -> None:
         if _says_nothing(outcome):
             return  # the next request is the probe
-        if _is_failure(outcome):
+        if is_failure(outcome):
             self._fail(outcome, now)
             return
         self._open_until = None
@@ -152,5 +152,6 @@ def _says_nothing(outcome: Outcome) -> bool:
     return isinstance(outcome, Aborted) or (isinstance(outcome, Transient) and outcome.kind in _SILENT)
 
 
-def _is_failure(outcome: Outcome) -> bool:
+def is_failure(outcome: Outcome) -> bool:
+    """Whether the server is to blame: it could not be reached, broke off, failed or took too long."""
     return isinstance(outcome, Deadline) or (isinstance(outcome, Transient) and outcome.kind in _FAILURES)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from fastinstruct.lm.breaker import BreakerState, CircuitBreaker
+from fastinstruct.lm.breaker import BreakerState, CircuitBreaker, is_failure
 from fastinstruct.lm.concurrency import Controller, Fixed
 from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.outcomes import Aborted, BadRequest, Ok, Outcome, Overloaded, RateLimited, Transient
@@ -122,6 +122,10 @@ class Channel:
         self.num_started = 0
         self.num_ok = 0
         self.unreachable_since: float | None = None
+        self.failing_since: float | None = None
+        """Since when it has answered nothing, but for refusals, though it was asked; None while it answers."""
+        self.refusing_since: float | None = None
+        """Since when it has told to wait, and answered nothing; None while it answers."""
         self.told_until = -math.inf
         """Until when it asked to be left alone; what it answers since may have lifted that."""
         self.closed_because = ""
@@ -173,6 +177,12 @@ class Channel:
         wait_s = self.budget.wait_s(now)
         return wait_s if self.breaker is None else max(wait_s, self.breaker.wait_s(now))
 
+    def out_since(self, now: float) -> float | None:
+        """Return since when it is of no use: it cannot be reached, or fails and is paused for it; None while it is."""
+        if self.unreachable_since is not None or self.breaker is None:
+            return self.unreachable_since
+        return None if self.breaker.state(now) is BreakerState.CLOSED else self.failing_since
+
     def start(self, request: Request, kind: str, now: float) -> Ticket:
         """Count a request as sent; it must be open. `kind` is what its costs are estimated by."""
         num_tokens = self._estimator.estimate(kind, _num_characters(request), request.sampling.max_tokens)
@@ -199,11 +209,7 @@ class Channel:
             self._succeed()
         elif not isinstance(outcome, Aborted | BadRequest):
             self._rest(outcome, now)
-        if not is_unreachable(outcome):
-            if not isinstance(outcome, Aborted):
-                self.unreachable_since = None
-        elif self.unreachable_since is None:
-            self.unreachable_since = now
+        self._note_use(outcome, now)
 
     def observe(self, headers: Mapping[str, str], now: float) -> None:
         """Follow what a reply tells of the server's limits."""
@@ -259,6 +265,20 @@ class Channel:
         self.num_ok += 1
         self.told_until = -math.inf
         self._key_refused_at = None
+
+    def _note_use(self, outcome: Outcome, now: float) -> None:
+        """Note since when it is of no use, and in what way."""
+        if isinstance(outcome, Ok | BadRequest):
+            self.unreachable_since = self.failing_since = self.refusing_since = None
+            return
+        if is_unreachable(outcome):
+            self.unreachable_since = now if self.unreachable_since is None else self.unreachable_since
+        elif not isinstance(outcome, Aborted):
+            self.unreachable_since = None
+        if self.failing_since is None and is_failure(outcome):
+            self.failing_since = now
+        elif self.refusing_since is None and isinstance(outcome, RateLimited | Overloaded):
+            self.refusing_since = now
 
     def _rest(self, outcome: Outcome, now: float) -> None:
         """Heed what a failure says of the time to come."""

@@ -101,11 +101,11 @@ class Fleet:
         return min((wait_s for wait_s in waits if wait_s > 0), default=math.inf)
 
     def outage_s(self, channel: Channel, now: float) -> float:
-        """Return for how long no endpoint of some lane of this channel's could be reached; 0 while each has one."""
+        """Return for how long no endpoint of some lane of this channel's was of any use; 0 while each has one."""
         longest_s = 0.0
         for channels in self._lanes.values():
             if channel in channels:
-                began = [other.unreachable_since for other in channels if not other.closed_because]
+                began = [other.out_since(now) for other in channels if not other.closed_because]
                 known = [since for since in began if since is not None]
                 if known and len(known) == len(began):
                     longest_s = max(longest_s, now - max(known))

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import json
 import os
+import socket
 import re
 import sys
 from pathlib import Path
@@ -146,7 +147,7 @@ def test_the_help_names_every_fault_and_every_choice(
         (["--retry-hint", "soon"], "retry_hint: there is no 'soon'; there are seconds, date, ms, reset, words, none"),
         (["--outage", "9"], "outages: '9' should be first-last:name, such as 500-520:503 or 500-:401"),
         (["--new-model", "m"], "new_model: 'm' should be a name and a number of replies, such as other@500"),
-        (["--log", "/nowhere/log"], "the server cannot start: No such file or directory; see --port and --log"),
+        (["--log", "/nowhere/log"], "/nowhere/log: No such file or directory; give another --port or --log"),
     ],
 )
 def test_the_verb_refuses_a_wrong_option_with_one_line(
@@ -157,3 +158,21 @@ def test_the_verb_refuses_a_wrong_option_with_one_line(
         command_line()
     assert exit_.value.code == 2
     assert capsys.readouterr().err == f"fastinstruct: {line}\n"
+
+
+def test_a_port_that_is_taken_is_named_and_one_out_of_range_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for given, line in (
+            (port, f"fastinstruct: port {port}: Address already in use; give another --port or --log"),
+            (99999, "99999 is not in the range"),
+        ):
+            monkeypatch.setattr(sys, "argv", ["fastinstruct", "scripted-server", "--port", str(given)])
+            with pytest.raises(SystemExit) as exit_:
+                command_line()
+            assert exit_.value.code == 2
+            assert line in capsys.readouterr().err

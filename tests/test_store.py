@@ -530,11 +530,18 @@ def test_a_file_system_without_locks_is_not_taken_for_another_process(
         pass
 
 
-@pytest.mark.parametrize("name", ["file", "file/run", "file/deeper/run"])
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("file", "is a file; give a folder as --out"),
+        ("file/run", "cannot be written: .*; give another --out"),
+        ("file/deeper/run", "cannot be written: .*; give another --out"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, name: str, why: str) -> None:
     (tmp_path / "file").write_text("not a folder")
     path = tmp_path / name
-    with pytest.raises(RunFolderError, match=r"cannot be written: .*; give another --out") as caught, RunFolder(path):
+    with pytest.raises(RunFolderError, match=why) as caught, RunFolder(path):
         pass
     assert str(caught.value).startswith(f"{path}: ")
 

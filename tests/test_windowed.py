@@ -169,6 +169,16 @@ async def test_answers_that_wait_for_their_turn_count_towards_a_budget_once(tmp_
     assert num_asked == 30
 
 
+async def test_instructions_are_worked_up_while_others_are_generated(tmp_path: Path) -> None:
+    flags = {"target": 300, "runtime.window": 64}
+    data = await data_of(Script(), tmp_path / "run", flags)
+    stages = [row[1] for row in data["request"]]
+    assert stages[:16] == ["instructions"] * 16  # a quarter of the window
+    first_worked_up = stages.index("instances")
+    assert first_worked_up < len(stages) / 4
+    assert "instructions" in stages[first_worked_up:]
+
+
 async def test_a_larger_target_goes_on_in_order(tmp_path: Path) -> None:
     async with ScriptedServer(Script(latency=Latency(0.002, sigma=1.0))) as server:
         await Run(config_for(server.base_url, tmp_path / "run"), env={}).execute()

@@ -82,7 +82,7 @@ AgainstFieldOption = Annotated[
     str | None, typer.Option("--against-field", help="The text in --against files. Default: instruction.")
 ]
 MaxInFlightOption = Annotated[
-    int | None, typer.Option("--max-in-flight", help="Requests at once. Default: 64; embedded model: 6.")
+    int | None, typer.Option("--max-in-flight", help="Requests at once. Default: 64 an endpoint; embedded model: 6.")
 ]
 ConcurrencyOption = Annotated[
     str | None,

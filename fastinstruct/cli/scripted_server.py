@@ -17,7 +17,9 @@ __all__ = ["scripted_server"]
 
 
 def scripted_server(
-    port: Annotated[int, typer.Option("--port", help="Where to listen on 127.0.0.1; 0 takes a free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes a free one.")
+    ] = 8000,
     port_file: Annotated[Path | None, typer.Option("--port-file", help="Gets the port, once it listens.")] = None,
     log: Annotated[Path | None, typer.Option("--log", help="Gets a JSON line for each answer.")] = None,
     log_every: Annotated[
@@ -201,7 +203,8 @@ async def _serve(server: ScriptedServer, port_file: Path | None) -> None:
     try:
         await server.__aenter__()
     except OSError as error:
-        raise ConfigError(f"the server cannot start: {error.strerror or error}; see --port and --log") from error
+        where = f"{error.filename}: " if error.filename else ""
+        raise ConfigError(f"{where}{error.strerror or error}; give another --port or --log") from error
     try:
         if port_file is not None:
             _write_whole(port_file, server.base_url.removesuffix("/v1").rpartition(":")[2])

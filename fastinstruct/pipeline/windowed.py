@@ -53,13 +53,19 @@ class DrawingJudge:
         self._saturation = saturation
         self._window = window
         self._pending = deque(pending)
+        self._num_generating = sum(draw.stage is Stage.INSTRUCTIONS for draw in self._pending)
 
     def draw(self) -> tuple[DrawRow, ...]:
-        """Draw until the window is full or there is nothing to ask; no instructions while the model has run dry."""
-        is_open = _every_stage if self._saturation.stop() is None else _later_stages
+        """Draw until the window is full or there is nothing to ask.
+
+        No new instructions while the model has run dry, nor more than a quarter of the window at once: else a window
+        that is larger than what the target needs would hold nothing else, and nothing would be worked up before all
+        instructions are there.
+        """
         drawn = []
-        while len(self._pending) < self._window and (draw := self._work.draw(is_open)) is not None:
+        while len(self._pending) < self._window and (draw := self._work.draw(self._may_draw)) is not None:
             self._pending.append(draw)
+            self._num_generating += draw.stage is Stage.INSTRUCTIONS
             drawn.append(draw)
         return tuple(drawn)
 
@@ -67,8 +73,14 @@ class DrawingJudge:
         """Judge answers, the next in the order of draws each; each commit holds the draws that follow from it."""
         return [self._followed(commit) for commit in self._judge.settle(deliveries)]
 
+    def _may_draw(self, stage: str) -> bool:
+        if stage != Stage.INSTRUCTIONS:
+            return True
+        return self._num_generating < max(1, self._window // 4) and self._saturation.stop() is None
+
     def _followed(self, commit: Commit) -> Commit:
         draw = self._pending.popleft()
+        self._num_generating -= draw.stage is Stage.INSTRUCTIONS
         assert (draw.stage, draw.number) == (commit.request.stage, commit.request.number)  # `InOrder` sees to it
         self._work.committed(commit)
         self._saturation.count(commit)
@@ -181,14 +193,6 @@ class InOrder:
             del self._places[self._pending.popleft().key]
             ready.append(delivery)
         await self._committer.deliver_all(ready)
-
-
-def _every_stage(_: str) -> bool:
-    return True
-
-
-def _later_stages(stage: str) -> bool:
-    return stage != Stage.INSTRUCTIONS
 
 
 def _place(draw: DrawRow) -> int:

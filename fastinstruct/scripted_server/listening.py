@@ -22,7 +22,7 @@ class Listener:
     """Accepts connections on 127.0.0.1 after `after_s`; until then the port is taken, and as `until_ready` has it.
 
     Raises:
-        OSError: the port cannot be taken.
+        OSError: the port cannot be taken; `filename` names it.
     """
 
     def __init__(self, port: int, *, after_s: float, until_ready: UntilReady) -> None:
@@ -30,9 +30,9 @@ class Listener:
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind(("127.0.0.1", port))
-        except OSError:
+        except OSError as error:
             self._socket.close()
-            raise
+            raise OSError(error.errno, error.strerror, f"port {port}") from error
         self.port: int = self._socket.getsockname()[1]
         self._after_s, self._until_ready = after_s, until_ready
         self._filler: socket.socket | None = None

@@ -47,6 +47,8 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / "run.lock").open("a+")
         except OSError as error:
+            if self.path.is_file():
+                raise RunFolderError(f"{self.path}: is a file; give a folder as --out") from error
             raise RunFolderError(
                 f"{self.path}: cannot be written: {error.strerror}; give another --out or change its permissions"
             ) from error

@@ -255,6 +255,7 @@ def test_status_tells_how_slots_machine_and_endpoints_stood_when_that_was_last_r
         "num_in_flight": 32,
         "why": "fixed",
         "is_asked": True,
+        "is_closed": False,
         "outcomes": {"ok": 1204, "transient: server": 2, "rate_limited": 1},
         "latency_p50_s": 0.8412,
         "latency_p90_s": 1.26,

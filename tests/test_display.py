@@ -16,6 +16,7 @@ CHANNEL = ChannelStatistics(
     num_in_flight=60,
     why="fixed",
     is_asked=True,
+    is_closed=False,
     outcomes={"ok": 1200, "transient: server": 3},
     latency_p50_s=2.13,
     latency_p90_s=3.0,

@@ -778,9 +778,10 @@ def test_statistics_say_why_a_channel_is_not_asked() -> None:
     paused.end(paused.start(requests()[0], "", 0.0), RateLimited(300.0), 0.0)
     closed = channel(named("b"))
     Fleet.of(paused, closed).close(closed, "the key is wrong")
-    assert [(c.statistics(1.0).is_asked, c.statistics(1.0).why) for c in (paused, closed)] == [
-        (False, "told to wait 300 s"),
-        (False, "the key is wrong"),
+    found = [c.statistics(1.0) for c in (paused, closed)]
+    assert [(told.is_asked, told.is_closed, told.why) for told in found] == [
+        (False, False, "told to wait 300 s"),
+        (False, True, "the key is wrong"),
     ]
     assert Channel.unlimited(named("c")).statistics(0.0).limit is None
     assert closed.statistics(1.0).latency_p50_s is None

@@ -72,6 +72,7 @@ class ChannelStatistics:
         num_in_flight: requests that are out.
         why: what the limit is doing, or why nothing is sent.
         is_asked: whether requests are sent at all, as far as breaker and refusals are concerned.
+        is_closed: whether it is asked no more in this run; a breaker only pauses.
         outcomes: what it came to -> requests.
         latency_p50_s, latency_p90_s, latency_p99_s: of whole replies; None before the first.
         prompt_tokens, completion_tokens: as the replies report them.
@@ -84,6 +85,7 @@ class ChannelStatistics:
     num_in_flight: int
     why: str
     is_asked: bool
+    is_closed: bool
     outcomes: Mapping[str, int]
     latency_p50_s: float | None
     latency_p90_s: float | None
@@ -242,6 +244,7 @@ class Channel:
             num_in_flight=self.num_in_flight,
             why=self.closed_because or (breaker.reason if breaker and is_paused else controller.reason),
             is_asked=not self.closed_because and not is_paused,
+            is_closed=bool(self.closed_because),
             outcomes=dict(tally.outcomes.most_common()),
             latency_p50_s=tally.latencies.percentile(0.5),
             latency_p90_s=tally.latencies.percentile(0.9),

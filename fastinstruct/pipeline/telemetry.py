@@ -27,7 +27,8 @@ class Telemetry:
     Attributes:
         slot_use: the share of slots x seconds in which a request was in flight, since the first; None before it. While
             a sitting drains, no slots are offered but those that are still taken.
-        num_slots: how many requests may be in flight now, by `max_in_flight` and by the endpoints' limits.
+        num_slots: how many requests may be in flight, by `max_in_flight` and by the endpoints' limits; an endpoint that
+            its breaker pauses counts, one that is asked no more does not.
         num_in_flight: requests that wait for an endpoint.
         num_waiting: requests that wait for another attempt.
         num_delivering: answers that wait for judge and store; they hold their slots, too.

@@ -189,11 +189,14 @@ class Vitals:
         self._counted_until = now
 
     def _slots(self, channels: Sequence[ChannelStatistics]) -> int:
-        """Return how many requests may be in flight now."""
+        """Return how many requests may be in flight; those of an endpoint that pauses count, since it is to come back.
+
+        Otherwise an outage would look like a sitting that has its few slots busy.
+        """
         if self._scheduler is None:
             return 0
         most = self._scheduler.max_in_flight
-        borne = sum(most if channel.limit is None else channel.limit for channel in channels if channel.is_asked)
+        borne = sum(most if channel.limit is None else channel.limit for channel in channels if not channel.is_closed)
         return min(most, max(1, round(borne)))
 
     def _statistics(self, now: float) -> list[ChannelStatistics]:

@@ -787,6 +787,20 @@ def test_statistics_say_why_a_channel_is_not_asked() -> None:
     assert closed.statistics(1.0).latency_p50_s is None
 
 
+def test_the_oldest_request_in_flight_is_the_one_sent_first_of_those_that_have_not_ended() -> None:
+    c = channel(named("a"))
+    assert c.statistics(1.0).oldest_s is None
+    first, second, third = (c.start(request, "", at) for request, at in zip(requests(3), (2.0, 3.0, 5.0), strict=True))
+    assert c.statistics(10.0).oldest_s == 8.0
+    c.end(second, OK, 10.0)
+    assert c.statistics(10.0).oldest_s == 8.0
+    c.end(first, Aborted(), 10.0)
+    c.end(first, Aborted(), 11.0)
+    assert c.statistics(12.0).oldest_s == 7.0
+    c.end(third, OK, 12.0)
+    assert c.statistics(12.0).oldest_s is None
+
+
 @given(st.lists(st.floats(1e-4, 1e5), min_size=1, max_size=300), st.floats(0.001, 1))
 def test_a_latency_percentile_is_near_the_true_one(seconds: list[float], share: float) -> None:
     histogram = LatencyHistogram()

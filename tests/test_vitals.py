@@ -24,7 +24,7 @@ from fastinstruct.pipeline.stop_rules import Stop
 from fastinstruct.pipeline.telemetry import Telemetry, figures, loaded
 from fastinstruct.pipeline.vitals import Vitals
 from fastinstruct.records import Usage
-from played import OK, SERVER_ERROR, Inbox, Jobs, Longest, Sender, Server, ok
+from played import OK, SERVER_ERROR, Inbox, Jobs, Longest, Sender, Server, Step, ok
 from virtual_time import VirtualTimeLoop, in_virtual_time, now
 
 MIB = 2**20
@@ -243,8 +243,7 @@ async def test_an_endpoints_own_limit_bounds_the_slots_that_count() -> None:
 @in_virtual_time
 async def test_the_slots_of_an_endpoint_that_only_pauses_are_offered_and_an_outage_shows() -> None:
     """Eleven rounds of four requests, 1 s each; the last one says to wait for 300 s."""
-    told_to_wait = RateLimited(retry_after_s=300.0)
-    scripts = {"40": [(1.0, told_to_wait), (1.0, OK)]}
+    scripts: dict[str, Sequence[Step]] = {"40": [(1.0, RateLimited(retry_after_s=300.0)), (1.0, OK)]}
     sitting = Sitting([Server(scripts=scripts)], max_in_flight=4, has_breaker=True)
     during = sitting.seen(60.5, lambda: sitting.vitals.latest)
     asyncio.get_running_loop().call_later(61, sitting.scheduler.stop)
@@ -267,6 +266,20 @@ async def test_the_slots_of_an_endpoint_that_is_asked_no_more_are_not_offered() 
     asyncio.get_running_loop().call_later(2.5, sitting.fleet.close, sitting.fleet.channels[1], "the key is wrong")
     await sitting.run(40)
     assert seen == [2]
+
+
+@in_virtual_time
+async def test_a_request_that_hangs_shows_by_its_age() -> None:
+    hanging: dict[str, Sequence[Step]] = {"7": [(300.0, OK)]}
+    servers = [Server(scripts=hanging), Server(scripts=hanging, endpoint=Endpoint(base_url="http://b/v1", model="m"))]
+    sitting = Sitting(servers, max_in_flight=4)
+    seen = sitting.seen(245.5, lambda: sitting.vitals.latest)
+    ended = await sitting.run(1000)
+    (told,) = seen
+    assert isinstance(told, Telemetry)
+    assert told.oldest_s == pytest.approx(244.0)  # since the second round, as of the latest snapshot
+    assert sorted(channel.oldest_s or 0 for channel in told.channels) == [pytest.approx(1.0), pytest.approx(244.0)]
+    assert ended.oldest_s is None
 
 
 @in_virtual_time

@@ -174,6 +174,7 @@ class Vitals:
             slot_use=min(1.0, busy_s / self._offered_s) if self._offered_s > 0 else None,
             num_slots=num_slots,
             num_in_flight=num_out,
+            oldest_s=max((channel.oldest_s for channel in channels if channel.oldest_s is not None), default=None),
             num_waiting=statistics.num_waiting if statistics else 0,
             num_delivering=max(0, statistics.num_in_flight - num_out) if statistics else 0,
             loop_lag_p99_ms=None if lag_s is None else lag_s * 1000,

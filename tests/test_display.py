@@ -16,6 +16,7 @@ CHANNEL = ChannelStatistics(
     num_in_flight=60,
     why="fixed",
     is_asked=True,
+    is_closed=False,
     outcomes={"ok": 1200, "transient: server": 3},
     latency_p50_s=2.13,
     latency_p90_s=3.0,
@@ -23,11 +24,13 @@ CHANNEL = ChannelStatistics(
     prompt_tokens=1,
     completion_tokens=1,
     busy_s=1.0,
+    oldest_s=29.9,
 )
 TELEMETRY = Telemetry(
     slot_use=0.9,
     num_slots=64,
     num_in_flight=60,
+    oldest_s=29.9,
     num_waiting=0,
     num_delivering=1,
     loop_lag_p99_ms=1.0,
@@ -80,6 +83,14 @@ def test_the_line_says_why_a_sole_endpoint_is_not_asked_and_what_holds_back() ->
     paused = replace(CHANNEL, is_asked=False, why="failures: server", latency_p50_s=None)
     found = told(replace(TELEMETRY, channels=(paused,), held_back="client-bound: limits don't grow"))
     assert progress_line(found) == (f"{HEAD} of 64 (failures: server, client-bound: limits don't grow), 100 tokens/s")
+
+
+def test_the_line_says_how_long_the_oldest_request_is_in_flight_where_it_may_hang() -> None:
+    assert progress_line(told(replace(TELEMETRY, oldest_s=245.0))) == (
+        f"{HEAD} of 64 (p50 2.1 s, the oldest for 4 min 05 s), 100 tokens/s"
+    )
+    several = told(replace(TELEMETRY, oldest_s=31.0, channels=(CHANNEL, CHANNEL)))
+    assert progress_line(several) == f"{HEAD} of 64 (the oldest for 31 s), 100 tokens/s"
 
 
 def test_several_endpoints_have_a_line_each() -> None:

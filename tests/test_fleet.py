@@ -813,12 +813,27 @@ def test_statistics_say_why_a_channel_is_not_asked() -> None:
     paused.end(paused.start(requests()[0], "", 0.0), RateLimited(300.0), 0.0)
     closed = channel(named("b"))
     Fleet.of(paused, closed).close(closed, "the key is wrong")
-    assert [(c.statistics(1.0).is_asked, c.statistics(1.0).why) for c in (paused, closed)] == [
-        (False, "told to wait 300 s"),
-        (False, "the key is wrong"),
+    found = [c.statistics(1.0) for c in (paused, closed)]
+    assert [(told.is_asked, told.is_closed, told.why) for told in found] == [
+        (False, False, "told to wait 300 s"),
+        (False, True, "the key is wrong"),
     ]
     assert Channel.unlimited(named("c")).statistics(0.0).limit is None
     assert closed.statistics(1.0).latency_p50_s is None
+
+
+def test_the_oldest_request_in_flight_is_the_one_sent_first_of_those_that_have_not_ended() -> None:
+    c = channel(named("a"))
+    assert c.statistics(1.0).oldest_s is None
+    first, second, third = (c.start(request, "", at) for request, at in zip(requests(3), (2.0, 3.0, 5.0), strict=True))
+    assert c.statistics(10.0).oldest_s == 8.0
+    c.end(second, OK, 10.0)
+    assert c.statistics(10.0).oldest_s == 8.0
+    c.end(first, Aborted(), 10.0)
+    c.end(first, Aborted(), 11.0)
+    assert c.statistics(12.0).oldest_s == 7.0
+    c.end(third, OK, 12.0)
+    assert c.statistics(12.0).oldest_s is None
 
 
 @given(st.lists(st.floats(1e-4, 1e5), min_size=1, max_size=300), st.floats(0.001, 1))

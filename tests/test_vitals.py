@@ -13,16 +13,18 @@ from typing import Any
 import pytest
 
 from fastinstruct.lm import Endpoint, Outcome, RetryPolicy
+from fastinstruct.lm.breaker import CircuitBreaker
 from fastinstruct.lm.channel import Channel
 from fastinstruct.lm.concurrency import Aimd, Controller, Fixed
 from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.jobs import Delivery
+from fastinstruct.lm.outcomes import RateLimited
 from fastinstruct.lm.scheduler import Scheduler
 from fastinstruct.pipeline.stop_rules import Stop
 from fastinstruct.pipeline.telemetry import Telemetry, figures, loaded
 from fastinstruct.pipeline.vitals import Vitals
 from fastinstruct.records import Usage
-from played import OK, SERVER_ERROR, Inbox, Jobs, Longest, Sender, Server, ok
+from played import OK, SERVER_ERROR, Inbox, Jobs, Longest, Sender, Server, Step, ok
 from virtual_time import VirtualTimeLoop, in_virtual_time, now
 
 MIB = 2**20
@@ -35,6 +37,7 @@ class Sitting:
     servers: Sequence[Server | Sender] = field(default_factory=lambda: [Server()])
     controller: Callable[[], Controller] = lambda: Fixed(1000)
     max_in_flight: int = 4
+    has_breaker: bool = False
     max_memory_mib: float | None = None
     memory: int | None = 100 * MIB
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -42,7 +45,7 @@ class Sitting:
     inbox: Inbox = field(default_factory=Inbox)
 
     def __post_init__(self) -> None:
-        self.fleet = Fleet.of(*(Channel(server, controller=self.controller()) for server in self.servers))
+        self.fleet = Fleet.of(*map(self._channel, self.servers))
         self.scheduler: Scheduler[str] = Scheduler(
             self.fleet, max_in_flight=self.max_in_flight, policy=RetryPolicy(), rng=Longest()
         )
@@ -53,6 +56,10 @@ class Sitting:
             max_memory_mib=self.max_memory_mib,
             memory=lambda: self.memory,
         )
+
+    def _channel(self, server: Server | Sender) -> Channel:
+        breaker = CircuitBreaker(Longest()) if self.has_breaker else None
+        return Channel(server, controller=self.controller(), breaker=breaker)
 
     def _end(self, stop: Stop) -> None:
         self.stops.append(stop)
@@ -231,6 +238,48 @@ async def test_an_endpoints_own_limit_bounds_the_slots_that_count() -> None:
     told = await Sitting(max_in_flight=16, controller=lambda: Fixed(2)).run(20)
     assert told.slot_use == pytest.approx(1.0)
     assert told.num_slots == 2
+
+
+@in_virtual_time
+async def test_the_slots_of_an_endpoint_that_only_pauses_are_offered_and_an_outage_shows() -> None:
+    """Eleven rounds of four requests, 1 s each; the last one says to wait for 300 s."""
+    scripts: dict[str, Sequence[Step]] = {"40": [(1.0, RateLimited(retry_after_s=300.0)), (1.0, OK)]}
+    sitting = Sitting([Server(scripts=scripts)], max_in_flight=4, has_breaker=True)
+    during = sitting.seen(60.5, lambda: sitting.vitals.latest)
+    asyncio.get_running_loop().call_later(61, sitting.scheduler.stop)
+    await sitting.run(100)
+    (told,) = during
+    assert isinstance(told, Telemetry)
+    assert (told.num_in_flight, told.num_slots) == (0, 4)
+    assert [channel.is_asked for channel in told.channels] == [False]
+    assert told.slot_use == pytest.approx(44 / (4 * 60))
+
+
+@in_virtual_time
+async def test_the_slots_of_an_endpoint_that_is_asked_no_more_are_not_offered() -> None:
+    sitting = Sitting(
+        [Server(), Server(endpoint=Endpoint(base_url="http://b/v1", model="m"))],
+        controller=lambda: Fixed(2),
+        max_in_flight=16,
+    )
+    seen = sitting.seen(5.5, lambda: sitting.vitals.latest and sitting.vitals.latest.num_slots)
+    asyncio.get_running_loop().call_later(2.5, sitting.fleet.close, sitting.fleet.channels[1], "the key is wrong")
+    await sitting.run(40)
+    assert seen == [2]
+
+
+@in_virtual_time
+async def test_a_request_that_hangs_shows_by_its_age() -> None:
+    hanging: dict[str, Sequence[Step]] = {"7": [(300.0, OK)]}
+    servers = [Server(scripts=hanging), Server(scripts=hanging, endpoint=Endpoint(base_url="http://b/v1", model="m"))]
+    sitting = Sitting(servers, max_in_flight=4)
+    seen = sitting.seen(245.5, lambda: sitting.vitals.latest)
+    ended = await sitting.run(1000)
+    (told,) = seen
+    assert isinstance(told, Telemetry)
+    assert told.oldest_s == pytest.approx(244.0)  # since the second round, as of the latest snapshot
+    assert sorted(channel.oldest_s or 0 for channel in told.channels) == [pytest.approx(1.0), pytest.approx(244.0)]
+    assert ended.oldest_s is None
 
 
 @in_virtual_time

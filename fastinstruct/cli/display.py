@@ -14,7 +14,7 @@ from rich.text import Text
 from fastinstruct.cli.figures import duration, money, projection_line
 from fastinstruct.cli.logs import logged_to
 from fastinstruct.cli.terminal import printable, shortened
-from fastinstruct.cli.vitals import MAX_WHY, endpoint_lines, latency
+from fastinstruct.cli.vitals import MAX_WHY, age, endpoint_lines, latency
 from fastinstruct.pipeline.telemetry import figures
 
 if TYPE_CHECKING:
@@ -99,7 +99,10 @@ def endpoints(progress: Progress) -> list[str]:
 
 
 def _of_slots(progress: Progress) -> str:
-    """Say how many may be in flight, and for a sole endpoint how long an answer takes or why none is asked for."""
+    """Say how many may be in flight, and for a sole endpoint how long an answer takes or why none is asked for.
+
+    With all endpoints: how long the oldest request has been in flight, if that is long.
+    """
     told = progress.telemetry
     if told is None or not told.num_slots:
         return ""
@@ -109,6 +112,7 @@ def _of_slots(progress: Progress) -> str:
         seconds = channel.latency_p50_s
         notes = [f"p50 {latency(seconds)}"] if seconds is not None else []
         notes += [] if channel.is_asked else [printable(shortened(channel.why, MAX_WHY))]
+    notes += age(told.oldest_s)
     notes += [told.held_back] if told.held_back else []
     return f" of {told.num_slots}" + (f" ({', '.join(notes)})" if notes else "")
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fastinstruct.cli.figures import duration
 from fastinstruct.cli.terminal import printable, shortened
 
-__all__ = ["MAX_WHY", "endpoint_lines", "latency", "machine_line", "slots_line"]
+__all__ = ["MAX_WHY", "age", "endpoint_lines", "latency", "machine_line", "slots_line"]
 
 MAX_WHY = 80
 """The characters that are shown of why an endpoint is not asked."""
+
+_OLD_S = 30.0  # a request in flight for longer may hang, and nothing else would tell of it
 
 Figures = Mapping[str, Any]
 
@@ -23,10 +26,16 @@ def slots_line(told: Figures) -> str:
     use = told.get("slot_use")
     parts = [] if use is None else [f"{use:.0%} busy over the sitting"]
     parts.append(f"{told.get('num_in_flight', 0):,} of {told.get('num_slots', 0):,} in flight")
+    parts += age(told.get("oldest_s"))
     for name, what in (("num_waiting", "waiting for another attempt"), ("num_delivering", "being stored")):
         if told.get(name):
             parts.append(f"{told[name]:,} {what}")
     return ", ".join(parts)
+
+
+def age(oldest_s: float | None) -> list[str]:
+    """Say how long the oldest request has been in flight, where that is worth a word: it may hang."""
+    return [] if oldest_s is None or oldest_s < _OLD_S else [f"the oldest for {duration(oldest_s)}"]
 
 
 def machine_line(told: Figures) -> str:
@@ -70,7 +79,7 @@ def _endpoint(channel: Figures, *, is_long: bool) -> str:
     num_failed = sum(outcomes.values()) - num_ok
     limit = channel.get("limit")
     in_flight = f"{channel.get('num_in_flight', 0):,}" + ("" if limit is None else f"/{limit:,.0f}")
-    parts = [f"{in_flight} in flight", f"{num_ok:,} ok"]
+    parts = [f"{in_flight} in flight", *age(channel.get("oldest_s")), f"{num_ok:,} ok"]
     if num_failed:
         parts.append(f"{num_failed:,} failed" + (f" ({_failures(outcomes)})" if is_long else ""))
     parts.append(_percentiles(channel, ("p50", "p90", "p99") if is_long else ("p50",)))

@@ -72,10 +72,12 @@ class ChannelStatistics:
         num_in_flight: requests that are out.
         why: what the limit is doing, or why nothing is sent.
         is_asked: whether requests are sent at all, as far as breaker and refusals are concerned.
+        is_closed: whether it is asked no more in this run; a breaker only pauses.
         outcomes: what it came to -> requests.
         latency_p50_s, latency_p90_s, latency_p99_s: of whole replies; None before the first.
         prompt_tokens, completion_tokens: as the replies report them.
         busy_s: seconds that requests were in flight, summed over the requests.
+        oldest_s: how long the oldest of the requests that are out has been; None where none is.
     """
 
     endpoint: str
@@ -84,6 +86,7 @@ class ChannelStatistics:
     num_in_flight: int
     why: str
     is_asked: bool
+    is_closed: bool
     outcomes: Mapping[str, int]
     latency_p50_s: float | None
     latency_p90_s: float | None
@@ -91,6 +94,7 @@ class ChannelStatistics:
     prompt_tokens: int
     completion_tokens: int
     busy_s: float
+    oldest_s: float | None
 
 
 class Channel:
@@ -131,6 +135,7 @@ class Channel:
         self.closed_because = ""
         """Why it is asked no more, in this run: its key, its quota, its model; empty while it is."""
         self.tally = Tally()
+        self._out: dict[Ticket, None] = {}  # in the order they were sent
         self._estimator = TokenEstimator()
         self._models: set[str] = set()
         self._refusals: list[str] = []
@@ -192,13 +197,16 @@ class Channel:
             self.breaker.on_start(now)
         self.num_started += 1
         self._change(+1, now)
-        return Ticket(self, request, kind, lease if isinstance(lease, Lease) else None, now)
+        ticket = Ticket(self, request, kind, lease if isinstance(lease, Lease) else None, now)
+        self._out[ticket] = None
+        return ticket
 
     def end(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
         """Count it as ended, once, and learn; `Aborted` for one that was cancelled."""
         if ticket.has_ended:
             return
         ticket.has_ended = True
+        del self._out[ticket]
         self._change(-1, now)
         self.controller.on_outcome(outcome, ticket.sent_at, now)
         if self.breaker is not None:
@@ -241,6 +249,7 @@ class Channel:
         controller, tally = self.controller.statistics(now), self.tally
         breaker = None if self.breaker is None else self.breaker.statistics(now)
         is_paused = breaker is not None and breaker.state is not BreakerState.CLOSED
+        oldest = next(iter(self._out), None)
         return ChannelStatistics(
             endpoint=self.transport.endpoint.describe(),
             address=self.address,
@@ -248,6 +257,7 @@ class Channel:
             num_in_flight=self.num_in_flight,
             why=self.closed_because or (breaker.reason if breaker and is_paused else controller.reason),
             is_asked=not self.closed_because and not is_paused,
+            is_closed=bool(self.closed_because),
             outcomes=dict(tally.outcomes.most_common()),
             latency_p50_s=tally.latencies.percentile(0.5),
             latency_p90_s=tally.latencies.percentile(0.9),
@@ -255,6 +265,7 @@ class Channel:
             prompt_tokens=tally.prompt_tokens,
             completion_tokens=tally.completion_tokens,
             busy_s=tally.busy_s(now),
+            oldest_s=None if oldest is None else now - oldest.sent_at,
         )
 
     def _change(self, difference: int, now: float) -> None:

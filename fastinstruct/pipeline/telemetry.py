@@ -27,8 +27,10 @@ class Telemetry:
     Attributes:
         slot_use: the share of slots x seconds in which a request was in flight, since the first; None before it. While
             a sitting drains, no slots are offered but those that are still taken.
-        num_slots: how many requests may be in flight now, by `max_in_flight` and by the endpoints' limits.
+        num_slots: how many requests may be in flight, by `max_in_flight` and by the endpoints' limits; an endpoint that
+            its breaker pauses counts, one that is asked no more does not.
         num_in_flight: requests that wait for an endpoint.
+        oldest_s: how long the oldest of them has been; None where there is none.
         num_waiting: requests that wait for another attempt.
         num_delivering: answers that wait for judge and store; they hold their slots, too.
         loop_lag_p99_ms: how late the event loop is, but for 1% of the last minute; None before it is known.
@@ -41,6 +43,7 @@ class Telemetry:
     slot_use: float | None
     num_slots: int
     num_in_flight: int
+    oldest_s: float | None
     num_waiting: int
     num_delivering: int
     loop_lag_p99_ms: float | None

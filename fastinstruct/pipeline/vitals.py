@@ -174,6 +174,7 @@ class Vitals:
             slot_use=min(1.0, busy_s / self._offered_s) if self._offered_s > 0 else None,
             num_slots=num_slots,
             num_in_flight=num_out,
+            oldest_s=max((channel.oldest_s for channel in channels if channel.oldest_s is not None), default=None),
             num_waiting=statistics.num_waiting if statistics else 0,
             num_delivering=max(0, statistics.num_in_flight - num_out) if statistics else 0,
             loop_lag_p99_ms=None if lag_s is None else lag_s * 1000,
@@ -189,11 +190,14 @@ class Vitals:
         self._counted_until = now
 
     def _slots(self, channels: Sequence[ChannelStatistics]) -> int:
-        """Return how many requests may be in flight now."""
+        """Return how many requests may be in flight; those of an endpoint that pauses count, since it is to come back.
+
+        Otherwise an outage would look like a sitting that has its few slots busy.
+        """
         if self._scheduler is None:
             return 0
         most = self._scheduler.max_in_flight
-        borne = sum(most if channel.limit is None else channel.limit for channel in channels if channel.is_asked)
+        borne = sum(most if channel.limit is None else channel.limit for channel in channels if not channel.is_closed)
         return min(most, max(1, round(borne)))
 
     def _statistics(self, now: float) -> list[ChannelStatistics]:

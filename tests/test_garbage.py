@@ -32,7 +32,7 @@ def usual_collector() -> Iterator[None]:
 
 def test_inside_it_comes_less_often_and_leaves_alone_what_was_there() -> None:
     with seldom_collected():
-        assert thresholds() == (10_000, 20)
+        assert thresholds() == (50_000, 20)
         assert gc.get_freeze_count() > 1000
 
 
@@ -54,7 +54,7 @@ def test_of_several_at_once_the_last_puts_it_back() -> None:
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    assert thresholds() == (10_000, 20)
+    assert thresholds() == (50_000, 20)
     assert gc.get_freeze_count() > 1000
     second.__exit__(None, None, None)
     assert (thresholds(), gc.get_freeze_count()) == ((700, 10), 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -149,6 +150,16 @@ def test_braces_and_markers_in_tasks_stay_as_they_are(api: Api) -> None:
     assert f"1. {nasty}\n2. Fold a paper hat." in filled(prompts, "instructions", nasty)
     for name in ("classification", "input_first", "output_first"):
         assert f"Task: {nasty}\n" in filled(prompts, name, nasty) + "\n"
+
+
+@apis
+def test_braces_in_demonstrations_stay_as_they_are(api: Api) -> None:
+    shown = [replace(SINGLE, instruction="Explain what {instruction} and {demonstrations} mean.")]
+    prompts = PromptSet(load_templates(api), classification=shown, input_first=shown, output_first=shown)
+    for name in ("classification", "input_first", "output_first"):
+        text = filled(prompts, name, "Fold a paper hat.")
+        assert text.count("Task: Explain what {instruction} and {demonstrations} mean.\n") == 1
+        assert text.count("Fold a paper hat.") == 1
 
 
 def test_an_instruction_is_one_line_in_its_prompt() -> None:

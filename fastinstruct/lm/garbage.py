@@ -15,8 +15,9 @@ from contextlib import contextmanager
 
 __all__ = ["seldom_collected"]
 
-# Up to so many new containers, a few MB, wait to be looked at; the factors keep looking at the older ones rare as well.
-_THRESHOLDS = (10_000, 20, 50)
+# Up to so many new containers, some MB, wait to be looked at: more than a thousand requests on their way are made of.
+# The factors keep looking at the older ones rare as well.
+_THRESHOLDS = (50_000, 20, 50)
 
 
 class _Collector:

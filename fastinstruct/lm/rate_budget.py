@@ -35,6 +35,9 @@ _MAX_DEBT_S: Final = 600.0  # one absurd estimate, or a limit of one token, must
 _TICK_S: Final = 1e-6  # shorter waits are rounding errors
 _LEAST_LIMIT: Final = 1.0
 _MOST_LIMIT: Final = 1e12
+_HEADERS: Final = tuple(
+    f"x-ratelimit-{what}-{units}" for units in ("requests", "tokens") for what in ("limit", "remaining")
+)
 _OTHER_PERIODS_S: Final = (3600.0, 86400.0)
 _SIZE_MEMORY: Final = 20  # requests
 
@@ -128,6 +131,8 @@ class RateBudget:
         A limit brings ours down, and up again as far as it is configured. Nothing remaining closes the bucket until
         its reset, or for one unit where it refills steadily. What is not a number is ignored.
         """
+        if not any(map(headers.__contains__, _HEADERS)):  # as most servers that are one's own
+            return
         for name, bucket in (("requests", self._requests), ("tokens", self._tokens)):
             limit = plain_number(headers.get(f"x-ratelimit-limit-{name}"))
             remaining = plain_number(headers.get(f"x-ratelimit-remaining-{name}"))

@@ -300,7 +300,7 @@ async def _read(response: aiohttp.ClientResponse, endpoint: Endpoint) -> bytes |
     idle_s, patience_s = endpoint.idle_timeout_s, max(endpoint.idle_timeout_s, endpoint.total_timeout_s / 2)
     content = response.content
     if content.is_eof() and content.exception() is None:  # it all came at once, as it mostly does
-        return await content.read()
+        return content.read_nowait()
     body = bytearray()
     clock = asyncio.get_running_loop().time
     content_at = clock()

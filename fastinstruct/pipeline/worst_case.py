@@ -62,7 +62,8 @@ class WorstCase:
         seen = self._seen[lane]
         prompt_tokens = min(usage.prompt_tokens, _MOST_TOKENS)
         completion_tokens = min(usage.completion_tokens, _MOST_TOKENS)
-        seen.prompt_factor = max(seen.prompt_factor, _excess(prompt_tokens, _prompt_bound(request)))
+        if prompt_tokens > _num_characters(request):  # else it kept to its bound, which is larger
+            seen.prompt_factor = max(seen.prompt_factor, _excess(prompt_tokens, _prompt_bound(request)))
         seen.longest_reply = max(seen.longest_reply, completion_tokens)
         if (limit := self._limit(lane, request)) is not None:
             seen.reply_factor = max(seen.reply_factor, _excess(completion_tokens, limit))
@@ -98,7 +99,12 @@ def _prompt_bound(request: Request) -> int:
     prompt = request.prompt
     if isinstance(prompt, str):
         return _num_bytes(prompt) + _PER_PROMPT
-    return sum(_num_bytes(message.content) + _PER_MESSAGE for message in prompt) + _PER_PROMPT
+    return sum([_num_bytes(message.content) + _PER_MESSAGE for message in prompt]) + _PER_PROMPT
+
+
+def _num_characters(request: Request) -> int:
+    prompt = request.prompt
+    return len(prompt) if isinstance(prompt, str) else sum([len(message.content) for message in prompt])
 
 
 def _num_bytes(text: str) -> int:

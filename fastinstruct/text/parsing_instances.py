@@ -66,14 +66,18 @@ def parse_instances(
 
     Source: arXiv:2212.10560, section 2.2 and appendix A.3, A.4.
     """
-    lines = _without_fence(cleaned(text).split("\n"))
-    lines, is_cut = _up_to_next_task(lines, instruction)
+    text = cleaned(text)
+    lines, is_cut = _without_fence(text.split("\n")), False
+    if "Task" in text or "TASK" in text:  # mostly none does
+        lines, is_cut = _up_to_next_task(lines, instruction)
     instances = list(_output_first(lines) if is_classification else _input_first(lines))
     return instances[:-1] if finish_reason is FinishReason.LENGTH and not is_cut else instances
 
 
 def _without_fence(lines: list[str]) -> list[str]:
     """The lines without a code fence around a reply that begins with a marker inside it."""
+    if not any(line.startswith("```") for line in lines):
+        return lines
     filled = [number for number, line in enumerate(lines) if line.strip()]
     if (
         len(filled) > 2
@@ -105,8 +109,11 @@ def _repeats(line: str, instruction: str) -> bool:
 def _name(line: str) -> str:
     """What the line is a marker of, in lower case; "" if of nothing."""
     marker = _MARKER.match(line)
-    if not marker:
-        return ""
+    return _marked(marker) if marker else ""
+
+
+def _marked(marker: re.Match[str]) -> str:
+    """What a line that looks like a marker is one of; "" if of nothing."""
     if marker["name"].lower() != "example":
         return _field_name(marker)
     if not marker["number"]:
@@ -125,11 +132,12 @@ def _fields(lines: Sequence[str], names: set[str]) -> list[_Field]:
     """The reply cut at the markers of these names; text before the first is a field without a name."""
     fields = [_Field("", "")]
     for line in lines:
-        name = _name(line)
-        if name not in names:
+        marker = _MARKER.match(line)
+        name = _marked(marker) if marker else ""
+        if marker is None or name not in names:
             fields[-1].lines.append(line)
             continue
-        rest = _rest(line)
+        rest = _after(marker)
         fields.append(_Field(name, line))
         if name == "example" and _name(rest) in names - {"example"}:
             fields.append(_Field(_name(rest), rest))
@@ -140,8 +148,10 @@ def _fields(lines: Sequence[str], names: set[str]) -> list[_Field]:
 
 def _rest(line: str) -> str:
     marker = _MARKER.match(line)
-    if not marker:
-        return line
+    return _after(marker) if marker else line
+
+
+def _after(marker: re.Match[str]) -> str:
     return closed(marker["rest"], marker["mark"] if not (marker["late"] or marker["after"]) else None)
 
 

@@ -77,12 +77,23 @@ def parse_template(name: str, api: Api, source: str, *, where: str) -> Template:
 
 def render(template: Template, values: Mapping[str, str]) -> Prompt:
     """Fill a template's placeholders; braces inside the values stay as they are."""
-    filled = [
-        (role, _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)) for role, text in template.sections
-    ]
-    if filled[0][0] == "":
-        return filled[0][1]
-    return tuple(Message(role=role, content=text) for role, text in filled)
+    return _prompt([(role, _filled(text, values)) for role, text in template.sections])
+
+
+class _Question:
+    """A template with its demonstrations in place: what is missing is the instruction that it asks about."""
+
+    def __init__(self, template: Template, demonstrations: str) -> None:
+        values = {"demonstrations": demonstrations}
+        self._sections = [
+            # Cut before it is filled: a demonstration may hold this word in braces.
+            (role, [_filled(part, values) for part in text.split("{instruction}")])
+            for role, text in template.sections
+        ]
+
+    def about(self, instruction: str) -> Prompt:
+        """Ask about one instruction."""
+        return _prompt([(role, instruction.join(parts)) for role, parts in self._sections])
 
 
 class PromptSet:
@@ -108,6 +119,7 @@ class PromptSet:
             "output_first": [*map(render_output_first, output_first)],
         }
         self._demonstrations = {name: _joined(written) for name, written in self._written.items()}
+        self._questions = {name: _Question(templates[name], shown) for name, shown in self._demonstrations.items()}
 
     def instructions(self, in_context: Sequence[str], num_items: int) -> Prompt:
         """Ask for `num_items` tasks after the given ones.
@@ -128,12 +140,11 @@ class PromptSet:
 
         `share` of the demonstrations are shown, the last ones and one at least.
         """
-        shown = self._demonstrations[name]
+        question = self._questions[name]
         if share < 1:
             written = self._written[name]
-            shown = _joined(written[-max(1, int(share * len(written))) :])
-        values = {"demonstrations": shown, "instruction": " ".join(instruction.split())}
-        return render(self.templates[name], values)
+            question = _Question(self.templates[name], _joined(written[-max(1, int(share * len(written))) :]))
+        return question.about(" ".join(instruction.split()))
 
     def phrases(self) -> tuple[str, ...]:
         """Return the lines of the stage-1 prompt that are the template's own, without markers.
@@ -150,6 +161,16 @@ class PromptSet:
             name: hashlib.sha256((template.source + self._demonstrations.get(name, "")).encode()).hexdigest()
             for name, template in self.templates.items()
         }
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+
+
+def _prompt(sections: Sequence[tuple[str, str]]) -> Prompt:
+    if sections[0][0] == "":
+        return sections[0][1]
+    return tuple([Message(role=role, content=text) for role, text in sections])
 
 
 def _joined(demonstrations: Sequence[str]) -> str:

@@ -164,7 +164,7 @@ class Counters:
             num_requests_used=ledger.num_requests,
             num_tokens_used=ledger.num_tokens,
             cost=None if ledger.cost is None else dollars(ledger.cost),
-            projection=accounts.project(self.remaining),
+            projection=accounts.project(self.remaining, is_over=self.phase == "done"),
             elapsed_s=elapsed_s,
             num_admitted_here=self.num_admitted - self._admitted_before,
             completion_tokens_here=self.completion_tokens - self._tokens_before,

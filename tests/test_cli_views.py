@@ -279,6 +279,7 @@ def test_status_tells_how_slots_machine_and_endpoints_stood_when_that_was_last_r
         "oldest_s": 245.0,
         "num_waiting": 3,
         "num_delivering": 2,
+        "tokens_per_s": 812.5,
         "loop_lag_p99_ms": 2.4,
         "cpu_share": 0.41,
         "memory_mib": 1210.4,

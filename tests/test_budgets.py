@@ -378,6 +378,10 @@ async def test_the_command_says_which_limit_how_much_and_what_goes_on(tmp_path: 
         assert [status[key] for key in keys] == [summary[key] for key in keys]
         assert status["projection"]["num_requests"] == summary["projection"]["num_requests"]
         assert [sitting["ended_by"] for sitting in status["sittings"]] == ["estimate", "max_requests", "max_cost"]
+        await command(tmp_path, *run, *prices, "--max-cost", "0.03")  # ends at once, and changes nothing
+        again = json.loads((await command(tmp_path, "status", "here", "--json"))[1])
+        assert len(again["sittings"]) == 4
+        assert again["projection"] == status["projection"]
         shown = (await command(tmp_path, "status", "here"))[1]
         assert f"used:           {summary['num_requests_used']} requests, " in shown
         assert "still to come:  at " in shown

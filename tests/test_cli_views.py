@@ -2,9 +2,11 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import unicodedata
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +224,7 @@ def test_status_says_everything_as_one_json_object(run: Path) -> None:
             "num_tokens": 403,
             "cost": None,
             "time_s": None,
+            "least_time_s": None,
         },
         "requests": {"classification": {"ok": 2}, "instances": {"ok": 3}, "instructions": {"ok": 4}},
         "against": [],
@@ -276,6 +279,7 @@ def test_status_tells_how_slots_machine_and_endpoints_stood_when_that_was_last_r
         "oldest_s": 245.0,
         "num_waiting": 3,
         "num_delivering": 2,
+        "tokens_per_s": 812.5,
         "loop_lag_p99_ms": 2.4,
         "cpu_share": 0.41,
         "memory_mib": 1210.4,
@@ -304,6 +308,24 @@ def test_status_tells_how_slots_machine_and_endpoints_stood_when_that_was_last_r
             "not asked: failures: connect\\x1b[2J"
         ),
     ]
+
+
+def test_status_tells_the_time_by_the_latest_sitting_that_was_answered(tmp_path: Path) -> None:
+    """Nine answers, a second apart and 0.5 s each; a sitting that a spent budget ended at once came after them."""
+    with BuiltRun(tmp_path / "run") as built:
+        for text in ("Name a river.", "Add two numbers.", "Write a poem."):
+            built.admit(text, ("", "x"))
+    with closing(sqlite3.connect(built.folder / "run.db")) as database, database:
+        database.execute(
+            "UPDATE request SET latency_ms = 500, finished_at = 1767225600 + id - (SELECT min(id) FROM request)"
+        )
+        database.execute("UPDATE sitting SET started_at = '2025-12-31T23:59:59+00:00'")
+        database.execute(
+            "INSERT INTO sitting (id, started_at, version, endpoint) VALUES (2, '2026-01-02T00:00:00+00:00', '0', 'm')"
+        )
+    (found,) = rows_of("status", tmp_path / "run", "--json")
+    assert found["projection"]["num_calls"] == 21
+    assert found["projection"]["time_s"] == round(21 / (9 / 8.5), 1)
 
 
 def test_status_of_an_empty_run_has_no_rates_and_of_a_damaged_configuration_no_target(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ TELEMETRY = Telemetry(
     oldest_s=29.9,
     num_waiting=0,
     num_delivering=1,
+    tokens_per_s=99.6,
     loop_lag_p99_ms=1.0,
     cpu_share=0.5,
     memory_mib=100.0,
@@ -72,6 +73,13 @@ def told(telemetry: Telemetry | None) -> Progress:
 def test_before_the_first_second_the_line_is_as_short_as_can_be() -> None:
     assert progress_line(PROGRESS) == f"{HEAD}, 100 tokens/s"
     assert endpoints(PROGRESS) == []
+
+
+def test_tokens_are_those_of_late_where_they_are_watched_and_else_of_the_sitting() -> None:
+    assert progress_line(told(replace(TELEMETRY, tokens_per_s=0.0))).endswith(", 0 tokens/s")
+    assert progress_line(told(replace(TELEMETRY, tokens_per_s=None))).endswith(", 100 tokens/s")
+    ended = replace(told(replace(TELEMETRY, tokens_per_s=0.0)), phase="done")
+    assert progress_line(ended).endswith(", 100 tokens/s")
 
 
 def test_a_sole_endpoint_has_its_slots_and_latency_in_the_line() -> None:

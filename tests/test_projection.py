@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from fastinstruct.cli.figures import approximate, duration, money, projection_line
@@ -56,7 +59,7 @@ def test_what_is_missing_divided_by_what_a_call_gives_and_one_call_each_for_the_
         num_requests={"instructions": 4, "classification": 12, "instances": 15},
         num_tokens=4 * 300 + 12 * 301 + 15 * 450,
         cost=found.cost,
-        time_s=(4 * 10 + 12 * 2 + 15 * 4) / 4,
+        time_s=None,
     )
     assert found.num_calls == 31
 
@@ -118,51 +121,150 @@ def test_the_share_of_prompts_that_came_from_the_cache_goes_on() -> None:
 # ----------------------------------------------------------------------------------------------------------------- time
 
 
-def paced(num_slots_used: int, num_rounds: int = 10) -> list[Finished]:
-    """Rounds of requests of 2 s each, so many at a time."""
+def paced(at_a_time: int, num_rounds: int = 10, *, latency_s: float = 2.0, begin: float = 100.0) -> list[Finished]:
+    """Rounds of requests, so many at a time."""
     return [
-        finished(Stage.INSTANCES, latency_s=2.0, at=100 + 2.0 * (n + 1))
+        finished(Stage.INSTANCES, latency_s=latency_s, at=begin + latency_s * (n + 1))
         for n in range(num_rounds)
-        for _ in range(num_slots_used)
+        for _ in range(at_a_time)
     ]
 
 
-LEFT = Remaining(num_to_admit=0, num_to_classify=0, num_to_work_up=80)
+def counted(requests: list[Finished], earlier: list[Finished] | None = None) -> Outlook:
+    outlook = Outlook(earlier or [])
+    for request in requests:
+        outlook.count(request)
+    return outlook
 
 
-def time_of(outlook: Outlook, *, num_slots: int | None, is_sample: bool = False) -> float | None:
-    found = outlook.project(LEFT, books(), num_slots=num_slots, is_sample=is_sample)
+def left(num_calls: int) -> Remaining:
+    return Remaining(num_to_admit=0, num_to_classify=0, num_to_work_up=num_calls)
+
+
+def times_of(
+    outlook: Outlook,
+    *,
+    num_calls: int = 80,
+    num_slots: int | None = 64,
+    now: float | None = None,
+    is_sample: bool = False,
+) -> tuple[float | None, float | None]:
+    """The least time, and the time."""
+    found = outlook.project(left(num_calls), books(), num_slots=num_slots, now=now, is_sample=is_sample)
     assert found is not None
-    return found.time_s
+    return found.least_time_s, found.time_s
 
 
-def test_time_follows_how_many_requests_were_really_in_flight() -> None:
-    outlook = Outlook()
-    for request in paced(4):
-        outlook.count(request)
-    assert time_of(outlook, num_slots=64) == pytest.approx(80 * 2 / 4)
+def time_of(outlook: Outlook, **given: Any) -> float | None:
+    least_s, time_s = times_of(outlook, **given)
+    assert least_s is None
+    return time_s
 
 
-def test_a_sample_says_nothing_of_the_pace_and_too_few_requests_neither() -> None:
-    outlook = Outlook()
-    for request in paced(4):
-        outlook.count(request)
-    assert time_of(outlook, num_slots=16, is_sample=True) == pytest.approx(80 * 2 / 16)
-    assert time_of(Outlook(paced(4)), num_slots=16) == pytest.approx(80 * 2 / 16)
-    assert time_of(Outlook(paced(4)), num_slots=None) is None
+def test_time_is_told_by_how_many_finish_in_a_second_however_many_slots_there_are() -> None:
+    assert time_of(counted(paced(4)), num_slots=64) == pytest.approx(80 / (40 / 20))
+    assert time_of(counted(paced(4)), num_slots=None) == pytest.approx(80 / (40 / 20))
+    # A model that serves 8 at a time, 16 calls before the end.
+    assert time_of(counted(paced(8, 3, latency_s=17.8)), num_calls=16) == pytest.approx(2 * 17.8)
+
+
+def test_what_waits_in_the_servers_own_queue_is_not_taken_for_speed() -> None:
+    """64 are in flight and served 8 at a time, 2 s each: the later ones take longer, the pace stays."""
+    queued = [
+        finished(Stage.INSTANCES, latency_s=min(16.0, 2.0 * (n + 1)), at=100 + 2.0 * (n + 1))
+        for n in range(16)
+        for _ in range(8)
+    ]
+    assert time_of(counted(queued), num_calls=400) == pytest.approx(400 / (128 / 32))
+
+
+def test_the_last_calls_take_a_latency_of_each_stage_that_is_needed_however_many_slots_are_free() -> None:
+    requests = [
+        finished(stage, candidates=(1, 1), latency_s=latency_s, at=100 + latency_s * (n + 1))
+        for stage, latency_s in ((Stage.INSTRUCTIONS, 10.0), (Stage.CLASSIFICATION, 2.0), (Stage.INSTANCES, 4.0))
+        for n in range(10)
+        for _ in range(4)
+    ]
+    outlook = counted(sorted(requests, key=lambda request: request.finished_at))
+    last = Remaining(num_to_admit=1, num_to_classify=0, num_to_work_up=0)
+    found = outlook.project(last, books(), num_slots=64)
+    assert found is not None
+    assert found.time_s == pytest.approx(10 + 2 + 4)
+
+
+def test_before_two_latencies_have_passed_the_pace_is_unknown() -> None:
+    """The quick ones of 64 that began together say little of the slow ones."""
+    quick = [finished(Stage.INSTANCES, latency_s=1.0 + n / 100, at=101.0 + n / 100) for n in range(30)]
+    assert time_of(counted(quick), now=101.3) is None
+    assert time_of(counted(quick), now=103.0) == pytest.approx(80 / (30 / 3))
+    assert time_of(Outlook(paced(4)), num_slots=16) is None  # an earlier sitting's pace may be another
+
+
+@pytest.mark.parametrize(("latency_s", "silent_s"), [(2.0, 10.0), (0.1, 10.0), (20.0, 100.0)])
+def test_while_no_answer_comes_for_several_latencies_no_time_is_told(latency_s: float, silent_s: float) -> None:
+    outlook = counted(paced(4, latency_s=latency_s))
+    last = 100 + 10 * latency_s
+    assert time_of(outlook, now=last + silent_s) is not None
+    assert time_of(outlook, now=last + silent_s + 0.1) is None
+    assert time_of(outlook, now=None) is not None  # of a sitting that is over, no answer is missed
+
+
+def test_an_outage_is_told_however_many_requests_fail_at_once() -> None:
+    failed = [finished(Stage.INSTANCES, latency_s=0.01, at=120 + n / 10, is_ok=False) for n in range(300)]
+    requests = [*paced(4), *failed]
+    assert time_of(counted([*requests, finished(Stage.INSTANCES, latency_s=2.0, at=150.0)]), now=150.0) is not None
+    assert time_of(counted(requests), now=150.0) is None
+
+
+def test_the_pauses_of_a_rate_limit_are_part_of_the_pace() -> None:
+    bursts = [finished(Stage.INSTANCES, latency_s=1.0, at=101.0 + 8 * n) for n in range(5) for _ in range(6)]
+    assert time_of(counted(bursts), now=140.0) == pytest.approx(80 / (30 / 40))
+
+
+def test_a_burst_is_no_faster_than_the_slots_allow() -> None:
+    """2,000 answers in a second, of which the window holds no more: they were 256 at a time, at 18 s each."""
+    burst = [finished(Stage.INSTANCES, latency_s=18.0, at=100.0 + n / 2000) for n in range(2100)]
+    assert time_of(counted(burst), num_calls=25_600, num_slots=256, now=120.0) == pytest.approx(25_600 * 18 / 256)
+
+
+def test_what_was_slow_or_fast_more_than_a_minute_ago_is_forgotten() -> None:
+    slow_then_fast = [*paced(1, 100), *paced(8, 60, begin=300.0)]
+    assert time_of(counted(slow_then_fast)) == pytest.approx(80 / 4, rel=0.05)
+
+
+def test_an_earlier_sittings_latencies_weigh_stages_and_set_no_pace() -> None:
+    slow = paced(64, 3, latency_s=600.0, begin=0.0)
+    assert time_of(counted(paced(4, begin=5000.0), slow)) == pytest.approx(80 / (40 / 20))
+
+
+def test_a_sample_tells_its_own_pace_and_what_all_slots_would_make_of_it() -> None:
+    """30 requests in three rounds of ten: nobody knows yet whether the server bears 64 at a time."""
+    outlook = counted(paced(10, 3))
+    assert times_of(outlook, num_calls=620, is_sample=True) == pytest.approx((620 * 2 / 64, 620 * 2 / 10))
+    assert times_of(outlook, num_calls=20, is_sample=True) == pytest.approx((2, 4))
+    assert times_of(outlook, num_calls=620, num_slots=4, is_sample=True) == pytest.approx((310, 310))
+    least_s, time_s = times_of(outlook, num_calls=620, num_slots=None, is_sample=True)
+    assert least_s is None
+    assert time_s == pytest.approx(124)
 
 
 def test_a_reader_tells_the_pace_from_the_latest_sitting_alone() -> None:
     earlier = [finished(Stage.INSTANCES, latency_s=2.0, at=1.0)]
-    assert time_of(Outlook([*earlier, *paced(4)], since=50.0), num_slots=None) == pytest.approx(80 * 2 / 4, rel=0.05)
-    assert time_of(Outlook([*earlier, *paced(4)], since=500.0), num_slots=None) is None
+    assert time_of(Outlook([*earlier, *paced(4)], since=50.0)) == time_of(counted(paced(4)))
+    assert time_of(Outlook([*earlier, *paced(4)], since=500.0)) is None
+
+
+def test_a_reader_tells_the_pace_from_when_it_knows_all_stages() -> None:
+    """Of the last stage, the latest 200 reach back 50 s; of the first, a few reach back 1,000 s."""
+    rare = [finished(Stage.INSTRUCTIONS, candidates=(1, 1), latency_s=2.0, at=100.0 + 100 * n) for n in range(10)]
+    frequent = [finished(Stage.INSTANCES, latency_s=2.0, at=950.0 + n / 4) for n in range(201)]
+    assert time_of(Outlook([*rare, *frequent], since=0.0)) == pytest.approx(80 / 4, rel=0.02)
 
 
 def test_a_clock_that_was_set_back_tells_no_pace() -> None:
-    outlook = Outlook()
-    for n in range(30):
-        outlook.count(finished(Stage.INSTANCES, latency_s=0.0, at=100.0 - n))
-    assert time_of(outlook, num_slots=8) == 0.0
+    backwards = [finished(Stage.INSTANCES, latency_s=0.0, at=100.0 - n) for n in range(30)]
+    assert time_of(counted(backwards), num_slots=8) is None
+    assert time_of(counted(paced(4)), now=1.0) is not None
 
 
 # ---------------------------------------------------------------------------------------------------------------- words
@@ -181,6 +283,10 @@ def test_the_projection_in_words() -> None:
     bare = Projection(acceptance_rate=None, num_requests={"instances": 7}, num_tokens=None, cost=None, time_s=None)
     assert projection_line(bare, 10) == "10 instructions need 7 more calls"
     assert projection_line(None, 10) == ""
+    assert projection_line(replace(bare, time_s=124.2, least_time_s=19.4), 10) == (
+        "10 instructions need 7 more calls, 19 s to 2 min 04 s"
+    )
+    assert projection_line(replace(bare, time_s=2.1, least_time_s=1.9), 10) == "10 instructions need 7 more calls, 2 s"
 
 
 @pytest.mark.parametrize(

@@ -300,6 +300,19 @@ async def test_every_endpoint_is_told_with_outcomes_latency_and_tokens() -> None
 
 
 @in_virtual_time
+async def test_tokens_a_second_are_those_of_the_last_half_minute() -> None:
+    """40 tokens a second, for 20 s; then none is answered for 100 s. A second's last four may count for the next."""
+    answer = ok(usage=Usage(prompt_tokens=1, completion_tokens=10))
+    silent: dict[str, Sequence[Step]] = {str(n): [(100.0, answer)] for n in range(80, 84)}
+    sitting = Sitting([Server(scripts=silent, usual=(1.0, answer))], max_in_flight=4)
+    seen = [
+        sitting.seen(at, lambda: sitting.vitals.latest and sitting.vitals.latest.tokens_per_s) for at in (15, 40, 60)
+    ]
+    await sitting.run(84)
+    assert [told for (told,) in seen] == [pytest.approx(40 * 14 / 15), pytest.approx(44 / 3), 0.0]
+
+
+@in_virtual_time
 async def test_a_snapshot_is_recorded_in_the_first_second_every_five_and_at_the_end() -> None:
     sitting = Sitting(max_in_flight=1)
     await sitting.run(12)

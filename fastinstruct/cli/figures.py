@@ -46,7 +46,7 @@ def projection_line(projection: Projection | None, target: int) -> str:
     if projection.cost:
         needs.append(money(projection.cost))
     if projection.time_s is not None:
-        needs.append(duration(projection.time_s))
+        needs.append(_between(projection.least_time_s, projection.time_s))
     rate = projection.acceptance_rate
     at = "" if rate is None else f"at {rate:.0%} acceptance, "
     return f"{at}{target:,} instructions need {', '.join(needs)}"
@@ -56,5 +56,12 @@ def projected(projection: Projection | None) -> Mapping[str, Any] | None:
     """Return the same as JSON-able values."""
     if projection is None:
         return None
-    time_s = None if projection.time_s is None else round(projection.time_s, 1)
-    return asdict(projection) | {"num_calls": projection.num_calls, "time_s": time_s}
+    times = {"time_s": projection.time_s, "least_time_s": projection.least_time_s}
+    rounded = {name: None if seconds is None else round(seconds, 1) for name, seconds in times.items()}
+    return asdict(projection) | {"num_calls": projection.num_calls, **rounded}
+
+
+def _between(least_s: float | None, most_s: float) -> str:
+    """Write a time as one that is known, or as what it lies between."""
+    least, most = duration(most_s if least_s is None else least_s), duration(most_s)
+    return most if least == most else f"{least} to {most}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["status"]
 
 _WIDTH = 16
-_LATEST_SITTING = "SELECT started_at FROM sitting ORDER BY id DESC LIMIT 1"
+_SITTINGS = "SELECT started_at FROM sitting ORDER BY id"
 
 
 def status(
@@ -59,7 +60,7 @@ def _status(reader: RunReader) -> dict[str, Any]:
         sittings = list(
             reader.rows("SELECT started_at, ended_at, ended_by, version, endpoint FROM sitting ORDER BY id")
         )
-        projection = _projection(reader, totals, ledger, target)
+        projection = _projection(reader, totals, ledger, target, telemetry)
     cost = None if ledger.cost is None else dollars(ledger.cost)
     num_known = totals.num_classified - num_unknown
     names = ("started_at", "ended_at", "ended_by", "version", "endpoint")
@@ -106,8 +107,10 @@ def _target(folder: Path) -> int | None:
     return target if isinstance(target, int) else None
 
 
-def _projection(reader: RunReader, totals: Totals, ledger: Ledger, target: int | None) -> Projection | None:
-    """What reaching the target will still take, from the last requests; their pace is the latest sitting's."""
+def _projection(
+    reader: RunReader, totals: Totals, ledger: Ledger, target: int | None, telemetry: Mapping[str, Any] | None
+) -> Projection | None:
+    """What reaching the target will still take, from the last requests; the pace is that of the sitting they are of."""
     from fastinstruct.pipeline.projection import WINDOW, Outlook, Remaining
     from fastinstruct.records import Stage
     from fastinstruct.store import recent
@@ -119,10 +122,18 @@ def _projection(reader: RunReader, totals: Totals, ledger: Ledger, target: int |
         num_to_classify=totals.num_admitted - totals.num_classified,
         num_to_work_up=totals.num_admitted - totals.num_worked_up,
     )
-    began = [datetime.fromisoformat(row[0]) for row in reader.rows(_LATEST_SITTING)]
-    since = began[0].timestamp() if began else math.inf
-    outlook = Outlook(recent(reader, dict.fromkeys(Stage, WINDOW)), since=since)
-    return outlook.project(remaining, ledger, num_slots=None)
+    last = recent(reader, dict.fromkeys(Stage, WINDOW))
+    last_at = last[-1].finished_at if last else -math.inf
+    # One that was answered nothing has no pace: a spent budget ends each further sitting at once.
+    began = [datetime.fromisoformat(row[0]).timestamp() for row in reader.rows(_SITTINGS)]
+    outlook = Outlook(last, since=max((at for at in began if at <= last_at), default=math.inf))
+    num_slots = (telemetry or {}).get("num_slots")
+    return outlook.project(
+        remaining,
+        ledger,
+        num_slots=num_slots if isinstance(num_slots, int) and num_slots > 0 else None,
+        now=time.time() if reader.is_being_written() else None,
+    )
 
 
 def _share(part: float, whole: int) -> float | None:

@@ -6,6 +6,7 @@ Joins ledger, gate and forecast. Knows nothing of stages' contents or HTTP.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from fastinstruct.lm import Request
@@ -93,10 +94,19 @@ class Accounts:
             self.ledger.reconcile(told_by_rows(self._store.usage()))
         self._keep()
 
-    def project(self, remaining: Remaining) -> Projection | None:
-        """Return what the rest of the run will probably take; None while that cannot be told."""
+    def project(self, remaining: Remaining, *, is_over: bool = False) -> Projection | None:
+        """Return what the rest of the run will probably take; None while that cannot be told.
+
+        Args:
+            remaining: what is left to do.
+            is_over: whether this sitting has ended, so that no answer is missed since the last one.
+        """
         return self._outlook.project(
-            remaining, self.ledger, num_slots=self.num_slots, is_sample=self.sample is not None
+            remaining,
+            self.ledger,
+            num_slots=self.num_slots,
+            now=None if is_over else time.time(),
+            is_sample=self.sample is not None,
         )
 
     def _keep(self) -> None:

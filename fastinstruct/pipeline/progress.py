@@ -73,7 +73,9 @@ class Progress:
 
     @property
     def tokens_per_s(self) -> float:
-        """Return the completion tokens a second of this sitting."""
+        """Return the completion tokens a second: of the last half minute; at the end, of the sitting."""
+        if self.phase != "done" and self.telemetry is not None and self.telemetry.tokens_per_s is not None:
+            return self.telemetry.tokens_per_s
         return self.completion_tokens_here / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
     @property
@@ -164,7 +166,7 @@ class Counters:
             num_requests_used=ledger.num_requests,
             num_tokens_used=ledger.num_tokens,
             cost=None if ledger.cost is None else dollars(ledger.cost),
-            projection=accounts.project(self.remaining),
+            projection=accounts.project(self.remaining, is_over=self.phase == "done"),
             elapsed_s=elapsed_s,
             num_admitted_here=self.num_admitted - self._admitted_before,
             completion_tokens_here=self.completion_tokens - self._tokens_before,

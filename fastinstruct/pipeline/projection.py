@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fastinstruct.pipeline.ledger import Ledger, Use, dollars
+from fastinstruct.pipeline.pace import Pace, Recent
 from fastinstruct.records import Stage
 from fastinstruct.store import Finished
 
@@ -18,8 +19,6 @@ __all__ = ["WINDOW", "Outlook", "Projection", "Remaining"]
 
 WINDOW = 200
 """How many of the last requests of a stage are looked at."""
-
-_MIN_PACE = 20  # with fewer requests finished in this sitting, its pace says nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +45,8 @@ class Projection:
         num_tokens: of prompts and completions; None where the server does not count them.
         cost: in dollars; None where a price, or the tokens, are unknown.
         time_s: at the pace of the last requests; None where they tell none.
+        least_time_s: after a sample, what it would be with all slots busy, which a sample does not try: the truth lies
+            between. None where `time_s` is told by a sitting that had them all.
     """
 
     acceptance_rate: float | None
@@ -53,6 +54,7 @@ class Projection:
     num_tokens: int | None
     cost: float | None
     time_s: float | None
+    least_time_s: float | None = None
 
     @property
     def num_calls(self) -> int:
@@ -66,7 +68,6 @@ class _Mean:
 
     num_tokens: float
     picodollars: float | None
-    latency_s: float
 
 
 class Outlook:
@@ -79,34 +80,54 @@ class Outlook:
 
     def __init__(self, recent: Iterable[Finished] = (), *, since: float = math.inf) -> None:
         self._last: dict[Stage, deque[Finished]] = {stage: deque(maxlen=WINDOW) for stage in Stage}
-        self._here: deque[Finished] = deque(maxlen=WINDOW)
+        self._here = Recent()
         for finished in recent:
             self._last[finished.stage].append(finished)
+        last = [finished for of_stage in self._last.values() for finished in of_stage]
+        for finished in sorted(last, key=lambda finished: finished.finished_at):
             if finished.finished_at >= since:
-                self._here.append(finished)
+                self._here.count(finished)
+        full = (of_stage for of_stage in self._last.values() if len(of_stage) == WINDOW)
+        self._here.forget_before(max((of_stage[0].finished_at for of_stage in full), default=-math.inf))
 
     def count(self, finished: Finished) -> None:
         """Take in one more request of this sitting."""
         self._last[finished.stage].append(finished)
-        self._here.append(finished)
+        self._here.count(finished)
 
     def project(
-        self, remaining: Remaining, ledger: Ledger, *, num_slots: int | None, is_sample: bool = False
+        self,
+        remaining: Remaining,
+        ledger: Ledger,
+        *,
+        num_slots: int | None,
+        now: float | None = None,
+        is_sample: bool = False,
     ) -> Projection | None:
         """Return what is still needed, or None while a stage that is needed has answered nothing.
+
+        The time, with L the mean latency of a stage's calls, at the pace (`pipeline.pace`) of this sitting:
+
+            busy   = sum over stages of calls x L, scaled to the latencies that this sitting has now
+            time_s = max(busy / min(answered at a time, num_slots), sum over the needed stages of L)
+
+        If all stages took equally long, the first would be the calls divided by the requests that finished in a second.
+        The second: the last instruction goes through the stages one after the other, however many slots are free.
+        A sample has few requests in flight. `time_s` is told at its pace all the same, as if the server bore no more;
+        `least_time_s` is the same with `num_slots` at a time, as if it bore them all.
 
         Args:
             remaining: what is left to do.
             ledger: tells prices, and which share of the prompts comes from a cache.
-            num_slots: how many requests are in flight while a run goes on; None where that is unknown.
-            is_sample: whether this sitting sends a few requests only, so that its pace says nothing.
+            num_slots: how many requests may be in flight while a run goes on; None where that is unknown.
+            now: in seconds since the epoch; None where the sitting is over.
+            is_sample: whether this sitting sends a few requests only.
         """
         needed = self._needed(remaining)
         if needed is None or any(not self._last[stage] for stage in needed):
             return None
         means = {stage: self._mean(stage, ledger) for stage in needed}
-        busy_s = sum(count * means[stage].latency_s for stage, count in needed.items())
-        in_flight = num_slots if is_sample else self._pace() or num_slots
+        time_s, least_time_s = self._times(needed, self._here.pace(now, is_sample=is_sample), num_slots)
         prices = [mean.picodollars for mean in means.values()]
         has_usage = all(mean.num_tokens for mean in means.values())
         cost = sum(count * (means[stage].picodollars or 0.0) for stage, count in needed.items())
@@ -115,8 +136,28 @@ class Outlook:
             num_requests={str(stage): count for stage, count in needed.items()},
             num_tokens=round(sum(n * means[stage].num_tokens for stage, n in needed.items())) if has_usage else None,
             cost=dollars(round(cost)) if has_usage and None not in prices else None,
-            time_s=busy_s / in_flight if in_flight else None,
+            time_s=time_s,
+            least_time_s=least_time_s if is_sample else None,
         )
+
+    def _times(
+        self, needed: Mapping[Stage, int], pace: Pace | None, num_slots: int | None
+    ) -> tuple[float | None, float | None]:
+        """Return how long it takes at this pace, and with all slots busy; see `project`."""
+        if not needed:
+            return 0.0, None
+        if pace is None:
+            return None, None
+        latencies = {stage: _mean_latency_s(last) for stage, last in self._last.items() if last}
+        usual_s = sum(count * latencies[stage] for stage, count in pace.num_of_stage.items() if count)
+        if usual_s <= 0:
+            return None, None
+        scale = pace.latency_s * sum(pace.num_of_stage.values()) / usual_s
+        busy_s = scale * sum(count * latencies[stage] for stage, count in needed.items())
+        one_by_one_s = scale * sum(latencies[stage] for stage in needed)
+        at_a_time = pace.num_in_flight if num_slots is None else min(pace.num_in_flight, num_slots)
+        least_s = None if num_slots is None else max(busy_s / num_slots, one_by_one_s)
+        return max(busy_s / at_a_time, one_by_one_s), least_s
 
     def _needed(self, remaining: Remaining) -> dict[Stage, int] | None:
         """Return the requests of each stage that has any left; None while it cannot be told."""
@@ -146,7 +187,6 @@ class Outlook:
         return _Mean(
             num_tokens=use.num_tokens / len(last),
             picodollars=None if price is None else price.cost(use) / len(last),
-            latency_s=sum(finished.latency_s for finished in last) / len(last),
         )
 
     def _acceptance_rate(self) -> float | None:
@@ -154,11 +194,6 @@ class Outlook:
         num_candidates = sum(finished.num_candidates for finished in first)
         return sum(finished.num_admitted for finished in first) / num_candidates if num_candidates else None
 
-    def _pace(self) -> float | None:
-        """Return how many requests were in flight, on average, while the last ones of this sitting were."""
-        if len(self._here) < _MIN_PACE:
-            return None
-        began = min(finished.finished_at - finished.latency_s for finished in self._here)
-        span_s = max(finished.finished_at for finished in self._here) - began
-        busy_s = sum(finished.latency_s for finished in self._here)
-        return busy_s / span_s if span_s > 0 and busy_s > 0 else None
+
+def _mean_latency_s(finished: Sequence[Finished]) -> float:
+    return sum(request.latency_s for request in finished) / len(finished)

@@ -33,6 +33,7 @@ class Telemetry:
         oldest_s: how long the oldest of them has been; None where there is none.
         num_waiting: requests that wait for another attempt.
         num_delivering: answers that wait for judge and store; they hold their slots, too.
+        tokens_per_s: completion tokens that came in a second of the last half minute; None before the first second.
         loop_lag_p99_ms: how late the event loop is, but for 1% of the last minute; None before it is known.
         cpu_share: of one core, by this process, over the sitting.
         memory_mib: resident memory of this process; None where the system does not tell it.
@@ -46,6 +47,7 @@ class Telemetry:
     oldest_s: float | None
     num_waiting: int
     num_delivering: int
+    tokens_per_s: float | None
     loop_lag_p99_ms: float | None
     cpu_share: float | None
     memory_mib: float | None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
@@ -33,6 +34,7 @@ _LOG = logging.getLogger("fastinstruct.pipeline")
 _BEAT_S = 1.0
 _BEATS_PER_RECORD = 5
 _BEATS_OF_WAITING = 2  # answers come in waves; what one look finds may be over at the next
+_BEATS_OF_PACE = 30  # an average over the sitting would hide what happens now
 _BEATS_WITHOUT_HOPE = 10  # over the limit with nothing in flight: what could be freed is freed
 _MIB = 2**20
 
@@ -68,6 +70,7 @@ class Vitals:
         self._timer: asyncio.TimerHandle | None = None
         self._began_at = self._counted_until = 0.0
         self._cpu_before_s = 0.0
+        self._tokens: deque[tuple[float, int]] = deque(maxlen=_BEATS_OF_PACE + 1)  # when, and how many until then
         self._offered_s = 0.0
         self._num_offered = 0
         self._num_beats = self._num_behind = self._num_hopeless = 0
@@ -76,6 +79,7 @@ class Vitals:
     def __enter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self._began_at = self._counted_until = loop.time()
+        self._tokens.append((self._began_at, 0))
         self._cpu_before_s = cpu_s()
         self.lag.start()
         self._timer = loop.call_later(_BEAT_S, self._beat, loop)
@@ -177,12 +181,19 @@ class Vitals:
             oldest_s=max((channel.oldest_s for channel in channels if channel.oldest_s is not None), default=None),
             num_waiting=statistics.num_waiting if statistics else 0,
             num_delivering=max(0, statistics.num_in_flight - num_out) if statistics else 0,
+            tokens_per_s=self._tokens_per_s(now, channels),
             loop_lag_p99_ms=None if lag_s is None else lag_s * 1000,
             cpu_share=(cpu_s() - self._cpu_before_s) / lasted_s if lasted_s > 0 else None,
             memory_mib=None if memory is None else memory / _MIB,
             held_back=held_back,
             channels=tuple(channels),
         )
+
+    def _tokens_per_s(self, now: float, channels: Sequence[ChannelStatistics]) -> float | None:
+        """Return the completion tokens a second, from the snapshot of half a minute ago to this one."""
+        self._tokens.append((now, sum(channel.completion_tokens for channel in channels)))
+        (since, before), (_, until_now) = self._tokens[0], self._tokens[-1]
+        return (until_now - before) / (now - since) if now > since else None
 
     def _offer(self, now: float) -> None:
         """Count the slots that could have been busy until now."""

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastinstruct.records import Instance, Rejection, RejectReason
+from fastinstruct.text import phrases
 from fastinstruct.text.filters import InstructionFilter, keyword_pattern, num_words, sift, sift_instances
 from fastinstruct.text.seeds import packaged_seeds
 
@@ -30,6 +31,17 @@ def one(given: str, output: str) -> Instance:
 
 def reasons(*instances: Instance, max_instances: int = 5) -> list[str]:
     return [rejection.reason.value for _, rejection in sift_instances(instances, max_instances).rejected]
+
+
+@given(st.from_regex(phrases._INSTRUCTION_LEAK), st.from_regex(phrases._INSTANCE_LEAK))
+def test_whatever_the_patterns_of_leaks_match_is_found(instruction: str, instance: str) -> None:
+    assert phrases.leaks_into_instruction(instruction)
+    assert phrases.leaks_into_instance(instance)
+
+
+@pytest.mark.parametrize("text", ["_", "...", "-_-\n", "\n", "！"])
+def test_an_instruction_without_a_word_is_a_leak(text: str) -> None:
+    assert phrases.leaks_into_instruction(text)
 
 
 # Instructions

@@ -203,12 +203,7 @@ class Judge:
             template=task.template,
             in_context=task.in_context if task.stage is Stage.INSTRUCTIONS else None,
             outcome=outcome,
-            attempts=tuple(
-                AttemptRow(
-                    attempt=f.attempt, outcome=f.outcome, detail=_storable(f.detail), latency_ms=_ms(f.latency_s)
-                )
-                for f in delivery.failed
-            ),
+            attempts=_attempts(delivery) if delivery.failed else (),
             detail=detail,
             text=completion.text if completion else None,
             finish_reason=completion.finish_reason if completion else None,
@@ -219,6 +214,13 @@ class Judge:
             latency_ms=_ms(delivery.latency_s),
             finished_at=self._now(),
         )
+
+
+def _attempts(delivery: Delivery[Task]) -> tuple[AttemptRow, ...]:
+    return tuple(
+        AttemptRow(attempt=f.attempt, outcome=f.outcome, detail=_storable(f.detail), latency_ms=_ms(f.latency_s))
+        for f in delivery.failed
+    )
 
 
 def _rejection(verdict: Verdict, reason: RejectReason) -> Rejection | None:

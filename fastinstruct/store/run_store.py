@@ -156,6 +156,8 @@ class RunStore:
         return answers[0]
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)  # `json.dumps` would make one for each value
+
 _TO_CLASSIFY = """
 SELECT i.id FROM instruction AS i
 WHERE NOT EXISTS (SELECT 1 FROM classification AS c WHERE c.instruction_id = i.id)
@@ -227,7 +229,7 @@ def _execute(connection: sqlite3.Connection, sql: str, values: Sequence[object])
 
 
 def _dump(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return _ENCODER.encode(value)
 
 
 def _now() -> str:

@@ -198,11 +198,12 @@ def _surplus(places: Sequence[int], max_instances: int, rng: random.Random | Non
 
 def _fault(instance: Instance) -> RejectReason | None:
     """What is wrong with an instance by itself."""
-    if not instance.output.strip():
+    given, output = instance.input.strip(), instance.output.strip()
+    if not output:
         return RejectReason.EMPTY_OUTPUT
-    if instance.input.strip() == instance.output.strip():
+    if given == output:
         return RejectReason.INPUT_EQUALS_OUTPUT
-    if instance.input.rstrip().endswith((":", "：")) or instance.output.rstrip().endswith((":", "：")):
+    if given.endswith((":", "：")) or output.endswith((":", "：")):
         return RejectReason.TRAILING_COLON
     if is_refusal(instance.output):
         return RejectReason.REFUSAL

@@ -68,8 +68,12 @@ _MARKERS = (
 )
 _INSTRUCTION_LEAK = re.compile(
     rf"{_TOKENS}|{_PLACEHOLDERS}|{_MARKERS}"
-    r"|\[(?:[Yy]our|[Ii]nsert|INSERT|YOUR)\b|<(?:[Yy]our|[Ii]nsert|input|output|instruction|task)\b[^<>\n]{0,40}>|^[\W_]+$"
+    r"|\[(?:[Yy]our|[Ii]nsert|INSERT|YOUR)\b|<(?:[Yy]our|[Ii]nsert|input|output|instruction|task)\b[^<>\n]{0,40}>"
 )
+_NO_WORD = re.compile(r"[\W_]+")
+# Every match of the one above and the one below holds one of these: looking for them first costs a fraction.
+_SIGNS_IN_INSTRUCTION = ("<", "[", "{", "#", ":", "：", "Example ")
+_SIGNS_IN_INSTANCE = ("<", "[", "{", "#", ":")
 _INSTANCE_LEAK = re.compile(
     rf"{_TOKENS}|\{{instruction\}}|^ {{0,3}}(?:Class label|Label task) ?:", re.IGNORECASE | re.MULTILINE
 )
@@ -100,7 +104,9 @@ def is_remark(line: str) -> bool:
 
 def leaks_into_instruction(text: str) -> bool:
     """Whether an instruction holds a piece of a prompt (a marker, a special token, a hole to fill in) or no word."""
-    return _INSTRUCTION_LEAK.search(text) is not None
+    if _NO_WORD.fullmatch(text):
+        return True
+    return any(map(text.__contains__, _SIGNS_IN_INSTRUCTION)) and _INSTRUCTION_LEAK.search(text) is not None
 
 
 def leaks_into_instance(text: str) -> bool:
@@ -108,4 +114,6 @@ def leaks_into_instance(text: str) -> bool:
 
     Milder than for instructions: a letter may well hold "[Your name]", a program "Input:".
     """
-    return _INSTANCE_LEAK.search(text) is not None or _HOLE.fullmatch(text) is not None
+    if _HOLE.fullmatch(text):
+        return True
+    return any(map(text.__contains__, _SIGNS_IN_INSTANCE)) and _INSTANCE_LEAK.search(text) is not None

@@ -97,7 +97,7 @@ class _Question:
 
 
 class PromptSet:
-    """The four prompts of one run: templates with their demonstrations already written out.
+    """The prompts of one run, mostly all four: templates with their demonstrations already written out.
 
     Args:
         templates: what `load_templates` returned.
@@ -119,7 +119,8 @@ class PromptSet:
             "output_first": [*map(render_output_first, output_first)],
         }
         self._demonstrations = {name: _joined(written) for name, written in self._written.items()}
-        self._questions = {name: _Question(templates[name], shown) for name, shown in self._demonstrations.items()}
+        asking = self._demonstrations.keys() & templates.keys()
+        self._questions = {name: _Question(templates[name], self._demonstrations[name]) for name in asking}
 
     def instructions(self, in_context: Sequence[str], num_items: int) -> Prompt:
         """Ask for `num_items` tasks after the given ones.

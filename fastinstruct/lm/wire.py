@@ -257,6 +257,8 @@ def _cached_tokens(usage: _Json) -> int:
 
 
 def _token_count(value: object) -> int:
+    if type(value) is int:  # as mostly; no bool
+        return value if 0 <= value < _MAX_TOKEN_COUNT else 0
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _MAX_TOKEN_COUNT:
         return 0  # NaN compares false, too
     return int(value)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import markov
+import server_capacity
 from measuring import Goal, How, run_loop
 from runtime_arms import MODEL
 from scripted import Span, serving
@@ -140,8 +141,9 @@ def end_to_end(how: How) -> list[Goal]:
     built = how.folder / "built"
     build_run(built, flags, texts_of_pool(pool))
     warm_up()
-    found = []
-    for number in range(how.rounds(3)):
+    posted = server_capacity.bodies()
+    found, bare_us = [], []
+    for number in range(how.rounds(5)):
         folder = how.folder / f"run-{number}"
         shutil.copytree(built, folder)
         log = how.folder / f"pipeline-{number}.jsonl"
@@ -149,11 +151,15 @@ def end_to_end(how: How) -> list[Goal]:
             asked = {"model.base_url": server.url, "out": folder, "target": pool + more}
             looks = run_loop(_whole_run({**flags, **asked, "runtime.max_in_flight": in_flight}))
         found.append(steady := steady_part(server.spans(), looks, ramp_s))
+        asking = server_capacity.client_cpu_us(posted, seconds=how.pick(2.0, 0.2), in_flight=in_flight)
+        bare_us.append(run_loop(asking))  # how fast the machine is just now
         print(
             f"  whole run {steady.requests_per_s:,.0f} requests/s over {steady.seconds:.1f} s, {steady.cpu_us:.0f} us "
-            f"of CPU each, of which the loop {steady.loop_cpu_us:.0f}; {steady.core_share:.0%} of the core",
+            f"of CPU each, of which the loop {steady.loop_cpu_us:.0f}; {steady.core_share:.0%} of the core; "
+            f"a bare aiohttp client takes {bare_us[-1]:.0f} us",
             flush=True,
         )
+    times_bare = statistics.median(steady.cpu_us / bare for steady, bare in zip(found, bare_us, strict=True))
     rates = [steady.requests_per_s for steady in found]
     cpu_us, share = (statistics.median(getattr(steady, name) for steady in found) for name in ("cpu_us", "core_share"))
     return [
@@ -162,7 +168,8 @@ def end_to_end(how: How) -> list[Goal]:
             what=f"requests a second of a whole run in one process, {pool:,} instructions in the pool",
             bar="at least 3,000",
             measured=f"{statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f}); "
-            f"{cpu_us:.0f} us of CPU each, {share:.0%} of a core: {1e6 / cpu_us:,.0f} for a second of it",
+            f"{cpu_us:.0f} us of CPU each ({times_bare:.1f} times a bare aiohttp client's), {share:.0%} of a core: "
+            f"{1e6 / cpu_us:,.0f} for a second of it",
             is_met=statistics.median(rates) >= 3_000,
             details={
                 "pool": pool,
@@ -171,6 +178,8 @@ def end_to_end(how: How) -> list[Goal]:
                 "cpu_us": cpu_us,
                 "loop_cpu_us": statistics.median(steady.loop_cpu_us for steady in found),
                 "core_share": share,
+                "bare_client_cpu_us": bare_us,
+                "times_bare_client": times_bare,
                 "by_stage": found[0].by_stage,
             },
         )

@@ -222,6 +222,12 @@ def test_a_window_smaller_than_the_slots_is_refused(tmp_path: Path) -> None:
         config_for("http://127.0.0.1:1/v1", tmp_path, {"runtime.max_in_flight": 25})
 
 
+def test_an_estimate_in_order_is_refused_for_it_would_tell_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"estimate with --set runtime\.commit_order=arrival and another --out"):
+        Run(config_for("http://127.0.0.1:1/v1", tmp_path / "run"), env={}, sample=10)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_by_arrival_has_no_table_of_draws(tmp_path: Path) -> None:
     store = RunStore(tmp_path / "run.db")
     store.begin([], {})

@@ -21,7 +21,7 @@ from fastinstruct import __version__
 from fastinstruct.config import RunConfig
 from fastinstruct.config.environment import cache_folder, process_environment
 from fastinstruct.config.recording import recorded
-from fastinstruct.errors import Aborted, FastInstructError, StoreError
+from fastinstruct.errors import Aborted, ConfigError, FastInstructError, StoreError
 from fastinstruct.files.against import dumped
 from fastinstruct.lm import RetryPolicy
 from fastinstruct.lm.fleet import Fleet
@@ -64,6 +64,9 @@ class Run:
         on_endpoint: called with the endpoint's description before the first request.
         on_example: awaited with each example once it is durable; a slow listener slows the run.
         sample: send at most so many requests of each stage, to see what the rest will take (`Progress.projection`).
+
+    Raises:
+        ConfigError: a sample in the commit order `windowed`, where it would tell nothing.
     """
 
     def __init__(
@@ -75,6 +78,11 @@ class Run:
         on_example: Listener | None = None,
         sample: int | None = None,
     ) -> None:
+        if sample is not None and config.runtime.commit_order == "windowed":
+            raise ConfigError(
+                "runtime.commit_order: a few requests tell nothing in the order windowed, where later stages wait for "
+                "all that was drawn before; estimate with --set runtime.commit_order=arrival and another --out"
+            )
         self.config = config
         self.folder = config.out or Path("runs") / (config.seeds.stem if config.seeds else "seed_tasks")
         self._env = process_environment() if env is None else env

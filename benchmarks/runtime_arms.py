@@ -56,11 +56,18 @@ class Drawn(Source[T]):
     def __init__(self, make: Callable[[int], Job[T]], numbers: Iterable[int]) -> None:
         self._make = make
         self._numbers = iter(numbers)
+        self._taken_back: list[Job[T]] = []
 
     def next(self, is_open: Callable[[str], bool]) -> Job[T] | None:
-        if not is_open("") or (number := next(self._numbers, None)) is None:
+        if not is_open(""):
             return None
-        return self._make(number)
+        if self._taken_back:
+            return self._taken_back.pop()
+        number = next(self._numbers, None)
+        return None if number is None else self._make(number)
+
+    def take_back(self, job: Job[T]) -> None:
+        self._taken_back.append(job)
 
 
 class Ours:

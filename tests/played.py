@@ -88,6 +88,9 @@ class Jobs(Source[str]):
         self.drawn.append(self.waiting.popleft())
         return job(self.drawn[-1])
 
+    def take_back(self, job: Job[str]) -> None:
+        self.waiting.appendleft(job.about)
+
 
 def job(name: str) -> Job[str]:
     """A job; `a/1` is job "a/1" of lane "a"."""

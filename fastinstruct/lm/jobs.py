@@ -56,13 +56,9 @@ class Source(ABC, Generic[T]):
     def next(self, is_open: Callable[[str], bool]) -> Job[T] | None:
         """Return the most urgent job whose lane `is_open`, or None while there is none; deliveries may bring more."""
 
+    @abstractmethod
     def take_back(self, job: Job[T]) -> None:
-        """Take back the job that `next` has just given, because it is not to be sent now; `next` may give it again.
-
-        Raises:
-            NotImplementedError: this source cannot.
-        """
-        raise NotImplementedError
+        """Take back the job that `next` has just given, because it is not to be sent now; `next` may give it again."""
 
     def may_send(self, job: Job[T]) -> bool:
         """Whether this attempt fits what may be spent; asked before each, the first included."""

@@ -167,9 +167,7 @@ class Scheduler(Generic[T]):
     async def _run(self, source: Source[T], deliver: Callable[[Delivery[T]], Awaitable[None]]) -> None:
         while True:
             if self._dispatch(source, deliver):
-                await asyncio.sleep(
-                    0
-                )  # thousands of slots are filled by and by: those that were first get on meanwhile
+                await asyncio.sleep(0)  # thousands of slots are filled by and by; the first get on meanwhile
                 continue
             more_may_come = self._waiting or self._opening or self.is_paused
             if not self._tasks and (self._is_stopping or not more_may_come):

@@ -99,7 +99,7 @@ class DrawnWork(Source[Task]):
         self._pool = pool
         self._stages = stages
         self._unsent: dict[Stage, deque[DrawRow]] = {stage: deque() for stage in Stage}
-        self._drawn: dict[str, DrawRow] = {}
+        self._drawn: dict[tuple[Stage, int], DrawRow] = {}
 
     def add(self, draws: Iterable[DrawRow]) -> None:
         """Take in draws, now that they are durable."""
@@ -116,11 +116,12 @@ class DrawnWork(Source[Task]):
             return None
         draw = min(first, key=_place)
         self._unsent[draw.stage].popleft()
-        self._drawn[draw.key] = draw
+        self._drawn[draw.stage, draw.number] = draw
         return self.job(draw)
 
     def take_back(self, job: Job[Task]) -> None:
-        self._unsent[job.about.stage].appendleft(self._drawn.pop(job.request.key))
+        task = job.about
+        self._unsent[task.stage].appendleft(self._drawn.pop((task.stage, task.number)))
 
     def smaller(self, job: Job[Task]) -> Job[Task] | None:
         return self._stages.smaller(job)
@@ -129,7 +130,7 @@ class DrawnWork(Source[Task]):
         """Let a durable commit take effect: its instructions can be shown, what was drawn after it can be asked."""
         for row in commit.instructions:
             self._pool.append(row.text)
-        self._drawn.pop(f"{commit.request.stage}:{commit.request.number}", None)
+        self._drawn.pop((commit.request.stage, commit.request.number), None)
         self.add(commit.draws)
 
 

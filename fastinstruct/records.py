@@ -22,6 +22,8 @@ __all__ = [
     "Prompt",
     "RejectReason",
     "Rejection",
+    "ReplyForm",
+    "ReplyFormat",
     "Sampling",
     "SeedTask",
     "Stage",
@@ -44,6 +46,14 @@ class Api(StrEnum):
     COMPLETIONS = "completions"
 
 
+class ReplyForm(StrEnum):
+    """How a reply is asked for, from the most certain to read to the least; the values are stored."""
+
+    JSON_SCHEMA = "json_schema"
+    JSON_OBJECT = "json_object"
+    TEXT = "text"
+
+
 class FinishReason(StrEnum):
     """Why a model stopped; servers' other words are mapped to `OTHER`."""
 
@@ -56,6 +66,15 @@ class FinishReason(StrEnum):
 class RejectReason(StrEnum):
     """Why a candidate instruction or instance was not kept. The values are stored: add to them, never rename."""
 
+    # both
+    UNCERTAIN = "uncertain"  # where it begins or ends, or what belongs to it, is not certain
+    MARKER = "marker"  # it holds what looks like a marker, a heading, a role, a list number or the next task
+    PLACEHOLDER = "placeholder"  # it is, or holds, a hole to fill in
+    REMARK = "remark"  # it holds what a chat model says around its answer
+    REPETITION = "repetition"  # one word or line over and over
+    REQUIRED = "required"  # it lacks what the run's filters ask for
+    FORBIDDEN = "forbidden"  # it holds what the run's filters rule out
+    CUSTOM = "custom"  # the caller's own filter refuses it
     # instructions
     EMPTY = "empty"
     TOO_SHORT = "too_short"
@@ -77,6 +96,7 @@ class RejectReason(StrEnum):
     CONFLICTING_OUTPUTS = "conflicting_outputs"
     DUPLICATE = "duplicate"
     SURPLUS = "surplus"
+    REPEATED_OUTPUT = "repeated_output"  # too many instructions of the run have this output already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +109,13 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedTask:
-    """A task written by a person."""
+    """A task written by a person; `is_classification` is None where its file does not say."""
 
     id: str
     name: str
     instruction: str
     instances: tuple[Instance, ...]
-    is_classification: bool
+    is_classification: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +164,19 @@ class Message:
 
 Prompt: TypeAlias = "str | tuple[Message, ...]"
 """What a model is asked: text to continue (completions) or messages (chat)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyFormat:
+    """The JSON that a reply is to be: `schema` is a JSON schema of one object, `name` what it is called on the wire.
+
+    `form` says how it is asked for: by the schema, or as any JSON object (the prompt says which). Never TEXT: what is
+    asked for as text has no format.
+    """
+
+    form: ReplyForm
+    name: str
+    schema: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from fastinstruct.records import Instance, Rejection, RejectReason
 from fastinstruct.text import phrases
-from fastinstruct.text.filters import InstructionFilter, keyword_pattern, num_words, sift, sift_instances
+from fastinstruct.text.filters import InstructionFilter, keyword_pattern, num_words
 from fastinstruct.text.seeds import packaged_seeds
+from fastinstruct.text.sifting import sift, sift_instances
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 FILTER = InstructionFilter(

@@ -20,7 +20,7 @@ from fastinstruct.pipeline.stages import Task
 from fastinstruct.records import Api, Candidate, Completion, FinishReason, Sampling, Stage, Usage
 from fastinstruct.similarity import RougeIndex
 from fastinstruct.store import AttemptRow, CandidateRow, ClassificationRow, Commit, InstanceRow, InstructionRow
-from fastinstruct.text.filters import Sifted
+from fastinstruct.text.sifting import Sifted
 
 SEEDS = (
     "Write a short letter to a landlord about noisy neighbours.",

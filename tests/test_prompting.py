@@ -327,7 +327,7 @@ def test_a_long_line_of_a_users_template_is_a_phrase_in_any_script(tmp_path: Pat
 
 def test_stage_2_shows_12_classification_tasks_of_31_spread_evenly() -> None:
     shown = classification_demonstrations(PACKAGED, PACKAGED, 31)
-    answers = [task.is_classification for task in shown]
+    answers = [task.is_classification is True for task in shown]
     assert (len(shown), sum(answers)) == (31, 12)
     assert len({task.instruction for task in shown}) == 31
     places = [place for place, answer in enumerate(answers) if answer]
@@ -337,7 +337,7 @@ def test_stage_2_shows_12_classification_tasks_of_31_spread_evenly() -> None:
 @pytest.mark.parametrize(("num", "num_yes"), [(2, 1), (3, 1), (10, 4), (31, 12), (62, 24)])
 def test_any_number_of_stage_2_demonstrations_keeps_the_share(num: int, num_yes: int) -> None:
     shown = classification_demonstrations(PACKAGED, PACKAGED, num)
-    assert (len(shown), sum(task.is_classification for task in shown)) == (num, num_yes)
+    assert (len(shown), sum(task.is_classification is True for task in shown)) == (num, num_yes)
 
 
 def test_a_users_own_seeds_come_first_and_packaged_ones_fill_up() -> None:

@@ -18,8 +18,8 @@ from fastinstruct.scripted_server.quick import quick_reply
 from fastinstruct.scripted_server.replies import Kind, ReplyRates, grammar_instruction, recognise, reply_to
 from fastinstruct.scripted_server.shapes import Ask, Reply
 from fastinstruct.scripted_server.words import REPEATED
-from fastinstruct.text.filters import sift_instances
 from fastinstruct.text.parsing import parse_instances, parse_instructions
+from fastinstruct.text.sifting import sift_instances
 from scripted_http import CLASSIFICATION, INPUT_FIRST, INSTRUCTIONS, OUTPUT_FIRST
 
 PURE = ReplyRates(duplicate_rate=0.0, junk_rate=0.0, length_rate=0.0)

@@ -162,7 +162,7 @@ def test_the_packaged_seeds_are_175_of_which_40_classify() -> None:
     tasks = packaged_seeds()
     assert prompt_folder().joinpath("seed_tasks.jsonl").is_file()
     assert len(tasks) == 175
-    assert sum(task.is_classification for task in tasks) == 40
+    assert sum(task.is_classification is True for task in tasks) == 40
     assert tasks[174].id == "seed_task_174"
 
 

@@ -123,7 +123,7 @@ async def text_accuracy(preparation: Preparation, scheduler: Scheduler[int]) -> 
     answers: dict[bool, list[bool | None]] = {True: [], False: []}
     for seed, outcome in zip(preparation.held_out, outcomes, strict=True):
         if isinstance(outcome, Ok):
-            answers[seed.is_classification].append(reading.classification(outcome.completion))
+            answers[seed.is_classification is True].append(reading.classification(outcome.completion))
     yes, no = answers[True], answers[False]
     return TextAccuracy(
         balanced_accuracy=answer_accuracy(yes, no) if yes and no else None,

@@ -12,8 +12,9 @@ from typing import Protocol
 from fastinstruct.config import RunConfig
 from fastinstruct.records import Api, Candidate, Completion, FinishReason
 from fastinstruct.text import paper
-from fastinstruct.text.filters import InstructionFilter, Sifted, sift_instances
+from fastinstruct.text.filters import InstructionFilter
 from fastinstruct.text.parsing import parse_classification, parse_instances, parse_instructions
+from fastinstruct.text.sifting import Sifted, sift_instances
 
 __all__ = ["Reading", "reading_of"]
 

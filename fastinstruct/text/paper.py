@@ -17,7 +17,8 @@ import string
 from collections.abc import Iterator
 
 from fastinstruct.records import Candidate, FinishReason, Instance, Rejection, RejectReason
-from fastinstruct.text.filters import Sifted, keyword_pattern, sift
+from fastinstruct.text.filters import keyword_pattern
+from fastinstruct.text.sifting import Sifted, sift
 
 __all__ = ["KEYWORDS", "is_classification", "parse_instances", "parse_instructions"]
 

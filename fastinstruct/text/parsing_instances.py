@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fastinstruct.records import FinishReason, Instance
+from fastinstruct.text.emptiness import empty_if_none
 from fastinstruct.text.markup import cleaned, closed, collapsed, unwrapped, without_rules
 from fastinstruct.text.phrases import is_preamble
 
@@ -22,12 +23,6 @@ _MARKER = re.compile(
     r"(?P<name>Input|INPUT|Output|OUTPUT|Task|TASK|Example|EXAMPLE|Class [Ll]abel|CLASS LABEL)"
     r"[ \t]*(?P<number>\d{1,3})?(?P<late>[*_]{1,3})?[ \t]*"
     r"(?P<colon>[:：])?(?P<dot>[.)–—-])?(?P<after>[*_]{1,3}(?=\s|$))?[ \t]*(?P<rest>.*)"
-)
-_NO_INPUT = re.compile(
-    r"[<(\[]?\s*(?:n\s?/\s?a|none|null|empty|no[ _-]?input(?:\s(?:is\s)?(?:required|needed|necessary|provided))?)"
-    r"\s*[>)\]]?[.]?"
-    r"|[-–—]",
-    re.IGNORECASE,
 )
 
 
@@ -187,7 +182,7 @@ def _given(parts: Sequence[_Field], *, in_example: bool) -> str:
             text = "\n".join([part.raw, *part.lines[1:]]).strip() if texts else part.text
         if text:
             texts.append(text)
-    return _empty_if_none(without_rules("\n".join(texts)))
+    return empty_if_none(without_rules("\n".join(texts)))
 
 
 def _without_preamble(text: str, *, is_introduction: bool) -> str:
@@ -199,10 +194,6 @@ def _without_preamble(text: str, *, is_introduction: bool) -> str:
     return text
 
 
-def _empty_if_none(text: str) -> str:
-    return "" if _NO_INPUT.fullmatch(text) else text
-
-
 def _output_first(lines: Sequence[str]) -> Iterator[Instance]:
     for part in _fields(lines, {"example", "class label"}):
         if part.name == "class label":
@@ -211,4 +202,4 @@ def _output_first(lines: Sequence[str]) -> Iterator[Instance]:
             if _name(given.split("\n", 1)[0]) == "input":
                 first, _, more = given.partition("\n")
                 given = f"{_rest(first)}\n{more}"
-            yield Instance(input=_empty_if_none(without_rules(given)), output=unwrapped(label))
+            yield Instance(input=empty_if_none(without_rules(given)), output=unwrapped(label))

@@ -83,7 +83,7 @@ def _seeds(config: RunConfig) -> tuple[SeedTask, ...]:
 
 def _composition(seeds: tuple[SeedTask, ...], source: str) -> str:
     """Say how many there are, and of which kinds."""
-    num_yes = sum(seed.is_classification for seed in seeds)
+    num_yes = sum(seed.is_classification is True for seed in seeds)
     num_instances = sum(len(seed.instances) for seed in seeds)
     num_without_input = sum(not any(case.input.strip() for case in seed.instances) for seed in seeds)
     return (

@@ -35,6 +35,17 @@ def scripted_server(
         str,
         typer.Option("--replies", help="written; quick: cheaper, with more words; canned: the same for everything."),
     ] = "written",
+    style: Annotated[
+        str | None,
+        typer.Option("--style", help="Write as models do, the truth goes into the log; any unknown name lists them."),
+    ] = None,
+    json_replies: Annotated[
+        str,
+        typer.Option(
+            "--json-replies",
+            help="Asked for JSON: it is given, ignored (text comes), refused (400), or object-only (a schema: 400).",
+        ),
+    ] = "given",
     duplicate_rate: Annotated[
         float, typer.Option("--duplicate-rate", help="Share of instructions that repeat one of a few.")
     ] = 0.05,
@@ -141,6 +152,7 @@ def scripted_server(
 
     choices: dict[str, Any] = {  # Script refuses what is none of theirs
         "replies": replies,
+        "json_replies": json_replies,
         "metrics": metrics,
         "retry_hint": retry_hint,
         "overflow": overflow,
@@ -153,6 +165,7 @@ def scripted_server(
         new_model=renamed[0],
         new_model_after=renamed[1],
         api_key=api_key,
+        style=style,
         duplicate_rate=duplicate_rate,
         junk_rate=junk_rate,
         length_rate=length_rate,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fastinstruct.scripted_server.faults import Fault
 from fastinstruct.scripted_server.hints import RetryHint
+from fastinstruct.scripted_server.json_asks import JsonReplies
 from fastinstruct.scripted_server.log import LogEntry
 from fastinstruct.scripted_server.metrics import Metrics
 from fastinstruct.scripted_server.parsing import (
@@ -20,10 +21,15 @@ from fastinstruct.scripted_server.parsing import (
 from fastinstruct.scripted_server.replies import Kind, Replies
 from fastinstruct.scripted_server.script import Episode, Latency, Outage, Overflow, Script, UntilReady
 from fastinstruct.scripted_server.server import ScriptedServer
+from fastinstruct.scripted_server.styles import MIXED, STYLES
+from fastinstruct.scripted_server.truths import Truth
 
 __all__ = [
+    "MIXED",
+    "STYLES",
     "Episode",
     "Fault",
+    "JsonReplies",
     "Kind",
     "Latency",
     "LogEntry",
@@ -34,6 +40,7 @@ __all__ = [
     "RetryHint",
     "Script",
     "ScriptedServer",
+    "Truth",
     "UntilReady",
     "parse_episode",
     "parse_new_model",

@@ -13,12 +13,15 @@ import orjson
 
 from fastinstruct.scripted_server.draws import text_sha256
 from fastinstruct.scripted_server.faults import Fault, bent_body
+from fastinstruct.scripted_server.json_asks import JsonReplies, read_json_ask, refusal
+from fastinstruct.scripted_server.json_replies import json_reply
 from fastinstruct.scripted_server.log import LogEntry
 from fastinstruct.scripted_server.messages import Answer, error_answer
 from fastinstruct.scripted_server.quick import quick_reply
-from fastinstruct.scripted_server.replies import Kind, Replies, ReplyRates, recognise, reply_to
+from fastinstruct.scripted_server.replies import Kind, Replies, ReplyRates, kind_of, recognise, reply_to
 from fastinstruct.scripted_server.script import Overflow, Script
 from fastinstruct.scripted_server.shapes import Ask, Reply, read_ask, reply_body
+from fastinstruct.scripted_server.styled import styled_reply
 
 __all__ = ["Answerer"]
 
@@ -59,17 +62,43 @@ class Answerer:
             return error_answer(400, "invalid_request", ask)
         if ask.model not in (script.model, script.new_model):
             return error_answer(404, "model_not_found", f"the model does not exist; {script.model!r} does")
-        entry.kind, entry.prompt_sha256 = recognise(ask.prompt), text_sha256(ask.prompt)
-        return self._refusal(ask) or ask
+        entry.prompt_sha256 = text_sha256(ask.prompt)
+        asks_json = "response_format" in ask.fields or "json_schema" in ask.fields
+        read = self._with_json(ask, entry) if asks_json else ask
+        entry.kind = entry.kind or recognise(ask.prompt)
+        return read if isinstance(read, Answer) else self._refusal(read) or read
+
+    def _with_json(self, ask: Ask, entry: LogEntry) -> Ask | Answer:
+        """What is asked for, with the JSON that it is to be; the schema tells its kind, where there is one."""
+        wanted = read_json_ask(ask.fields, ask.prompt)
+        if wanted is None or isinstance(wanted, Answer):
+            return wanted or ask
+        entry.kind = kind_of(wanted.schema)
+        replies = self._script.json_replies
+        if replies == JsonReplies.IGNORED:
+            return ask
+        return refusal(wanted, replies) or ask._replace(json=wanted)
 
     def reply(self, ask: Ask, entry: LogEntry) -> Reply:
-        """The reply to what was read."""
-        script = self._script
-        if entry.kind is None:
+        """The reply to what was read; the truth about it goes into `entry`, unless a fault will spoil it."""
+        script, kind, key = self._script, entry.kind, entry.prompt_sha256
+        if kind is None:
             return self._canned_reply
+        if script.style is not None:
+            reply = styled_reply(ask, kind, key, seed=script.seed, style=script.style)
+        elif ask.json is not None:
+            is_quick = script.replies == Replies.QUICK
+            reply = json_reply(ask, kind, key, seed=script.seed, rates=script, is_quick=is_quick)
+        else:
+            return self._unstyled(ask, kind, key)
+        entry.truth = reply.truth if entry.fault is None else None
+        return reply
+
+    def _unstyled(self, ask: Ask, kind: Kind, prompt_sha256: str) -> Reply:
+        script = self._script
         if script.replies == Replies.QUICK:
-            return quick_reply(ask, entry.kind, entry.prompt_sha256, seed=script.seed, rates=script)
-        return reply_to(ask, seed=script.seed, rates=script)
+            return quick_reply(ask, kind, prompt_sha256, seed=script.seed, rates=script)
+        return reply_to(ask, seed=script.seed, rates=script, kind=kind)
 
     def body(self, ask: Ask, reply: Reply, *, reply_id: str, model: str, fault: Fault | None = None) -> bytes:
         """The bytes of a reply in the shape of the API that was asked, as the fault leaves it."""

@@ -14,6 +14,7 @@ import orjson
 
 from fastinstruct.scripted_server.faults import Fault
 from fastinstruct.scripted_server.replies import Kind
+from fastinstruct.scripted_server.truths import Truth
 
 __all__ = ["Log", "LogEntry"]
 
@@ -24,7 +25,7 @@ class LogEntry:
 
     `kind` is None and `prompt_sha256` empty where the model was asked nothing; `reply_id` is None but for its replies.
     `attempt` counts from 1 how often this prompt came. Of canned requests nothing is read: they have no kind, and
-    `prompt_sha256` is of their whole body.
+    `prompt_sha256` is of their whole body. `truth` holds the rows of a styled or a JSON reply that no fault spoilt.
     """
 
     index: int
@@ -37,6 +38,7 @@ class LogEntry:
     status: int | None = None
     reply_id: str | None = None
     fault: Fault | None = None
+    truth: Truth | None = None
 
 
 class Log:

@@ -31,7 +31,7 @@ from fastinstruct.scripted_server.words import (
     TOPICS,
 )
 
-__all__ = ["quick_reply"]
+__all__ = ["answer", "drawn_instruction", "instruction", "name", "quick_reply", "remark", "things"]
 
 
 def _of_256(words: Sequence[str]) -> tuple[str, ...]:
@@ -69,59 +69,67 @@ def quick_reply(ask: Ask, kind: Kind, prompt_sha256: str, *, seed: int, rates: R
 
 
 def _classification(ask: Ask, digest: bytes) -> Reply:
-    answer, logprobs = _ANSWERS[digest[0]]
+    said, logprobs = _ANSWERS[digest[0]]
     if ask.chat:
         top_logprobs = logprobs
     else:
-        answer, top_logprobs = f" {answer}", {f" {token}": value for token, value in logprobs.items()}
+        said, top_logprobs = f" {said}", {f" {token}": value for token, value in logprobs.items()}
     if ask.num_logprobs is None:
-        return Reply(text=answer, finish_reason=FinishReason.STOP)
-    return Reply(text=answer, finish_reason=FinishReason.STOP, top_logprobs=top_logprobs)
+        return Reply(text=said, finish_reason=FinishReason.STOP)
+    return Reply(text=said, finish_reason=FinishReason.STOP, top_logprobs=top_logprobs)
 
 
 def _instructions(ask: Ask, digest: bytes, rates: ReplyRates) -> list[str]:
     """5 to 8 instructions, numbered from where the prompt's list ends."""
-    texts = [_instruction(digest, at, rates) for at in range(0, (5 + digest[-3] % 4) * _BYTES_A_TEXT, _BYTES_A_TEXT)]
+    texts = [
+        drawn_instruction(digest, at, rates) for at in range(0, (5 + digest[-3] % 4) * _BYTES_A_TEXT, _BYTES_A_TEXT)
+    ]
     asked = first_number(ask.prompt)
     items = [f"\n{number}. {text}" for number, text in enumerate(texts, asked or 1)]
     items[0] = f" {texts[0]}" if asked and not ask.chat else items[0][1:]
     return items
 
 
-def _instruction(d: bytes, at: int, rates: ReplyRates) -> str:
+def drawn_instruction(d: bytes, at: int, rates: ReplyRates) -> str:
+    """An instruction of 16 bytes: a rare one but for the shares of junk and of duplicates."""
     share = (d[at] << 8 | d[at + 1]) / 65536
     if share < rates.junk_rate:
         return JUNK[d[at + 2] % len(JUNK)].format(topic=TOPICS[d[at + 3] % len(TOPICS)])
     if share < rates.junk_rate + rates.duplicate_rate:
         return REPEATED[d[at + 2] % len(REPEATED)] + (".", "!", ", please.")[d[at + 3] % 3]
-    return _FRAMES[d[at + 5] & 3](d, at + 2)
+    return instruction(d, at + 2)
+
+
+def instruction(d: bytes, at: int) -> str:
+    """One of very many instructions, of the 14 bytes from there."""
+    return _FRAMES[d[at + 3] & 3](d, at)
 
 
 def _text_about(d: bytes, at: int) -> str:
     return (
-        f"{_CAPITAL_VERB[d[at]]} a {_adjective_form(d, at)} about {_things(d, at + 4)} and {_things(d, at + 6)} for "
-        f"{_name(d, at + 8)}, who collects {_things(d, at + 10)} in {_name(d, at + 12)}."
+        f"{_CAPITAL_VERB[d[at]]} a {_adjective_form(d, at)} about {things(d, at + 4)} and {things(d, at + 6)} for "
+        f"{name(d, at + 8)}, who collects {things(d, at + 10)} in {name(d, at + 12)}."
     )
 
 
 def _why(d: bytes, at: int) -> str:
     return (
-        f"Explain to {_name(d, at + 8)} why {_things(d, at + 4)} need {_things(d, at + 6)}: a {_adjective_form(d, at)} "
-        f"with {_things(d, at + 10)} from {_name(d, at + 12)}."
+        f"Explain to {name(d, at + 8)} why {things(d, at + 4)} need {things(d, at + 6)}: a {_adjective_form(d, at)} "
+        f"with {things(d, at + 10)} from {name(d, at + 12)}."
     )
 
 
 def _for_somebody(d: bytes, at: int) -> str:
     return (
-        f"For {_name(d, at + 8)} of {_name(d, at + 12)}, {_VERB[d[at]]} a {_adjective_form(d, at)} that sets "
-        f"{_things(d, at + 4)} against {_things(d, at + 6)} and {_things(d, at + 10)}."
+        f"For {name(d, at + 8)} of {name(d, at + 12)}, {_VERB[d[at]]} a {_adjective_form(d, at)} that sets "
+        f"{things(d, at + 4)} against {things(d, at + 6)} and {things(d, at + 10)}."
     )
 
 
 def _which(d: bytes, at: int) -> str:
     return (
-        f"Which {_things(d, at + 4)} suit {_name(d, at + 8)}: {_things(d, at + 6)} in {_name(d, at + 12)}, or "
-        f"{_things(d, at + 10)}? Write a {_adjective_form(d, at)}."
+        f"Which {things(d, at + 4)} suit {name(d, at + 8)}: {things(d, at + 6)} in {name(d, at + 12)}, or "
+        f"{things(d, at + 10)}? Write a {_adjective_form(d, at)}."
     )
 
 
@@ -132,20 +140,22 @@ def _adjective_form(d: bytes, at: int) -> str:
     return f"{_ADJECTIVE[d[at + 1]]} {_FORM[d[at + 2]]}"
 
 
-def _things(d: bytes, at: int) -> str:
+def things(d: bytes, at: int) -> str:
+    """Things of a rare name, of 2 bytes."""
     return _STEM[d[at]] + _NOUN[d[at + 1]]
 
 
-def _name(d: bytes, at: int) -> str:
+def name(d: bytes, at: int) -> str:
+    """The name of a person or a town, of 2 bytes."""
     return NAME_STARTS[d[at]] + NAME_ENDS[d[at + 1]]
 
 
 def _input_first(_ask: Ask, d: bytes, _rates: ReplyRates) -> list[str]:
     """An output alone, or one to three examples."""
     if d[-4] < 90:
-        return [f"Output: {_answer(d, 0)}"]
+        return [f"Output: {answer(d, 0)}"]
     items = [
-        f"\n\nExample {number}\nInput: {_remark(d, 24 * number - 24)}\nOutput: {_answer(d, 24 * number - 12)}"
+        f"\n\nExample {number}\nInput: {remark(d, 24 * number - 24)}\nOutput: {answer(d, 24 * number - 12)}"
         for number in range(1, 2 + d[-4] % 3)
     ]
     items[0] = items[0][2:]
@@ -155,22 +165,24 @@ def _input_first(_ask: Ask, d: bytes, _rates: ReplyRates) -> list[str]:
 def _output_first(_ask: Ask, d: bytes, _rates: ReplyRates) -> list[str]:
     """Two or three labelled texts."""
     labels = _LABELS[d[-5]]
-    items = [f"\n\nClass label: {labels[n % 2]}\n{_remark(d, 12 * n)}" for n in range(2 + d[-4] % 2)]
+    items = [f"\n\nClass label: {labels[n % 2]}\n{remark(d, 12 * n)}" for n in range(2 + d[-4] % 2)]
     items[0] = items[0][2:]
     return items
 
 
-def _remark(d: bytes, at: int) -> str:
+def remark(d: bytes, at: int) -> str:
+    """A sentence to work on, of 8 bytes."""
     return (
-        f"The {_ADJECTIVE[d[at]]} {_PEOPLE[d[at + 1]]} of {_name(d, at + 2)} left {_things(d, at + 4)} in our "
+        f"The {_ADJECTIVE[d[at]]} {_PEOPLE[d[at + 1]]} of {name(d, at + 2)} left {things(d, at + 4)} in our "
         f"{_ADJECTIVE[d[at + 6]]} {_PLACE[d[at + 7]]}."
     )
 
 
-def _answer(d: bytes, at: int) -> str:
+def answer(d: bytes, at: int) -> str:
+    """A sentence of advice, of 8 bytes."""
     return (
-        f"Count the {_things(d, at)}, then ask {_ADJECTIVE[d[at + 2]]} {_PEOPLE[d[at + 3]]} about "
-        f"{_things(d, at + 4)} and {_name(d, at + 6)}."
+        f"Count the {things(d, at)}, then ask {_ADJECTIVE[d[at + 2]]} {_PEOPLE[d[at + 3]]} about "
+        f"{things(d, at + 4)} and {name(d, at + 6)}."
     )
 
 

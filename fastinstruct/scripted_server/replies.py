@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -33,7 +33,21 @@ from fastinstruct.scripted_server.words import (
     VERBS,
 )
 
-__all__ = ["Kind", "Replies", "ReplyRates", "first_number", "grammar_instruction", "recognise", "reply_to"]
+__all__ = [
+    "Kind",
+    "Replies",
+    "ReplyRates",
+    "asked_number",
+    "drawn_answer",
+    "drawn_instruction",
+    "drawn_remark",
+    "first_number",
+    "grammar_instruction",
+    "is_label_task",
+    "kind_of",
+    "recognise",
+    "reply_to",
+]
 
 _T = TypeVar("_T")
 
@@ -74,16 +88,44 @@ class ReplyRates:
 
 def recognise(prompt: str) -> Kind:
     """What the prompt asks for, by the first cue that it holds."""
-    if "Label task" in prompt:
+    if "Label task" in prompt or '"is_classification"' in prompt:
         return Kind.CLASSIFICATION
     if "Class label:" in prompt:
         return Kind.OUTPUT_FIRST
-    return Kind.INPUT_FIRST if "Output:" in prompt else Kind.INSTRUCTIONS
+    if "Output:" in prompt:
+        return Kind.INPUT_FIRST
+    if '"examples"' not in prompt:
+        return Kind.INSTRUCTIONS
+    first_key = _FIELD_KEY.search(prompt)
+    return Kind.OUTPUT_FIRST if first_key and first_key[1] == "output" else Kind.INPUT_FIRST
 
 
-def reply_to(ask: Ask, *, seed: int, rates: ReplyRates) -> Reply:
-    """The scripted reply: the same for the same arguments, whenever and however often it is asked for."""
-    kind = recognise(ask.prompt)
+def kind_of(schema: Mapping[str, object]) -> Kind | None:
+    """What a JSON schema asks for, by the names of its properties; None of a schema of others."""
+    properties = schema.get("properties")
+    if not isinstance(properties, Mapping):
+        return None
+    if "tasks" in properties:
+        return Kind.INSTRUCTIONS
+    if "is_classification" in properties:
+        return Kind.CLASSIFICATION
+    if "examples" not in properties:
+        return None
+    names = list(_inner(_inner(properties["examples"], "items"), "properties"))
+    return Kind.OUTPUT_FIRST if names[:1] == ["output"] else Kind.INPUT_FIRST
+
+
+def _inner(schema: object, name: str) -> Mapping[str, object]:
+    inner = schema.get(name) if isinstance(schema, Mapping) else None
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def reply_to(ask: Ask, *, seed: int, rates: ReplyRates, kind: Kind | None = None) -> Reply:
+    """The scripted reply: the same for the same arguments, whenever and however often it is asked for.
+
+    `kind` is what the prompt asks for; by default, what can be told from it.
+    """
+    kind = kind or recognise(ask.prompt)
     if kind is Kind.CLASSIFICATION:
         return _classification(ask, seed)
     rng = random.Random(draw_64("reply", seed, ask.seed, text_sha256(ask.prompt)))
@@ -95,10 +137,18 @@ def reply_to(ask: Ask, *, seed: int, rates: ReplyRates) -> Reply:
     return Reply(text="".join(items).lstrip("\n"), finish_reason=finish_reason)
 
 
+def is_label_task(prompt: str, seed: int) -> bool:
+    """What stage 2 is told of the last task in its prompt: a quarter are."""
+    return unit_draw("is_classification", seed, _last_task(prompt)) < 0.25
+
+
+def _last_task(prompt: str) -> str:
+    return text_sha256(prompt.rpartition("Task:")[2].strip().partition("\n")[0])
+
+
 def _classification(ask: Ask, seed: int) -> Reply:
-    task = ask.prompt.rpartition("Task:")[2].strip().partition("\n")[0]
-    key = text_sha256(task)
-    answers = ["Yes", "No"] if unit_draw("is_classification", seed, key) < 0.25 else ["No", "Yes"]
+    key = _last_task(ask.prompt)
+    answers = ["Yes", "No"] if is_label_task(ask.prompt, seed) else ["No", "Yes"]
     first = 0.55 + 0.4 * unit_draw("confidence", seed, key)
     shares = {answers[0]: first, answers[1]: (1 - first) * 0.8}
     shares |= {word: (1 - first) * 0.1 * 0.5**rank for rank, word in enumerate(_OTHER_TOKENS)}
@@ -112,6 +162,8 @@ def _classification(ask: Ask, seed: int) -> Reply:
 
 _OTHER_TOKENS = ("Maybe", "It", "The", "This", "Probably", "Not", "Classification", "That", "Both", "Is")
 _FIRST_NUMBER = re.compile(r"(\d+)\.\s*\Z")
+_RANGE = re.compile(r"\b(\d{1,4}) to \d{1,4}\b")
+_FIELD_KEY = re.compile(r'"(input|output)"')
 
 
 def first_number(prompt: str) -> int | None:
@@ -120,9 +172,15 @@ def first_number(prompt: str) -> int | None:
     return int(asked[1]) if asked else None
 
 
+def asked_number(prompt: str) -> int | None:
+    """The same, or else the first of the numbers that the end of a prompt asks for ("tasks 9 to 16")."""
+    ranges = _RANGE.findall(prompt, max(0, len(prompt) - 300))
+    return first_number(prompt) or (int(ranges[-1]) if ranges else None)
+
+
 def _instruction_items(ask: Ask, rng: random.Random, rates: ReplyRates) -> list[str]:
     """5 to 8 instructions as list items; a completions reply goes on where the prompt's numbering ends."""
-    texts = [_instruction(rng, rates) for _ in range(5 + int(rng.random() * 4))]
+    texts = [drawn_instruction(rng, rates) for _ in range(5 + int(rng.random() * 4))]
     asked = first_number(ask.prompt)
     if not ask.chat:
         first = 1 if asked is None else asked
@@ -143,7 +201,8 @@ _CHAT_LISTS = (
 )
 
 
-def _instruction(rng: random.Random, rates: ReplyRates) -> str:
+def drawn_instruction(rng: random.Random, rates: ReplyRates) -> str:
+    """An instruction of the grammar but for the shares of junk and of duplicates."""
     draw = rng.random()
     if draw < rates.junk_rate:
         return _pick(rng, JUNK).format(topic=_pick(rng, TOPICS))
@@ -190,6 +249,16 @@ _ITEMS = {
     Kind.INPUT_FIRST: _input_first_items,
     Kind.OUTPUT_FIRST: _output_first_items,
 }
+
+
+def drawn_remark(rng: random.Random) -> str:
+    """A sentence to work on."""
+    return _sentence(rng, REMARKS)
+
+
+def drawn_answer(rng: random.Random) -> str:
+    """A sentence of advice."""
+    return _sentence(rng, ANSWERS)
 
 
 def _pick(rng: random.Random, options: Sequence[_T]) -> _T:

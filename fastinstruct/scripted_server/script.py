@@ -17,8 +17,10 @@ from fastinstruct.errors import ConfigError
 from fastinstruct.scripted_server.draws import unit_draw
 from fastinstruct.scripted_server.faults import Fault
 from fastinstruct.scripted_server.hints import RetryHint
+from fastinstruct.scripted_server.json_asks import JsonReplies
 from fastinstruct.scripted_server.metrics import Metrics
 from fastinstruct.scripted_server.replies import Replies, ReplyRates
+from fastinstruct.scripted_server.styles import MIXED, STYLES
 
 __all__ = ["Episode", "Latency", "Outage", "Overflow", "Script", "UntilReady"]
 
@@ -96,6 +98,9 @@ class Script(ReplyRates):
         new_model, new_model_after: the name that answers tell after so many replies; `model` is still taken.
         api_key: where it is set, requests without it are refused.
         replies: how they come about; of canned ones' requests nothing is read or checked.
+        style: a way of writing, one of `STYLES` or "mixed", with the truth about each reply in the log; the shares of
+            duplicates, junk and cut-off replies are then its own. None writes as `replies` says.
+        json_replies: what becomes of requests that ask for JSON.
         latency: how long answers take.
         max_model_len: tokens, four characters each, that prompt and `max_tokens` may have together.
         overflow: whose words refuse what is longer.
@@ -128,6 +133,8 @@ class Script(ReplyRates):
     new_model_after: int = 0
     api_key: str | None = None
     replies: Replies = Replies.WRITTEN
+    style: str | None = None
+    json_replies: JsonReplies = JsonReplies.GIVEN
     latency: Latency = Latency()
     max_model_len: int | None = None
     overflow: Overflow = Overflow.OPENAI
@@ -164,8 +171,15 @@ class Script(ReplyRates):
             _check_least(f"latency: {name}", getattr(self.latency, name), 0)
         self._check_faults()
         self._check_schedule()
+        self._check_replies()
         if self.max_queue is not None and self.slots is None:
             raise ConfigError("max_queue: needs slots; without them nothing waits")
+
+    def _check_replies(self) -> None:
+        if self.style is not None and self.style not in {*STYLES, MIXED}:
+            raise ConfigError(f"style: there is no {self.style!r}; there are {', '.join((*STYLES, MIXED))}")
+        if self.replies == Replies.CANNED and self.style is not None:
+            raise ConfigError("replies: canned ones are the same for every prompt, so they have no style")
         if self.replies == Replies.CANNED and (self.max_model_len is not None or self.refused_parameters):
             raise ConfigError(
                 "replies: canned ones read nothing of a request, so max_model_len and refused_parameters "
@@ -230,6 +244,7 @@ class Script(ReplyRates):
 
 
 _CHOICES: Final[Mapping[str, type[StrEnum]]] = {
+    "json_replies": JsonReplies,
     "metrics": Metrics,
     "overflow": Overflow,
     "replies": Replies,

@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple, cast
 import orjson
 
 from fastinstruct.records import FinishReason
+from fastinstruct.scripted_server.json_asks import JsonAsk
+from fastinstruct.scripted_server.truths import Truth
 
 __all__ = ["Ask", "Reply", "read_ask", "reply_body"]
 
@@ -21,7 +23,7 @@ _INT: Final = (int, type(None))
 class Ask(NamedTuple):
     """What one request asks for; `prompt` is the text, or the messages' contents joined with newlines.
 
-    `fields` is the whole body.
+    `fields` is the whole body; `json` what JSON it asks for, once that is read and granted.
     """
 
     chat: bool
@@ -31,6 +33,7 @@ class Ask(NamedTuple):
     num_logprobs: int | None = None
     max_tokens: int | None = None
     fields: Mapping[str, object] = {}
+    json: JsonAsk | None = None
 
     @property
     def num_prompt_tokens(self) -> int:
@@ -38,15 +41,21 @@ class Ask(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """A reply's text; `top_logprobs` (most likely first) only for classification, and only where it was asked for."""
+    """A reply's text; `top_logprobs` (most likely first) only for classification, and only where it was asked for.
+
+    `told_tokens` is what the server says that it cost, where that is no fourth of its characters. `truth` is for
+    replies whose rows are known.
+    """
 
     text: str
     finish_reason: FinishReason
     top_logprobs: Mapping[str, float] | None = None
+    told_tokens: int | None = None
+    truth: Truth | None = None
 
     @property
     def num_tokens(self) -> int:
-        return len(self.text) // 4 or 1
+        return self.told_tokens or len(self.text) // 4 or 1
 
 
 def read_ask(path: str, body: bytes) -> Ask | str:

@@ -19,12 +19,12 @@ __all__ = ["MARKER_LIKE_SHARE", "fillers", "instances", "instructions", "labelle
 
 MARKER_LIKE_SHARE: Final = 0.1
 
-# Said in one line, as instructions are.
-_TASKS: Final = (
-    "Explain to {name} why the forms at {place} say Input: and Output: before each field about {things}.",
-    "Put the steps 1. wash, 2. peel and 3. count into one sentence for {name} about {things} and {more}.",
-    "Which of the {things} in Example 1 of the handbook by {name} would suit {other} of {place} best?",
-    "Turn the note task: count the {things}, owner: {name} into a polite request to {other} in {place}.",
+# What an instruction ends with; before it stands one of very many, so that no two are near one another.
+_TASK_ENDS: Final = (
+    "Begin with the words Input: and Output: as the forms at {place} do.",
+    "Follow three steps in it: 1. wash, 2. peel and 3. count.",
+    "Keep to the manner of Example 1 in the handbook by {other}.",
+    "Close with the line task: done, owner: {name}.",
 )
 _IN_MID_SENTENCE: Final = (
     "On the form at {place}, {name} writes Input: before the {things} and Output: before the {more}, never the reverse."
@@ -77,7 +77,8 @@ def instructions(rng: random.Random, count: int) -> tuple[list[str], list[int]]:
     """So many instructions, and the places of those whose content looks like a marker."""
     marked = _marked(rng, count)
     bits = [rng.randbytes(16) for _ in range(count)]
-    return [_said(rng, _TASKS) if n in marked else instruction(bits[n], 0) for n in range(count)], marked
+    texts = [instruction(bits[n], 0) for n in range(count)]
+    return [f"{text} {_said(rng, _TASK_ENDS)}" if n in marked else text for n, text in enumerate(texts)], marked
 
 
 def instances(rng: random.Random, count: int, words: Words, *, has_input: bool) -> tuple[list[Instance], list[int]]:

@@ -6,6 +6,7 @@ Knows nothing of styles or requests.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,9 +14,14 @@ from fastinstruct.records import Instance
 from fastinstruct.scripted_server.replies import Kind
 from fastinstruct.scripted_server.truths import Row
 
-__all__ = ["LAYOUTS", "document", "dumped", "torn", "value"]
+__all__ = ["LAYOUTS", "LOOSE_LAYOUTS", "document", "dumped", "torn", "value"]
 
 LAYOUTS: Final = ("compact", "spaced", "escaped", "indented")
+LOOSE_LAYOUTS: Final = ("trailing commas", "python")
+"""What strict readers refuse."""
+
+_INDENTED: Final = frozenset({"indented", "trailing commas"})
+_LINE_BEFORE_END: Final = re.compile(r"\n(?= *[\]}])")  # strings hold no line break of their own
 
 _KEYS: Final = {
     Kind.INSTRUCTIONS: "tasks",
@@ -45,7 +51,10 @@ def dumped(found: object, layout: str = LAYOUTS[0]) -> str:
     """The text of a document in one of the layouts."""
     if layout == "compact":
         return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
-    return json.dumps(found, ensure_ascii=layout == "escaped", indent=2 if layout == "indented" else None)
+    if layout == "python":
+        return repr(found)
+    text = json.dumps(found, ensure_ascii=layout == "escaped", indent=2 if layout in _INDENTED else None)
+    return _LINE_BEFORE_END.sub(",\n", text) if layout == "trailing commas" else text
 
 
 def torn(text: str, kind: Kind, last: Row) -> str:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeVar, cast
 
 from fastinstruct.records import FinishReason, Instance
 from fastinstruct.scripted_server import contents
-from fastinstruct.scripted_server.documents import LAYOUTS, document, dumped, torn, value
+from fastinstruct.scripted_server.documents import document, dumped, torn, value
 from fastinstruct.scripted_server.draws import draw_64
 from fastinstruct.scripted_server.languages import ENGLISH, Words
 from fastinstruct.scripted_server.numerals import numerals
@@ -70,7 +70,7 @@ class _Writer:
         is_torn = self._style.is_torn and self._kind is not Kind.CLASSIFICATION
         if self._ask.json is not None:
             body = self._json(rows, is_torn=is_torn)
-            wraps = self._style.whole if self._style.wraps_json else ("{body}",)
+            wraps = self._style.json_whole
         else:
             body = self._json_in_text(rows) if self._style.is_json else self._text(rows, is_torn=is_torn)
             wraps = self._style.whole
@@ -113,12 +113,12 @@ class _Writer:
     # --------------------------------------------------------------------------------------------------------- as JSON
 
     def _json(self, rows: Sequence[Row], *, is_torn: bool) -> _Body:
-        text = dumped(document(self._kind, rows), _pick(self._rng, LAYOUTS))
+        text = dumped(document(self._kind, rows), _pick(self._rng, self._style.layouts))
         return _Body(torn(text, self._kind, rows[-1]) if is_torn else text, _texts(rows[-1:]) if is_torn else ())
 
     def _json_in_text(self, rows: Sequence[Row]) -> _Body:
         """As models write JSON unasked: the object, its list alone, or a list of numbered strings."""
-        layout = _pick(self._rng, LAYOUTS)
+        layout = _pick(self._rng, self._style.layouts)
         values = [value(self._kind, row) for row in rows]
         numbered = [f"{n}. {text}" for n, text in enumerate(values, self._first or 1)]
         shapes: list[object] = [document(self._kind, rows)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from fastinstruct.scripted_server.documents import LAYOUTS, LOOSE_LAYOUTS
 from fastinstruct.scripted_server.languages import ENGLISH, LANGUAGES, Words
 
 __all__ = ["MIXED", "STYLES", "Listing", "Pairing", "Style"]
@@ -49,9 +50,10 @@ _BOLD: Final = Pairing(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """A way of writing; `whole` stands around the replies of every stage, and around JSON too where `wraps_json`.
+    """A way of writing; `whole` stands around the replies of every stage, `json_whole` around those that are JSON.
 
-    `is_torn`: the last row is cut off. `is_json`: the body is JSON though text was asked for.
+    `layouts`: how JSON is laid out. `is_torn`: the last row is cut off. `is_json`: the body is JSON though text was
+    asked for.
     """
 
     listings: tuple[Listing, ...] = (_PLAIN_LISTING,)
@@ -61,7 +63,8 @@ class Style:
     whole: tuple[str, ...] = ("{body}",)
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
-    wraps_json: bool = False
+    json_whole: tuple[str, ...] = ("{body}",)
+    layouts: tuple[str, ...] = LAYOUTS
     is_torn: bool = False
     is_json: bool = False
 
@@ -71,6 +74,7 @@ def _foreign(words: Words) -> Style:
     return Style(
         listings=(_PLAIN_LISTING, Listing("{Task} {n}{colon}{task}"), Listing("**{Task} {n}{tight}** {task}")),
         pairings=(_PLAIN_PAIRING, _BOLD, Pairing("{Example} {n}{tight}\n")),
+        answers=("{answer}",),
         words=(words,),
         whole=("{body}", "{before}\n\n{body}", "{body}\n\n{after}"),
         before=(words.before,),
@@ -135,6 +139,23 @@ _THOUGHTS: Final = (
     "{draft}\n</think>\n\n{body}",
 )
 _TO_FINAL: Final = "<|channel|>analysis<|message|>{draft}<|end|><|start|>assistant<|channel|>final<|message|>{body}"
+_HARMONY: Final = (_TO_FINAL + "<|return|>", _TO_FINAL)
+_STRIPPED: Final = ("analysis{draft}assistantfinal{body}",)
+_AROUND: Final = ("{before}\n\n{body}", "{before}\n{body}", "{body}\n\n{after}", "{before}\n\n{body}\n\n{after}")
+_JSON_FENCES: Final = ("```json\n{body}\n```", "```\n{body}\n```", "Here is the JSON:\n```json\n{body}\n```")
+_NO_INPUT: Final = (
+    *(
+        "N/A",
+        "None",
+        "(none)",
+        "<noinput>",
+        "No input required",
+        "N/A (no input needed)",
+        "Not applicable",
+        "None required",
+    ),
+    *("No input is needed for this task.", "This task does not require any input.", '""', "`N/A`", "无", "なし", "нет"),
+)
 _NEXT: Final = (
     "{body}\n\nTask: {other}\nOutput: {advice}",
     "{body}\n\nInstruction: {other}\nOutput: {advice}",
@@ -179,14 +200,15 @@ STYLES: Final[dict[str, Style]] = {
         words=(ENGLISH._replace(output="Answer"), ENGLISH._replace(output="Response")),
         answers=("Answer: {answer}", "Label task: {answer}"),
     ),
-    "reasoning": Style(whole=_THOUGHTS, wraps_json=True),
-    "harmony": Style(whole=(_TO_FINAL + "<|return|>", _TO_FINAL), wraps_json=True),
-    "harmony-stripped": Style(whole=("analysis{draft}assistantfinal{body}",), wraps_json=True),
-    "torn": Style(is_torn=True, wraps_json=True),
+    "reasoning": Style(whole=_THOUGHTS, json_whole=_THOUGHTS),
+    "harmony": Style(whole=_HARMONY, json_whole=_HARMONY),
+    "harmony-stripped": Style(whole=_STRIPPED, json_whole=_STRIPPED),
+    "torn": Style(is_torn=True),
     "fenced": Style(
         listings=(Listing(whole="```\n{body}\n```"), Listing(whole="```markdown\n{body}\n```")),
         pairings=_FENCED,
         answers=("```\n{answer}\n```", "`{answer}`"),
+        json_whole=_JSON_FENCES,
     ),
     "quoted": Style(
         listings=(Listing('{n}. "{task}"'), Listing("{n}. “{task}”")),
@@ -200,7 +222,8 @@ STYLES: Final[dict[str, Style]] = {
         answers=('"{answer}"', '"{answer}."'),
     ),
     "preamble-and-remark": Style(
-        whole=("{before}\n\n{body}", "{before}\n{body}", "{body}\n\n{after}", "{before}\n\n{body}\n\n{after}"),
+        whole=_AROUND,
+        json_whole=_AROUND,
         before=(
             *("Sure! Here they are:", "Certainly! Here is what you asked for:", "Here you go:"),
             *("Of course, happy to help.", "Great, let me add to your collection."),
@@ -209,7 +232,6 @@ STYLES: Final[dict[str, Style]] = {
             *("Let me know if you would like more examples!", "I hope this helps!", "Feel free to ask for more."),
             *("These show how varied such work can be.", "(Note: this is only one of many possibilities.)"),
         ),
-        wraps_json=True,
     ),
     "titled": Style(
         listings=(
@@ -241,13 +263,18 @@ STYLES: Final[dict[str, Style]] = {
         listings=(Listing(joined=" "), Listing("({n}) {task}", " ")),
         pairings=(_PLAIN_PAIRING._replace(heading="{Example} {n}: "), _PLAIN_PAIRING._replace(heading="{n}. ")),
     ),
-    "json-in-text": Style(
-        whole=("```json\n{body}\n```", "{body}", "Here is the JSON:\n```json\n{body}\n```"), is_json=True
-    ),
+    "json-in-text": Style(whole=(*_JSON_FENCES, "{body}"), is_json=True),
+    "loose-json": Style(whole=(*_JSON_FENCES, "{body}"), layouts=LOOSE_LAYOUTS, is_json=True),
     "label-under-text": Style(pairings=_UNDER_TEXT),
     "example-titles": Style(pairings=tuple(_PLAIN_PAIRING._replace(heading=heading) for heading in _TITLES)),
     "example-headings": Style(pairings=tuple(_PLAIN_PAIRING._replace(heading=heading) for heading in _SHAPES)),
     "no-headings": Style(pairings=(_PLAIN_PAIRING._replace(heading=""),)),
+    "no-input-phrases": Style(
+        pairings=tuple(
+            _PLAIN_PAIRING._replace(alone="{Example} 1\n{Input}: " + phrase + "\n{Output}: {output}")
+            for phrase in _NO_INPUT
+        ),
+    ),
     "next-task": Style(pairings=tuple(_PLAIN_PAIRING._replace(whole=whole) for whole in _NEXT)),
     "escaped-numbers": Style(
         listings=(Listing("{n}\\. {task}"),), pairings=(_PLAIN_PAIRING._replace(heading="{Example} {n}\\.\n"),)

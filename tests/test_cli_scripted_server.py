@@ -20,6 +20,7 @@ from fastinstruct.cli.app import main as command_line
 from fastinstruct.scripted_server import (
     Episode,
     Fault,
+    JsonReplies,
     Latency,
     Metrics,
     Outage,
@@ -61,8 +62,9 @@ async def test_the_verb_starts_answers_and_stops_on_sigterm(http: aiohttp.Client
 
 
 EVERYTHING = """
-    --port 0 --seed 5 --model m --new-model other@500 --api-key k --replies quick --duplicate-rate 0.1 --junk-rate 0.2
-    --length-rate 0.3 --latency 1 --latency-width 2 --latency-sigma 0.5 --latency-per-token 0.01 --slots 8 --max-queue 9
+    --port 0 --seed 5 --model m --new-model other@500 --api-key k --replies quick --style bold
+    --json-replies refused --duplicate-rate 0.1 --junk-rate 0.2 --length-rate 0.3
+    --latency 1 --latency-width 2 --latency-sigma 0.5 --latency-per-token 0.01 --slots 8 --max-queue 9
     --metrics sglang --tokens-per-minute 600 --rate-schedule 0:100,60:200 --burst 0.5 --retry-after 7 --retry-hint date
     --max-model-len 4096 --overflow vllm --refuse-parameter stop --refuse-parameter seed --fault 500=0.02
     --fault hang=0.1 --max-faults-per-prompt 3 --episode 429=0.01x20 --outage 500-:401 --outage 10-20:503
@@ -84,6 +86,8 @@ def test_every_option_reaches_the_script(monkeypatch: pytest.MonkeyPatch) -> Non
         new_model_after=500,
         api_key="k",
         replies=Replies.QUICK,
+        style="bold",
+        json_replies=JsonReplies.REFUSED,
         duplicate_rate=0.1,
         junk_rate=0.2,
         length_rate=0.3,
@@ -135,7 +139,7 @@ def test_the_help_names_every_fault_and_every_choice(
         command_line()
     shown = capsys.readouterr().out
     words = set(re.split(r"[\s,.:;()]+", shown))
-    for choices in (Fault, Metrics, Overflow, Replies, RetryHint, UntilReady):
+    for choices in (Fault, JsonReplies, Metrics, Overflow, Replies, RetryHint, UntilReady):
         assert set(map(str, choices)) - words == set()
 
 

@@ -21,10 +21,10 @@ MARKER_LIKE_SHARE: Final = 0.1
 
 # What an instruction ends with; before it stands one of very many, so that no two are near one another.
 _TASK_ENDS: Final = (
-    "Begin with the words Input: and Output: as the forms at {place} do.",
-    "Follow three steps in it: 1. wash, 2. peel and 3. count.",
-    "Keep to the manner of Example 1 in the handbook by {other}.",
-    "Close with the line task: done, owner: {name}.",
+    "Start with Input: and Output:, as {place} does.",
+    "Use steps: 1. {things}, 2. {more}.",
+    "Follow Example 1 by {other}.",
+    "Close with task: done, owner: {name}.",
 )
 _IN_MID_SENTENCE: Final = (
     "On the form at {place}, {name} writes Input: before the {things} and Output: before the {more}, never the reverse."

@@ -69,10 +69,10 @@ class Surprise:
     text: str
 
 
-def measure(style: str, *, num_replies: int, as_json: bool) -> Figures:
-    """Read so many replies of each stage in a style."""
+def measure(style: str, *, num_replies: int, as_json: bool, kinds: Iterable[Kind] = Kind) -> Figures:
+    """Read so many replies of each kind in a style."""
     figures = Figures(style=style, form="json" if as_json else "text")
-    for kind in Kind:
+    for kind in kinds:
         for number in range(num_replies):
             _count(figures, kind, *_said(style, kind, number, as_json=as_json), as_json=as_json)
     return figures

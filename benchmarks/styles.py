@@ -26,6 +26,7 @@ from fastinstruct.config import load_config
 from fastinstruct.pipeline import Run
 from fastinstruct.records import Instance
 from fastinstruct.scripted_server import MIXED, STYLES, Script, ScriptedServer
+from fastinstruct.scripted_server.replies import Kind
 from fastinstruct.store import RunReader
 
 MIN_KEPT = {"json": 0.99, "text": 0.95}
@@ -128,13 +129,14 @@ def main() -> None:
     parser.add_argument("--replies", type=int, default=100, help="of each stage, style and form")
     parser.add_argument("--styles", nargs="+", choices=list(STYLES), default=list(STYLES), metavar="STYLE")
     parser.add_argument("--forms", nargs="+", choices=list(MIN_KEPT), default=list(MIN_KEPT))
+    parser.add_argument("--kinds", nargs="+", type=Kind, choices=list(Kind), default=list(Kind), metavar="KIND")
     parser.add_argument("--surprises", type=int, default=0, help="show so many misread replies of each style")
     parser.add_argument("--target", type=int, default=30, help="of the whole runs; 0 leaves them out")
     parser.add_argument("--all-runs", action="store_true", help="a whole run for each style, not for the mixture alone")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
     arguments = parser.parse_args()
     figures = [
-        measure(style, num_replies=arguments.replies, as_json=form == "json")
+        measure(style, num_replies=arguments.replies, as_json=form == "json", kinds=arguments.kinds)
         for form in arguments.forms
         for style in arguments.styles
     ]

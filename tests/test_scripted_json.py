@@ -16,6 +16,7 @@ from fastinstruct.scripted_server.replies import Kind, kind_of, recognise
 from fastinstruct.text.structured import examples_format, is_classification_format, satisfies, tasks_format
 from scripted_http import CLASSIFICATION, INPUT_FIRST, INSTRUCTIONS, OUTPUT_FIRST
 
+TEMPLATES = Path(__file__).parents[1] / "prompts"
 FORM = ReplyForm.JSON_SCHEMA
 SCHEMAS = {
     Kind.INSTRUCTIONS: tasks_format(FORM, max_items=8).schema,
@@ -96,6 +97,20 @@ def test_the_keys_in_a_json_prompt_tell_the_stage() -> None:
     assert recognise('Answer as {"is_classification": true} or false.') is Kind.CLASSIFICATION
     assert recognise('Answer as {"examples": [{"input": "", "output": ""}]}.') is Kind.INPUT_FIRST
     assert recognise('Answer as {"examples": [{"output": "", "input": ""}]}.') is Kind.OUTPUT_FIRST
+
+
+@pytest.mark.parametrize(
+    "path", sorted(TEMPLATES.glob("*/*.json.txt")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
+def test_the_packages_own_json_prompts_are_recognised(path: Path) -> None:
+    kind = Kind(path.name.removesuffix(".json.txt").replace("_", "-"))
+    shown = {
+        Kind.CLASSIFICATION: '{"is_classification":true}',
+        Kind.INPUT_FIRST: '{"examples":[{"input":"Output: a","output":"b"}]}',
+        Kind.OUTPUT_FIRST: '{"examples":[{"output":"b","input":"Output: a"}]}',
+    }.get(kind, "")
+    prompt = path.read_text(encoding="utf-8").replace("{demonstrations}", f"Task: Sort the words.\n{shown}")
+    assert recognise(prompt.replace("{tasks}", '["Write Output: twice."]')) is kind
 
 
 def test_a_schema_of_other_keys_tells_nothing() -> None:

@@ -90,12 +90,19 @@ def recognise(prompt: str) -> Kind:
     """What the prompt asks for, by the first cue that it holds."""
     if "Label task" in prompt or '"is_classification"' in prompt:
         return Kind.CLASSIFICATION
+    if '{"tasks":' in prompt:
+        return Kind.INSTRUCTIONS
+    if '{"examples":' in prompt:
+        return _kind_of_examples(prompt)
     if "Class label:" in prompt:
         return Kind.OUTPUT_FIRST
     if "Output:" in prompt:
         return Kind.INPUT_FIRST
-    if '"examples"' not in prompt:
-        return Kind.INSTRUCTIONS
+    return _kind_of_examples(prompt) if '"examples"' in prompt else Kind.INSTRUCTIONS
+
+
+def _kind_of_examples(prompt: str) -> Kind:
+    """What is asked for first, by the first key that the prompt names."""
     first_key = _FIELD_KEY.search(prompt)
     return Kind.OUTPUT_FIRST if first_key and first_key[1] == "output" else Kind.INPUT_FIRST
 

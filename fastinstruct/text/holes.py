@@ -8,7 +8,7 @@ A hole is what a person would have to replace before the text is one: `<web page
 
 import re
 
-__all__ = ["asks_for_holes", "has_hole", "repeats_itself"]
+__all__ = ["asks_for_holes", "asks_for_repetition", "has_hole", "repeats_itself"]
 
 _NOUNS = (
     r"names?|dates?|address(?:es)?|numbers?|titles?|products?|company|companies|customers?|clients?|recipients?|sender|employers?|employees?|"
@@ -37,6 +37,9 @@ _ASKED = re.compile(
     r"brackets?|\bcode\b|vorlage|platzhalter|lücke|modèle|gabarit|plantilla|marcador|modelo|segnaposto|шаблон|заполн|模板|占位|填空|"
     r"テンプレート|空欄|서식|템플릿|빈칸|قالب|نموذج|टेम्पलेट|रिक्त",
     re.IGNORECASE,
+)
+_REPEAT = re.compile(
+    r"repeat|\btimes\b|wiederhol|répét|répèt|repit|repet|ripet|повтор|重复|重複|繰り返|반복|كرر|दोहरा", re.IGNORECASE
 )
 _SAME_WORD = re.compile(r"\b(?P<word>[^\W\d]\w{0,29})(?:[\s,.!]{1,3}(?P=word)){3,}\b", re.IGNORECASE)
 _SAME_LETTER = re.compile(r"(?P<letter>[^\W_])(?P=letter){39,}")
@@ -71,6 +74,11 @@ def _is_hole(bare: str) -> bool:
 def asks_for_holes(instruction: str) -> bool:
     """Whether a task may well be answered with holes: a template, a form, code."""
     return _ASKED.search(instruction) is not None
+
+
+def asks_for_repetition(instruction: str) -> bool:
+    """Whether a task asks for one thing over and over."""
+    return _REPEAT.search(instruction) is not None
 
 
 def repeats_itself(text: str) -> bool:

@@ -107,7 +107,7 @@ _REMARK = re.compile(
 )
 
 _TOKENS = (
-    r"<\|[a-z_▁]{2,30}\|>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|</?s>|<(?:bos|eos|pad|unk)>|"
+    r"<\|[a-z_▁]{2,30}\|>|<(?:start|end)_of_turn>|<｜[^｜\n]{1,40}｜>|\[/?INST\]|<</?SYS>>|</?s>|<(?:bos|eos|pad|unk)>|"
     r"### ?(?:Instruction|Response|Input)\b"
 )
 _PLACEHOLDERS = r"\{(?:instruction|input|output|tasks?)\}"
@@ -126,11 +126,6 @@ _SIGNS_IN_INSTRUCTION = ("<", "[", "{", "#", ":", "：", "Example ")
 _SIGNS_IN_INSTANCE = ("<", "[", "{", "#", ":")
 _INSTANCE_LEAK = re.compile(
     rf"{_TOKENS}|\{{instruction\}}|^ {{0,3}}(?:Class label|Label task) ?:", re.IGNORECASE | re.MULTILINE
-)
-# A field that is nothing but a hole: "...", "[Your answer here]", "<insert text>".
-_HOLE = re.compile(
-    r"\s*(?:\.{2,}|…+|[\[<({](?:your|insert|an?|the|some|input|output|text|answer|sentence|paragraph|label)\b[^\[\]<>(){}\n]{0,60}[\]>)}])\s*",
-    re.IGNORECASE,
 )
 
 
@@ -160,10 +155,8 @@ def leaks_into_instruction(text: str) -> bool:
 
 
 def leaks_into_instance(text: str) -> bool:
-    """Whether an input or output holds a special token or a line of the prompt, or is only a hole to fill in.
+    """Whether an input or output holds a special token or a line of the prompt.
 
-    Milder than for instructions: a letter may well hold "[Your name]", a program "Input:".
+    Milder than for instructions: a program may well hold "Input:". Holes to fill in are for `holes`.
     """
-    if _HOLE.fullmatch(text):
-        return True
     return any(map(text.__contains__, _SIGNS_IN_INSTANCE)) and _INSTANCE_LEAK.search(text) is not None

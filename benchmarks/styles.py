@@ -54,7 +54,7 @@ async def run_once(style: str, form: str, folder: Path, target: int) -> RunFigur
             "model.replies": form,
             "out": folder,
             "target": target,
-            "max_requests": 40 * target,
+            "budget.max_requests": 40 * target,
             "runtime.max_in_flight": 8,
         }
         await Run(load_config(flags=flags), env={}).execute()

@@ -93,10 +93,10 @@ async def test_without_a_schema_the_prompts_words_tell_the_stage(http: aiohttp.C
 
 
 def test_the_keys_in_a_json_prompt_tell_the_stage() -> None:
-    assert recognise('Answer as {"tasks": [...]}, 8 of them.') is Kind.INSTRUCTIONS
-    assert recognise('Answer as {"is_classification": true} or false.') is Kind.CLASSIFICATION
-    assert recognise('Answer as {"examples": [{"input": "", "output": ""}]}.') is Kind.INPUT_FIRST
-    assert recognise('Answer as {"examples": [{"output": "", "input": ""}]}.') is Kind.OUTPUT_FIRST
+    assert recognise('Answer as JSON, {"tasks": [...]}, 8 of them.') is Kind.INSTRUCTIONS
+    assert recognise('Answer as JSON, {"is_classification": true} or false.') is Kind.CLASSIFICATION
+    assert recognise('Answer as JSON, {"examples": [{"input": "", "output": ""}]}.') is Kind.INPUT_FIRST
+    assert recognise('Answer as JSON, {"examples": [{"output": "", "input": ""}]}.') is Kind.OUTPUT_FIRST
 
 
 @pytest.mark.parametrize(

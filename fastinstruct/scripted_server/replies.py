@@ -87,22 +87,23 @@ class ReplyRates:
 
 
 def recognise(prompt: str) -> Kind:
-    """What the prompt asks for, by the first cue that it holds."""
-    if "Label task" in prompt or '"is_classification"' in prompt:
+    """What the prompt asks for, by the first cue that it holds; one that speaks of JSON, by the keys that it names."""
+    if "Label task" in prompt:
         return Kind.CLASSIFICATION
-    if '{"tasks":' in prompt:
-        return Kind.INSTRUCTIONS
-    if '{"examples":' in prompt:
-        return _kind_of_examples(prompt)
+    if "JSON" in prompt and (kind := _kind_by_keys(prompt)) is not None:
+        return kind
     if "Class label:" in prompt:
         return Kind.OUTPUT_FIRST
-    if "Output:" in prompt:
-        return Kind.INPUT_FIRST
-    return _kind_of_examples(prompt) if '"examples"' in prompt else Kind.INSTRUCTIONS
+    return Kind.INPUT_FIRST if "Output:" in prompt else Kind.INSTRUCTIONS
 
 
-def _kind_of_examples(prompt: str) -> Kind:
-    """What is asked for first, by the first key that the prompt names."""
+def _kind_by_keys(prompt: str) -> Kind | None:
+    if '"is_classification"' in prompt:
+        return Kind.CLASSIFICATION
+    if '"tasks"' in prompt:
+        return Kind.INSTRUCTIONS
+    if '"examples"' not in prompt:
+        return None
     first_key = _FIELD_KEY.search(prompt)
     return Kind.OUTPUT_FIRST if first_key and first_key[1] == "output" else Kind.INPUT_FIRST
 

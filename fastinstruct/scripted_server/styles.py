@@ -184,7 +184,7 @@ STYLES: Final[dict[str, Style]] = {
     "numbered-bold": Style(
         listings=(Listing("{n}. **{task}**"), Listing("**{n}. {task}**", "\n\n")),
         pairings=(_BOLD._replace(heading="**{n}.**\n"), _BOLD._replace(heading="{n}. **{Example}**\n")),
-        answers=("1. **{answer}**", "**{answer}**"),
+        answers=("**{answer}**",),
     ),
     **{name: _foreign(words) for name, words in LANGUAGES.items()},
     "lower-case": Style(words=(_LOWER,), listings=(Listing("{Task} {n}: {task}"),)),
@@ -230,7 +230,7 @@ STYLES: Final[dict[str, Style]] = {
         ),
         after=(
             *("Let me know if you would like more examples!", "I hope this helps!", "Feel free to ask for more."),
-            *("These show how varied such work can be.", "(Note: this is only one of many possibilities.)"),
+            *("These examples show how varied such work can be.", "(Note: this is only one of many possibilities.)"),
         ),
     ),
     "titled": Style(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections import Counter
@@ -13,7 +14,7 @@ import pytest
 
 from fastinstruct.config import ClassificationConfig, InstancesConfig
 from fastinstruct.errors import ConfigError
-from fastinstruct.records import Api, Instance, Message, Prompt, SeedTask
+from fastinstruct.records import Api, Instance, Message, Prompt, ReplyForm, SeedTask
 from fastinstruct.scripted_server.replies import Kind, recognise
 from fastinstruct.text.demonstrations import (
     classification_demonstrations,
@@ -21,12 +22,16 @@ from fastinstruct.text.demonstrations import (
     input_first_demonstrations,
     output_first_demonstrations,
     render_classification,
+    render_classification_as_json,
     render_input_first,
+    render_input_first_as_json,
     render_output_first,
+    render_output_first_as_json,
 )
 from fastinstruct.text.folder import prompt_folder
 from fastinstruct.text.prompting import PLACEHOLDERS, PromptSet, load_templates, render
 from fastinstruct.text.seeds import packaged_seeds
+from fastinstruct.text.structured import examples_format, is_answer, is_classification_format
 
 PACKAGED = packaged_seeds()
 KINDS = {
@@ -52,6 +57,8 @@ LABELLING = SeedTask(
 
 apis = pytest.mark.parametrize("api", list(Api))
 names = pytest.mark.parametrize("name", list(PLACEHOLDERS))
+text_names = pytest.mark.parametrize("name", list(KINDS))
+json_names = pytest.mark.parametrize("name", [f"{name}.json" for name in KINDS])
 
 
 def prompt_set(api: Api, seeds: tuple[SeedTask, ...] = PACKAGED, folder: Path | None = None) -> PromptSet:
@@ -70,8 +77,8 @@ def text_of(prompt: Prompt) -> str:
 
 
 def filled(prompts: PromptSet, name: str, about: str = "Name three birds.") -> str:
-    if name == "instructions":
-        return text_of(prompts.instructions([about, "Fold a paper hat."], 8))
+    if name.startswith("instructions"):
+        return text_of(prompts.instructions([about, "Fold a paper hat."], 8, name))
     return text_of(prompts.about(name, about))
 
 
@@ -83,11 +90,12 @@ def filled(prompts: PromptSet, name: str, about: str = "Name three birds.") -> s
 def test_every_packaged_prompt_is_filled_completely(api: Api, name: str) -> None:
     text = filled(prompt_set(api), name)
     assert "Name three birds." in text
-    assert not [hole for hole in ("tasks", "next_number", "demonstrations", "instruction") if f"{{{hole}}}" in text]
+    holes = ("tasks", "next_number", "last_number", "num_items", "demonstrations", "instruction")
+    assert not [hole for hole in holes if f"{{{hole}}}" in text]
 
 
 @apis
-@names
+@text_names
 def test_the_scripted_server_recognises_every_packaged_prompt(api: Api, name: str) -> None:
     assert recognise(filled(prompt_set(api), name)) is KINDS[name]
     assert recognise(filled(prompt_set(api, (SINGLE,)), name)) is KINDS[name]
@@ -116,6 +124,26 @@ def test_a_chat_prompt_is_a_system_and_a_user_message() -> None:
         assert all(message.content == message.content.strip() for message in prompt)
 
 
+@apis
+@json_names
+def test_a_json_prompt_says_json_and_shows_its_form(api: Api, name: str) -> None:
+    """Servers refuse `json_object` where the prompt does not speak of JSON, and do not tell a model the schema."""
+    text = filled(prompt_set(api), name)
+    assert "JSON object" in text
+    assert '{"tasks":["Name three birds.","Fold a paper hat."]}' in text or name != "instructions.json"
+    assert '{"is_classification":true}' in text or name != "classification.json"
+    assert '{"is_classification":false}' in text or name != "classification.json"
+    assert '\n{"examples":[{"input":"' in text or name != "input_first.json"
+    assert '\n{"examples":[{"output":"' in text or name != "output_first.json"
+
+
+@apis
+@json_names
+def test_a_json_prompt_shows_no_marker_of_the_text_format(api: Api, name: str) -> None:
+    text = filled(prompt_set(api), name)
+    assert not [marker for marker in ("Input:", "Output:", "Class label:", "Example 1", "1. ") if f"\n{marker}" in text]
+
+
 @names
 def test_a_completions_prompt_ends_where_the_model_goes_on(name: str) -> None:
     text = filled(prompt_set(Api.COMPLETIONS), name)
@@ -124,6 +152,10 @@ def test_a_completions_prompt_ends_where_the_model_goes_on(name: str) -> None:
         "classification": "Task: Name three birds.\nLabel task:",
         "input_first": "Task: Name three birds.\n",
         "output_first": "Task: Name three birds.\n",
+        "instructions.json": '\n{"tasks":["Name three birds.","Fold a paper hat."]}\n',
+        "classification.json": "Task: Name three birds.\nLabel task:",
+        "input_first.json": '"}]}\n\nTask: Name three birds.\n',
+        "output_first.json": '"}]}\n\nTask: Name three birds.\n',
     }
     assert text.endswith(endings[name])
 
@@ -150,6 +182,17 @@ def test_braces_and_markers_in_tasks_stay_as_they_are(api: Api) -> None:
     assert f"1. {nasty}\n2. Fold a paper hat." in filled(prompts, "instructions", nasty)
     for name in ("classification", "input_first", "output_first"):
         assert f"Task: {nasty}\n" in filled(prompts, name, nasty) + "\n"
+
+
+@apis
+def test_quotes_braces_and_scripts_in_tasks_are_json_in_a_json_prompt(api: Api) -> None:
+    nasty = [r'Say "{tasks}" in C:\temp {num_items}:', "请写一首诗。", "two\nlines \u2028 and more"]
+    text = text_of(prompt_set(api).instructions(nasty, 8, "instructions.json"))
+    line = next(line for line in text.splitlines() if line.startswith('{"tasks":["Say'))
+    assert json.loads(line) == {
+        "tasks": [r'Say "{tasks}" in C:\temp {num_items}', "请写一首诗。", "two lines and more"]
+    }
+    assert "请写一首诗。" in line
 
 
 @apis
@@ -265,7 +308,8 @@ def test_a_folder_without_any_template_is_refused_and_not_silently_ignored(tmp_p
         load_templates(Api.CHAT, tmp_path / "prompts")
     assert str(caught.value) == (
         f"prompts: {tmp_path / 'prompts'} holds none of "
-        "instructions.txt, classification.txt, input_first.txt, output_first.txt"
+        "instructions.txt, classification.txt, input_first.txt, output_first.txt, "
+        "instructions.json.txt, classification.json.txt, input_first.json.txt, output_first.json.txt"
     )
     assert load_templates(Api.CHAT, tmp_path / "prompts" / "chat") == load_templates(Api.CHAT)
 
@@ -278,11 +322,64 @@ def test_a_fingerprint_changes_with_the_template_and_with_the_demonstrations(tmp
         "classification",
         "input_first",
         "output_first",
+        "classification.json",
+        "input_first.json",
+        "output_first.json",
     ]
     source = (prompt_folder() / api / "instructions.txt").read_text(encoding="utf-8")
     write(tmp_path, "instructions", source + " ")
     edited = prompt_set(api, folder=tmp_path).fingerprints()
-    assert [name for name in packaged if packaged[name] != edited[name]] == ["instructions"]
+    assert [name for name in packaged if packaged[name] != edited.get(name)] == ["instructions", "instructions.json"]
+
+
+# What runs hold that were begun with version 0.1.0: they are to go on.
+OLD_FINGERPRINTS = {
+    Api.CHAT: {
+        "instructions": "c9efa90540ff5cbaafd4d02281f3d682e784b6c4af6b1cd74c1bddc45ad11e4c",
+        "classification": "908cd10c30e21d0a777b0fdbe4cc259a1d597333333c915e98b9d5dae155a30f",
+        "input_first": "fcd32f3cf95872c33aa0b7476a3c562f1af53f06c0ef6d3ff6cbd3695bee3417",
+        "output_first": "3ec33dfd4e142a90b1ddc5b66795636f079e71d353dddbfd8843e83d32705308",
+    },
+    Api.COMPLETIONS: {
+        "instructions": "e1b2a384db4378a0ba4738b41cfe3f1365143904a56a6899ee5e0a762a8af260",
+        "classification": "a6b553a3d6a93baceed83c280daafcb1d2ceee9ea041f0b4409dbb8c0c364bbf",
+        "input_first": "f46a7bf9fa3076c164d6928fc7b67f13d146ef3448fa10cfcb6d9bab27f349a6",
+        "output_first": "7c8cd046ce0e45d5e9ea7ab6939f9d24add1b81cd9c9ef811a2d205b3d563bd9",
+    },
+}
+
+
+@apis
+def test_the_fingerprints_of_the_text_prompts_are_those_of_older_runs(api: Api) -> None:
+    found = prompt_set(api).fingerprints()
+    assert {name: found[name] for name in KINDS} == OLD_FINGERPRINTS[api]
+
+
+def test_a_users_text_template_takes_the_packaged_json_one_out_of_use(tmp_path: Path) -> None:
+    write(tmp_path, "instructions", "[user]\nMine:\n{tasks}\n{next_number}\n")
+    found = load_templates(Api.CHAT, tmp_path)
+    assert "instructions.json" not in found
+    assert {name: found[name] for name in found if name != "instructions"} == {
+        name: template for name, template in load_templates(Api.CHAT).items() if not name.startswith("instructions")
+    }
+
+
+def test_a_users_json_template_leaves_the_text_one_to_the_package(tmp_path: Path) -> None:
+    write(tmp_path, "instructions.json", '[user]\nJSON {"tasks":{tasks}}, {num_items} more')
+    found = load_templates(Api.CHAT, tmp_path)
+    assert found["instructions"] == load_templates(Api.CHAT)["instructions"]
+    assert prompt_set(Api.CHAT, folder=tmp_path).instructions(["One."], 8, "instructions.json") == (
+        Message(role="user", content='JSON {"tasks":["One."]}, 8 more'),
+    )
+
+
+def test_a_users_folder_may_hold_both_kinds(tmp_path: Path) -> None:
+    write(tmp_path, "instructions", "Mine:\n{tasks}\n{next_number}.")
+    write(tmp_path, "instructions.json", "Mine too:\n{tasks}")
+    prompts = prompt_set(Api.COMPLETIONS, folder=tmp_path)
+    assert prompts.instructions(["One."], 8) == "Mine:\n1. One.\n2."
+    assert prompts.instructions(["One."], 8, "instructions.json") == 'Mine too:\n["One."]\n'
+    assert len(prompts.fingerprints()) == 8
 
 
 def test_rendering_leaves_the_template_as_it_is() -> None:
@@ -296,7 +393,8 @@ def test_rendering_leaves_the_template_as_it_is() -> None:
 def test_the_phrases_of_a_prompt_are_its_own_whole_lines(api: Api) -> None:
     phrases = prompt_set(api).phrases()
     assert phrases
-    text = filled(prompt_set(api), "instructions")
+    text = filled(prompt_set(api), "instructions") + filled(prompt_set(api), "instructions.json")
+    assert len(set(phrases)) == len(phrases)
     for phrase in phrases:
         assert phrase in text
         assert "Name three birds" not in phrase
@@ -444,6 +542,36 @@ def test_demonstrations_are_written_in_the_papers_format() -> None:
     assert render_output_first(LABELLING) == (
         "Task: Is the animal wild or tame?\nClass label: wild\na wolf\nClass label: tame\na poodle\n\n"
     )
+
+
+def test_demonstrations_of_json_prompts_are_what_their_schemas_ask_for() -> None:
+    assert render_classification_as_json(SINGLE) == (
+        'Task: Name the capital of the country.\nLabel task: {"is_classification":false}\n\n'
+    )
+    assert render_input_first_as_json(SINGLE) == (
+        'Task: Name the capital of the country.\n{"examples":[{"input":"Peru","output":"Lima"}]}\n\n'
+    )
+    assert render_output_first_as_json(LABELLING) == (
+        "Task: Is the animal wild or tame?\n"
+        '{"examples":[{"output":"wild","input":"a wolf"},{"output":"tame","input":"a poodle"}]}\n\n'
+    )
+    binary = is_classification_format(ReplyForm.JSON_SCHEMA).schema
+    for task in PACKAGED:
+        schema = examples_format(ReplyForm.JSON_SCHEMA, max_instances=99, output_first=False).schema
+        assert is_answer(binary, render_classification_as_json(task).splitlines()[1].removeprefix("Label task: "))
+        assert is_answer(schema, render_input_first_as_json(task).splitlines()[1])
+        assert is_answer(schema, render_output_first_as_json(task).splitlines()[1])
+
+
+def test_seeds_that_do_not_say_are_no_demonstrations_of_stage_2() -> None:
+    """Nor may they calibrate its threshold; stage 3 shows them as it answers them: input-first."""
+    unknown = tuple(replace(SINGLE, id=f"u{n}", instruction=f"Unknown {n}.", is_classification=None) for n in range(9))
+    shown = classification_demonstrations(unknown, PACKAGED, 31)
+    assert not [task for task in shown if task.is_classification is None]
+    assert (len(shown), sum(task.is_classification is True for task in shown)) == (31, 12)
+    assert held_out([*unknown, LABELLING], shown, 40) == []
+    assert input_first_demonstrations(unknown, PACKAGED, 4) == list(unknown[:4])
+    assert not set(output_first_demonstrations(unknown, PACKAGED, 4)) & set(unknown)
 
 
 @pytest.mark.parametrize("num", [4, 40, 200])

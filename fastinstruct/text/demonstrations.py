@@ -1,11 +1,13 @@
 """Which seed tasks a prompt shows, and how one is written in it.
 
 Pure functions of the seeds: the same seeds always give the same demonstrations, in the same order. A user's own seeds
-come first; where they do not suffice, the packaged ones fill up.
+come first; where they do not suffice, the packaged ones fill up. A seed that does not say whether it is a
+classification is no demonstration of that; it is one of a task that is answered input-first, as such tasks are.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 
 from fastinstruct.records import Instance, SeedTask
@@ -14,10 +16,14 @@ __all__ = [
     "classification_demonstrations",
     "held_out",
     "input_first_demonstrations",
+    "one_line_json",
     "output_first_demonstrations",
     "render_classification",
+    "render_classification_as_json",
     "render_input_first",
+    "render_input_first_as_json",
     "render_output_first",
+    "render_output_first_as_json",
 ]
 
 _MAX_CHARS = 700  # longer seed tasks are left out of the prompts of stage 3: they would crowd out the others
@@ -46,14 +52,14 @@ def held_out(seeds: Sequence[SeedTask], shown: Iterable[SeedTask], num: int) -> 
         if task.instruction not in known:
             known.add(task.instruction)
             rest.append(task)
-    yes = [task for task in rest if task.is_classification]
-    no = [task for task in rest if not task.is_classification]
+    yes = [task for task in rest if task.is_classification is True]
+    no = [task for task in rest if task.is_classification is False]
     half = min(len(yes), len(no), num // 2)
     return [task for pair in zip(yes[:half], no[:half], strict=True) for task in pair]
 
 
 def input_first_demonstrations(seeds: Sequence[SeedTask], packaged: Sequence[SeedTask], num: int) -> list[SeedTask]:
-    """Return `num` tasks that are no classification: two with several instances, one without input, and so on."""
+    """Return `num` tasks not known as classification: two with several instances, one without input, and so on."""
     pools = [_fitting(group) for group in (seeds, packaged)]
     chosen: list[SeedTask] = []
     for pool in pools:
@@ -90,6 +96,33 @@ def render_output_first(task: SeedTask) -> str:
     return f"Task: {_one_line(task.instruction)}\n{body}\n"
 
 
+def render_classification_as_json(task: SeedTask) -> str:
+    """Write one stage-2 demonstration whose answer is JSON, followed by an empty line."""
+    answer = one_line_json({"is_classification": task.is_classification is True})
+    return f"Task: {_one_line(task.instruction)}\nLabel task: {answer}\n\n"
+
+
+def render_input_first_as_json(task: SeedTask) -> str:
+    """Write one demonstration for tasks that are no classification, its instances as JSON, and an empty line."""
+    cases = [{"input": case.input.strip(), "output": case.output.strip()} for case in task.instances]
+    return _with_examples(task, cases)
+
+
+def render_output_first_as_json(task: SeedTask) -> str:
+    """Write one demonstration for classification tasks, labels before inputs, as JSON, and an empty line."""
+    cases = [{"output": case.output.strip(), "input": case.input.strip()} for case in task.instances]
+    return _with_examples(task, cases)
+
+
+def _with_examples(task: SeedTask, cases: Sequence[dict[str, str]]) -> str:
+    return f"Task: {_one_line(task.instruction)}\n{one_line_json({'examples': cases})}\n\n"
+
+
+def one_line_json(value: object) -> str:
+    """Write JSON as replies are to be: on one line, without spaces between its parts, in any script as it is."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def _render_instance(case: Instance) -> str:
     given = f"Input: {case.input.strip()}\n" if case.input.strip() else ""
     return f"{given}Output: {case.output.strip()}\n"
@@ -102,8 +135,8 @@ def _one_line(text: str) -> str:
 def _fill(
     seeds: Sequence[SeedTask], packaged: Sequence[SeedTask], num: int, *, is_classification: bool
 ) -> list[SeedTask]:
-    own = [task for task in seeds if task.is_classification == is_classification][:num]
-    spare = [task for task in packaged if task.is_classification == is_classification]
+    own = [task for task in seeds if task.is_classification is is_classification][:num]
+    spare = [task for task in packaged if task.is_classification is is_classification]
     return own + _without(spare, own)[: num - len(own)]
 
 

@@ -2,6 +2,8 @@
 
 Knows nothing of models or runs. A template is plain text with `{placeholders}`; the chat ones are divided by lines
 that say `[system]` and `[user]`. The fixed part of every prompt comes first, so that a server's prefix cache serves it.
+A template whose name ends with ".json" asks for JSON, and shows tasks and demonstrations as JSON, so that a model sees
+the very form it is to write and no numbers that it would put into its strings.
 """
 
 from __future__ import annotations
@@ -14,21 +16,40 @@ from pathlib import Path
 
 from fastinstruct.errors import ConfigError
 from fastinstruct.records import Api, Message, Prompt, SeedTask
-from fastinstruct.text.demonstrations import render_classification, render_input_first, render_output_first
+from fastinstruct.text.demonstrations import (
+    one_line_json,
+    render_classification,
+    render_classification_as_json,
+    render_input_first,
+    render_input_first_as_json,
+    render_output_first,
+    render_output_first_as_json,
+)
 from fastinstruct.text.filters import num_words
 from fastinstruct.text.folder import prompt_folder
 
-__all__ = ["PLACEHOLDERS", "PromptSet", "Template", "load_templates", "parse_template", "render"]
+__all__ = ["JSON_SUFFIX", "PLACEHOLDERS", "PromptSet", "Template", "load_templates", "parse_template", "render"]
+
+JSON_SUFFIX = ".json"
+"""What the name of a template ends with that asks for JSON."""
 
 PLACEHOLDERS = {
     "instructions": frozenset({"tasks", "next_number"}),
     "classification": frozenset({"demonstrations", "instruction"}),
     "input_first": frozenset({"demonstrations", "instruction"}),
     "output_first": frozenset({"demonstrations", "instruction"}),
+    "instructions.json": frozenset({"tasks"}),
+    "classification.json": frozenset({"demonstrations", "instruction"}),
+    "input_first.json": frozenset({"demonstrations", "instruction"}),
+    "output_first.json": frozenset({"demonstrations", "instruction"}),
 }
-"""The placeholders that each template has to hold; `instructions` may also use `num_items` and `last_number`."""
+"""The placeholders that each template has to hold; those of stage 1 may also use `num_items` and numbers."""
 
-_OPTIONAL = {"instructions": frozenset({"num_items", "last_number"})}
+_OPTIONAL = {
+    "instructions": frozenset({"num_items", "last_number"}),
+    "instructions.json": frozenset({"num_items", "next_number", "last_number"}),
+}
+_OF_STAGE_1 = ("instructions", "instructions.json")
 _MIN_PHRASE_WORDS = 4
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _SECTION = re.compile(r"^\[(system|user|assistant)\][ \t]*\n", re.MULTILINE)
@@ -49,7 +70,10 @@ class Template:
 
 
 def load_templates(api: Api, folder: Path | None = None) -> dict[str, Template]:
-    """Read the four templates of `api` from `folder` or, where it lacks one, from the packaged prompts.
+    """Read the templates of `api`, four for text and four for JSON, from `folder` or else from the packaged prompts.
+
+    `NAME.txt` is the template for text, `NAME.json.txt` the one for JSON, called "NAME.json". Where a folder has only
+    the first, there is no "NAME.json": what a person wrote is not answered in a form that they did not ask for.
 
     Raises:
         ConfigError: the folder does not exist or holds no template, or one lacks a placeholder or has an unknown one.
@@ -62,7 +86,14 @@ def load_templates(api: Api, folder: Path | None = None) -> dict[str, Template]:
     for path in sorted(folder.glob("*.txt")) if folder is not None else ():
         if path.name not in files:
             raise ConfigError(f"prompts: {path} is no template; they are called {', '.join(files)}")
-    return {name: _load(name, api, folder) for name in PLACEHOLDERS}
+    return {name: _load(name, api, folder) for name in PLACEHOLDERS if not _is_text_only(name, folder)}
+
+
+def _is_text_only(name: str, folder: Path | None) -> bool:
+    """Whether a person's folder has the text template and not this one for JSON."""
+    if folder is None or not name.endswith(JSON_SUFFIX):
+        return False
+    return (folder / f"{name.removesuffix(JSON_SUFFIX)}.txt").exists() and not (folder / f"{name}.txt").exists()
 
 
 def parse_template(name: str, api: Api, source: str, *, where: str) -> Template:
@@ -72,7 +103,7 @@ def parse_template(name: str, api: Api, source: str, *, where: str) -> Template:
         ConfigError: a placeholder is missing or unknown, or a chat template has no sections.
     """
     _check_placeholders(name, source, where)
-    return Template(name=name, source=source, sections=_sections(api, source, where))
+    return Template(name=name, source=source, sections=_sections(name, api, source, where))
 
 
 def render(template: Template, values: Mapping[str, str]) -> Prompt:
@@ -97,7 +128,7 @@ class _Question:
 
 
 class PromptSet:
-    """The prompts of one run, mostly all four: templates with their demonstrations already written out.
+    """The prompts of one run, mostly all of them: templates with their demonstrations already written out.
 
     Args:
         templates: what `load_templates` returned.
@@ -117,27 +148,31 @@ class PromptSet:
             "classification": [*map(render_classification, classification)],
             "input_first": [*map(render_input_first, input_first)],
             "output_first": [*map(render_output_first, output_first)],
+            "classification.json": [*map(render_classification_as_json, classification)],
+            "input_first.json": [*map(render_input_first_as_json, input_first)],
+            "output_first.json": [*map(render_output_first_as_json, output_first)],
         }
         self._demonstrations = {name: _joined(written) for name, written in self._written.items()}
         asking = self._demonstrations.keys() & templates.keys()
         self._questions = {name: _Question(templates[name], self._demonstrations[name]) for name in asking}
 
-    def instructions(self, in_context: Sequence[str], num_items: int) -> Prompt:
-        """Ask for `num_items` tasks after the given ones.
+    def instructions(self, in_context: Sequence[str], num_items: int, name: str = "instructions") -> Prompt:
+        """Ask for `num_items` tasks after the given ones, shown as a numbered list or, by a JSON template, as JSON.
 
         Source: Self-Instruct, appendix A.1: white space collapsed, a trailing colon removed, numbered from 1.
         """
         shown = [" ".join(text.split()).rstrip(":") for text in in_context]
+        listed = "\n".join(f"{number}. {text}" for number, text in enumerate(shown, 1))
         values = {
-            "tasks": "\n".join(f"{number}. {text}" for number, text in enumerate(shown, 1)),
+            "tasks": one_line_json(shown) if name.endswith(JSON_SUFFIX) else listed,
             "next_number": str(len(shown) + 1),
             "last_number": str(len(shown) + num_items),
             "num_items": str(num_items),
         }
-        return render(self.templates["instructions"], values)
+        return render(self.templates[name], values)
 
     def about(self, name: str, instruction: str, share: float = 1.0) -> Prompt:
-        """Ask `classification`, `input_first` or `output_first` about one instruction.
+        """Ask `classification`, `input_first` or `output_first`, or their JSON kin, about one instruction.
 
         `share` of the demonstrations are shown, the last ones and one at least.
         """
@@ -148,13 +183,14 @@ class PromptSet:
         return question.about(" ".join(instruction.split()))
 
     def phrases(self) -> tuple[str, ...]:
-        """Return the lines of the stage-1 prompt that are the template's own, without markers.
+        """Return the lines of the stage-1 prompts that are the templates' own, without markers, each once.
 
         Short ones are left out: a task may well begin as they do.
         """
-        lines = (line for _, text in self.templates["instructions"].sections for line in text.splitlines())
+        asking = [self.templates[name] for name in _OF_STAGE_1 if name in self.templates]
+        lines = (line for template in asking for _, text in template.sections for line in text.splitlines())
         own = (line.strip().lstrip("-*• ") for line in lines if not _PLACEHOLDER.search(line))
-        return tuple(line for line in own if num_words(line) >= _MIN_PHRASE_WORDS)
+        return tuple(dict.fromkeys(line for line in own if num_words(line) >= _MIN_PHRASE_WORDS))
 
     def fingerprints(self) -> dict[str, str]:
         """Return, by prompt name, the sha256 of template and demonstrations: what a run's identity holds of them."""
@@ -200,11 +236,13 @@ def _check_placeholders(name: str, source: str, where: str) -> None:
         raise ConfigError(f"{where}: unknown placeholder {{{unknown}}}")
 
 
-def _sections(api: Api, source: str, where: str) -> tuple[tuple[str, str], ...]:
+def _sections(name: str, api: Api, source: str, where: str) -> tuple[tuple[str, str], ...]:
     if api is Api.COMPLETIONS:
-        # A base model continues the text right after its last visible character, or on the line after the task.
+        # A base model continues the text right after its last visible character, or on the line after the task; JSON
+        # begins a line of its own.
         text = source.rstrip()
-        return (("", f"{text}\n" if text.endswith("{instruction}") else text),)
+        ends_line = "}" if name.endswith(JSON_SUFFIX) else "{instruction}"
+        return (("", f"{text}\n" if text.endswith(ends_line) else text),)
     parts = _SECTION.split(source)
     if parts[0].strip() or len(parts) < 3:
         raise ConfigError(f"{where}: a chat prompt starts with a line [system] or [user]")

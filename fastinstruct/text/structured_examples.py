@@ -1,0 +1,117 @@
+"""Instances out of a reply that is JSON.
+
+Knows nothing of filters. `read_examples` takes any text, never raises, and takes time linear in its length. An
+instance is kept only if its object is whole and says what its input and its output are, and nothing else that may
+belong to them. Whatever stands inside its strings is content: their borders are certain.
+"""
+
+from __future__ import annotations
+
+import re
+
+from fastinstruct.records import Instance, RejectReason
+from fastinstruct.text.emptiness import empty_if_none
+from fastinstruct.text.markup import collapsed
+from fastinstruct.text.parsed import Parsed
+from fastinstruct.text.structured_places import (
+    INPUT_KEYS,
+    OUTPUT_KEYS,
+    example_items,
+    find,
+    folded,
+    place,
+    text_of,
+)
+from fastinstruct.text.structured_tasks import stumbled_over
+from fastinstruct.text.torn_json import JsonKind, JsonState, JsonValue
+
+__all__ = ["read_examples"]
+
+_NUMBERS = frozenset({"id", "no", "nr", "number", "index", "example"})
+_REMARKS = frozenset(
+    ["explanation", "reasoning", "rationale", "reason", "note", "notes", "comment", "thought", "thoughts"]
+)
+_REPEATED = frozenset({"instruction", "task", "prompt"})
+_PLAIN_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?")
+
+
+def read_examples(text: str, *, is_torn: bool, instruction: str = "") -> Parsed[Instance]:
+    """Read the instances of a reply.
+
+    Read are `{"examples": [{"input": ..., "output": ...}, ...]}`, bare lists and objects, and JSON Lines. Keys in
+    other cases and obvious synonyms ("Answer") count where there is one of its kind. Instances of two values with
+    prose between them are uncertain: one may be a draft of the other.
+
+    Args:
+        text: the reply.
+        is_torn: whether the reply was cut at the limit; what is whole in it is kept.
+        instruction: what the instances are of; an object that repeats it is certain, one that names another is not.
+    """
+    found = find(text, lambda value: example_items(value) is not None)
+    if not found.values:
+        cut = " before the reply was cut" if is_torn else ""
+        return Parsed(rest=found.rest, stumbled_over=f"no examples in JSON{cut}: {place(text, 0)}")
+    items = [item for value in found.values for item in example_items(value) or ()]
+    read = [_instance(text, item, instruction) for item in items]
+    if found.between:
+        read = [(instance, reason or RejectReason.UNCERTAIN) for instance, reason in read]
+    asides = [aside for item in items for aside in _asides(text, item)]
+    return Parsed(
+        kept=tuple(instance for instance, reason in read if reason is None),
+        rejected=tuple((instance, reason) for instance, reason in read if reason is not None),
+        rest="\n".join(filter(None, [found.rest, *asides])),
+        stumbled_over=stumbled_over(text, found, items) or _odd(text, items, read),
+    )
+
+
+def _odd(text: str, items: list[JsonValue], read: list[tuple[Instance, RejectReason | None]]) -> str:
+    """The first object that is whole and yet no example."""
+    for item, (_, reason) in zip(items, read, strict=True):
+        if reason is RejectReason.UNCERTAIN:
+            return f"no input and output that are certain: {place(text, item.start)}"
+    return ""
+
+
+def _instance(text: str, item: JsonValue, instruction: str) -> tuple[Instance, RejectReason | None]:
+    """What an object says, and why it is not certain that it is an instance."""
+    inputs = [one for key, one in item.members if folded(key) in INPUT_KEYS]
+    outputs = [one for key, one in item.members if folded(key) in OUTPUT_KEYS]
+    given, answer = (_told(values[0]) if len(values) == 1 else None for values in (inputs, outputs))
+    if given is None and answer is None and item.kind is not JsonKind.OBJECT:
+        answer = text[item.start : item.end]
+    instance = Instance(input=empty_if_none((given or "").strip()), output=(answer or "").strip())
+    if item.state is JsonState.TORN:
+        return instance, RejectReason.TRUNCATED
+    is_certain = item.is_whole and len(inputs) <= 1 and len(outputs) == 1 and (given is not None or not inputs)
+    if not is_certain or not all(_is_explained(key, one, instruction) for key, one in item.members):
+        return instance, RejectReason.UNCERTAIN
+    if outputs[0].kind is JsonKind.NULL:
+        return instance, RejectReason.EMPTY_OUTPUT
+    return instance, RejectReason.UNCERTAIN if answer is None else None
+
+
+def _told(value: JsonValue) -> str | None:
+    """The text of a string, a boolean or a plain number; "" for null; None for what has no certain text."""
+    if value.kind is JsonKind.STRING:
+        return text_of(value)
+    if value.kind is JsonKind.NULL:
+        return ""
+    is_plain = value.kind is JsonKind.BOOLEAN or _PLAIN_NUMBER.fullmatch(value.content) is not None
+    return value.content if is_plain else None
+
+
+def _is_explained(key: str, value: JsonValue, instruction: str) -> bool:
+    """Whether a member can belong neither to the input nor to the output."""
+    name = folded(key)
+    if name in _REPEATED:
+        return bool(instruction) and collapsed(value.content).casefold() == collapsed(instruction).casefold()
+    return name in INPUT_KEYS or name in OUTPUT_KEYS or name in _REMARKS or (name in _NUMBERS and not value.items)
+
+
+def _asides(text: str, item: JsonValue) -> list[str]:
+    """What a whole object says beside its input and output."""
+    return [
+        f"{key}: {collapsed(text[one.start : one.end])}"
+        for key, one in item.members
+        if item.is_whole and folded(key) in _REMARKS and one.content
+    ]

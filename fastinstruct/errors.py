@@ -11,6 +11,7 @@
     │   ├── ModelUnknown            the server does not know the model
     │   ├── QuotaExhausted          the account has no credit left; the run can be resumed
     │   └── ProtocolMismatch        it answers, but not as an OpenAI-compatible endpoint
+    │       └── ReplyFormRefused    it does not write replies in the form that was asked for
     ├── EmbeddedModelError          the embedded model or a local .gguf cannot be loaded
     ├── ParserFailed                too many replies could not be parsed: an error of ours, or nonsense
     ├── StoreError                  the run's database cannot be written (disk full, I/O error) or read
@@ -36,6 +37,7 @@ __all__ = [
     "ParserFailed",
     "ProtocolMismatch",
     "QuotaExhausted",
+    "ReplyFormRefused",
     "RunFolderError",
     "SeedError",
     "StoreError",
@@ -97,6 +99,10 @@ class QuotaExhausted(EndpointError):
 
 class ProtocolMismatch(EndpointError):
     """The server answers, but not as an OpenAI-compatible endpoint does."""
+
+
+class ReplyFormRefused(ProtocolMismatch):
+    """The server does not write replies in the form that was asked for: JSON, by a schema or any."""
 
 
 class EmbeddedModelError(FastInstructError):

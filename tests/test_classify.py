@@ -14,7 +14,14 @@ import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
-from fastinstruct.errors import AuthenticationFailed, EndpointError, ModelUnknown, ProtocolMismatch, QuotaExhausted
+from fastinstruct.errors import (
+    AuthenticationFailed,
+    EndpointError,
+    ModelUnknown,
+    ProtocolMismatch,
+    QuotaExhausted,
+    ReplyFormRefused,
+)
 from fastinstruct.lm.classify import classify_exception, classify_reply
 from fastinstruct.lm.endpoints import Endpoint
 from fastinstruct.lm.error_replies import retry_after_s
@@ -169,6 +176,7 @@ def test_a_redirect_names_its_target_without_its_query() -> None:
         ("quota", QuotaExhausted),
         ("model", ModelUnknown),
         ("protocol", ProtocolMismatch),
+        ("reply_format", ReplyFormRefused),
     ],
 )
 def test_every_fatal_kind_has_its_exception(kind: FatalKind, expected: type[EndpointError]) -> None:

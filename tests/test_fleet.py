@@ -22,6 +22,7 @@ from fastinstruct.errors import (
     ModelUnknown,
     ProtocolMismatch,
     QuotaExhausted,
+    ReplyFormRefused,
 )
 from fastinstruct.lm import (
     Aborted,
@@ -443,6 +444,19 @@ async def test_when_the_last_endpoint_refuses_everybody_the_run_ends_with_its_me
         await scheduler(Fleet.of(*map(channel, servers)), 4).run(source, inbox.deliver)
     assert inbox.names == []
     assert now() == 1
+
+
+@in_virtual_time
+async def test_a_refused_form_of_replies_ends_the_run_even_where_others_take_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refused = Fatal("reply_format", "http://refusing/v1: set model.replies to text", 400)
+    refusing, good, inbox = named("refusing", (2.5, refused)), named("good"), Inbox()
+    with pytest.raises(ReplyFormRefused, match=r"^http://refusing/v1: set model\.replies to text$"):
+        await scheduler(Fleet.of(channel(refusing), channel(good)), 2).run(jobs(names(100)), inbox.deliver)
+    assert len(refusing.sent) == 1
+    assert len(inbox.names) == len(good.sent)
+    assert caplog.messages == []
 
 
 @in_virtual_time

@@ -25,7 +25,16 @@ from fastinstruct.lm.outcomes import (
     Truncated,
 )
 from fastinstruct.lm.transport import HttpTransport
-from fastinstruct.records import Api, Completion, FinishReason, Message, Sampling, Usage
+from fastinstruct.records import (
+    Api,
+    Completion,
+    FinishReason,
+    Message,
+    ReplyForm,
+    ReplyFormat,
+    Sampling,
+    Usage,
+)
 
 Transport: type[HttpTransport] = HttpTransport
 KEY = "sk-proj-0123456789abcdef"
@@ -541,6 +550,31 @@ async def test_a_refused_parameter_of_extra_body_is_the_users(
     assert isinstance(outcome, BadRequest)
     assert len(server.seen) == 1
     assert caplog.records == []
+
+
+# --- the form of replies
+
+
+async def test_a_reply_format_is_sent_and_a_refusal_of_it_told_apart(serving: Answers) -> None:
+    schema = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+    asked = ReplyFormat(form=ReplyForm.JSON_SCHEMA, name="label", schema=schema)
+    refused = b'{"error":{"message":"This response_format type is unavailable now"}}'
+    server = await serving(http(refused, "400 Bad Request"))
+    outcome = await send_once(server.endpoint, replace(REQUEST, reply_format=asked))
+    assert isinstance(outcome, Fatal)
+    assert outcome.kind == "reply_format"
+    [seen] = server.seen
+    assert json.loads(seen.body) == {
+        "model": "m",
+        "prompt": "Task 1:",
+        "temperature": 0.7,
+        "max_tokens": 5,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "label", "strict": True, "schema": schema},
+        },
+        "json_schema": schema,
+    }
 
 
 # --- probing

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,17 @@ from hypothesis import strategies as st
 from fastinstruct.errors import ConfigError, InputError
 from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.wire import ReplyProblem, decode_reply, encode_body, parse_json
-from fastinstruct.records import Api, Completion, FinishReason, Message, Prompt, Sampling, Usage
+from fastinstruct.records import (
+    Api,
+    Completion,
+    FinishReason,
+    Message,
+    Prompt,
+    ReplyForm,
+    ReplyFormat,
+    Sampling,
+    Usage,
+)
 
 CHAT = Endpoint(base_url="http://127.0.0.1:8000/v1", model="m", api=Api.CHAT)
 TEXT = Endpoint(base_url="http://127.0.0.1:8000/v1", model="m", api=Api.COMPLETIONS)
@@ -97,6 +108,36 @@ def test_a_refused_max_tokens_is_sent_as_max_completion_tokens() -> None:
 def test_dropping_either_logprobs_parameter_drops_both(parameter: str) -> None:
     expected = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
     assert body_of(CHAT, "x", Sampling(num_logprobs=5), {parameter}) == expected
+
+
+SCHEMA = {"type": "object", "properties": {"is_label": {"type": "boolean"}}, "required": ["is_label"]}
+BY_SCHEMA = ReplyFormat(form=ReplyForm.JSON_SCHEMA, name="label", schema=MappingProxyType(SCHEMA))
+ANY_OBJECT = ReplyFormat(form=ReplyForm.JSON_OBJECT, name="label", schema=SCHEMA)
+WRAPPED = {"type": "json_schema", "json_schema": {"name": "label", "strict": True, "schema": SCHEMA}}
+
+
+@pytest.mark.parametrize(
+    ("api", "reply_format", "fields"),
+    [
+        (Api.CHAT, BY_SCHEMA, {"response_format": WRAPPED}),
+        (Api.CHAT, ANY_OBJECT, {"response_format": {"type": "json_object"}}),
+        (Api.COMPLETIONS, BY_SCHEMA, {"response_format": WRAPPED, "json_schema": SCHEMA}),
+        (Api.COMPLETIONS, ANY_OBJECT, {"response_format": {"type": "json_object"}}),
+    ],
+)
+def test_a_reply_format_is_asked_for_as_servers_of_the_route_read_it(
+    api: Api, reply_format: ReplyFormat, fields: dict[str, object]
+) -> None:
+    request = Request(key="r1", prompt="x", sampling=Sampling(), reply_format=reply_format)
+    body = json.loads(encode_body(Endpoint(base_url="http://h/v1", model="m", api=api), request, ()))
+    prompt = {"prompt": "x"} if api is Api.COMPLETIONS else {"messages": [{"role": "user", "content": "x"}]}
+    assert body == {"model": "m", **prompt, **fields}
+
+
+def test_extra_body_outranks_the_reply_format() -> None:
+    endpoint = Endpoint(base_url="http://h/v1", model="m", extra_body={"response_format": {"type": "text"}})
+    request = Request(key="r1", prompt="x", sampling=Sampling(), reply_format=BY_SCHEMA)
+    assert json.loads(encode_body(endpoint, request, ()))["response_format"] == {"type": "text"}
 
 
 def test_extra_body_is_merged_last() -> None:

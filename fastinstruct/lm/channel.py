@@ -22,6 +22,7 @@ from fastinstruct.lm.rate_budget import Lease, RateBudget
 from fastinstruct.lm.retry import MAX_HINT_S
 from fastinstruct.lm.tally import Tally
 from fastinstruct.lm.token_estimates import TokenEstimator
+from fastinstruct.lm.wire import schema_size
 
 __all__ = ["CONFIRM_S", "Channel", "ChannelStatistics", "Ticket", "Transport", "is_unreachable"]
 
@@ -331,5 +332,7 @@ def is_unreachable(outcome: Outcome) -> bool:
 
 
 def _num_characters(request: Request) -> int:
-    prompt = request.prompt
-    return len(prompt) if isinstance(prompt, str) else sum(len(message.content) for message in prompt)
+    """Those of the prompt, and of the schema, which servers put into it."""
+    prompt, asked = request.prompt, request.reply_format
+    num_characters = len(prompt) if isinstance(prompt, str) else sum(len(message.content) for message in prompt)
+    return num_characters if asked is None else num_characters + schema_size(asked)

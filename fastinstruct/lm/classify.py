@@ -16,7 +16,7 @@ from typing import Final
 
 import aiohttp
 
-from fastinstruct.lm.endpoints import Endpoint
+from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.error_replies import ErrorInfo, error_info, parse_error, retry_after_s, shown
 from fastinstruct.lm.outcomes import (
     BadRequest,
@@ -31,9 +31,9 @@ from fastinstruct.lm.outcomes import (
     Transient,
     Truncated,
 )
-from fastinstruct.lm.refusals import UNSUPPORTED, unsupported_parameter, verdict
+from fastinstruct.lm.refusals import FAILED_GENERATION, REPLY_FORMAT, UNSUPPORTED, unsupported_parameter, verdict
 from fastinstruct.lm.wire import ReplyProblem, decode_reply, parse_json
-from fastinstruct.records import FinishReason
+from fastinstruct.records import FinishReason, ReplyForm
 
 __all__ = ["classify_exception", "classify_reply"]
 
@@ -46,7 +46,12 @@ class _Reply:
     headers: Mapping[str, str]  # names in lower case
     info: ErrorInfo
     endpoint: Endpoint
+    request: Request | None
     now_s: float
+
+    @property
+    def asks_for_json(self) -> bool:
+        return self.request is not None and self.request.reply_format is not None
 
     @property
     def words(self) -> str:
@@ -79,25 +84,46 @@ _BUSY: Final = re.compile(r"concurren|overloaded|at capacity|capacity exceeded|q
 
 
 def classify_reply(
-    status: int, headers: Mapping[str, str], body: bytes, endpoint: Endpoint, *, now_s: float
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    endpoint: Endpoint,
+    *,
+    now_s: float,
+    request: Request | None = None,
 ) -> Outcome:
-    """What a whole reply came to; `now_s` is Unix time, for hints that are dates."""
+    """What a whole reply came to.
+
+    Args:
+        status: of the reply.
+        headers: of the reply.
+        body: of the reply.
+        endpoint: that was asked.
+        now_s: Unix time, for hints that are dates.
+        request: what was asked for, where it was a completion.
+    """
     if status == 200:
-        return _success(headers, body, endpoint, now_s)
+        return _success(headers, body, endpoint, request, now_s)
+    return _refusal(_reply(status, headers, parse_error(body), endpoint, request, now_s))
+
+
+def _reply(
+    status: int, headers: Mapping[str, str], info: ErrorInfo, endpoint: Endpoint, request: Request | None, now_s: float
+) -> _Reply:
     lowered = {name.lower(): value for name, value in headers.items()}
-    return _refusal(_Reply(status=status, headers=lowered, info=parse_error(body), endpoint=endpoint, now_s=now_s))
+    return _Reply(status=status, headers=lowered, info=info, endpoint=endpoint, request=request, now_s=now_s)
 
 
-def _success(headers: Mapping[str, str], body: bytes, endpoint: Endpoint, now_s: float) -> Outcome:
+def _success(
+    headers: Mapping[str, str], body: bytes, endpoint: Endpoint, request: Request | None, now_s: float
+) -> Outcome:
     try:
         payload = parse_json(body)
     except ValueError:
         return _unparsable(body, endpoint)
     if isinstance(payload, dict) and (error := _error_inside(payload)) is not None:
         info = error_info(error)
-        lowered = {name.lower(): value for name, value in headers.items()}
-        status = _status_inside(error, info)
-        return _refusal(_Reply(status=status, headers=lowered, info=info, endpoint=endpoint, now_s=now_s))
+        return _refusal(_reply(_status_inside(error, info), headers, info, endpoint, request, now_s))
     completion = decode_reply(endpoint.api, payload, default_model=endpoint.model)
     if isinstance(completion, ReplyProblem):
         return _unusable(completion)
@@ -147,7 +173,7 @@ def _status_inside(payload: object, info: ErrorInfo) -> int:
 
 
 def _refusal(reply: _Reply) -> Outcome:
-    return _VERDICTS[verdict(reply.status, reply.info)](reply)
+    return _VERDICTS[verdict(reply.status, reply.info, asks_for_json=reply.asks_for_json)](reply)
 
 
 def _bad_request(kind: BadRequestKind) -> Callable[[_Reply], Outcome]:
@@ -167,6 +193,13 @@ def _fatal(kind: FatalKind, advice: str) -> Callable[[_Reply], Outcome]:
 
 def _unsupported(reply: _Reply) -> Outcome:
     return BadRequest("unsupported_parameter", unsupported_parameter(reply.status, reply.info), reply.words)
+
+
+def _reply_format(reply: _Reply) -> Outcome:
+    asked = reply.request.reply_format if reply.request is not None else None
+    form = asked.form if asked is not None else ReplyForm.JSON_SCHEMA
+    told = f"it does not write replies as {form}, which they are asked for in; set model.replies to text in a new run"
+    return Fatal("reply_format", f"{reply.origin}: {told} (server: {reply.words})", reply.status)
 
 
 def _auth(reply: _Reply) -> Outcome:
@@ -199,6 +232,7 @@ def _redirect(reply: _Reply) -> Outcome:
 _VERDICTS: Final[Mapping[str, Callable[[_Reply], Outcome]]] = {
     "auth": _auth,
     "content_filter": _bad_request("content_filter"),
+    FAILED_GENERATION: lambda reply: Transient("malformed", f"{reply.status}: {reply.words}"),
     "context_overflow": _bad_request("context_overflow"),
     "model": _fatal("model", "it does not serve the model {model}; set model to one it lists"),
     "no_route": _fatal("protocol", "no such route; a base URL usually ends in /v1"),
@@ -209,6 +243,7 @@ _VERDICTS: Final[Mapping[str, Callable[[_Reply], Outcome]]] = {
     "quota": _quota,
     "rate": _rate,
     "redirect": _redirect,
+    REPLY_FORMAT: _reply_format,
     UNSUPPORTED: _unsupported,
     "server": lambda reply: Transient("server", f"{reply.status}: {reply.words}"),
     "wrong_route": _fatal("protocol", "{model} is not served on this route; set api to the other of chat, completions"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from fastinstruct.errors import ConfigError
-from fastinstruct.records import Api, Prompt, Sampling
+from fastinstruct.records import Api, Prompt, ReplyFormat, Sampling
 
 __all__ = ["Endpoint", "Request"]
 
@@ -90,11 +90,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One completion to be asked for; `key` identifies it in the store and in messages."""
+    """One completion to be asked for; `key` identifies it in the store and in messages.
+
+    `reply_format` is the JSON that the reply is to be; None asks for text.
+    """
 
     key: str
     prompt: Prompt = field(repr=False)
     sampling: Sampling
+    reply_format: ReplyFormat | None = field(default=None, repr=False)
 
 
 def _check_url(base_url: str) -> None:

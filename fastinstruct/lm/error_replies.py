@@ -23,6 +23,7 @@ __all__ = ["ErrorInfo", "duration_s", "error_info", "parse_error", "plain_number
 
 _MAX_SHOWN: Final = 200
 _MAX_READ: Final = 2000  # of a message: what comes later is an echo of the request or a stack trace
+_MAX_DEPTH: Final = 16  # of the place in a request that is wrong
 _MAX_DATE_HINT_S: Final = 120.0  # a wrong clock must not stop a run for a day
 
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
@@ -92,9 +93,12 @@ def _detail_info(detail: object) -> ErrorInfo:
     if not isinstance(first, dict):
         return ErrorInfo(message=str(first)[:_MAX_READ])
     location = first.get("loc")
-    place = str(location[-1]) if isinstance(location, list) and location else None
+    path = [str(step)[:_MAX_READ] for step in location[:_MAX_DEPTH]] if isinstance(location, list) else []
+    place = ".".join(path[1:] if path[:1] == ["body"] else path) or None
     return ErrorInfo(
-        tags=_tags(first.get("type")), parameter=place, message=f"{place}: {first.get('msg', '')}"[:_MAX_READ]
+        tags=_tags(first.get("type")),
+        parameter=path[-1] if path else None,
+        message=f"{place}: {first.get('msg', '')}"[:_MAX_READ],
     )
 
 

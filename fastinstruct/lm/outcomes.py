@@ -26,6 +26,7 @@ from fastinstruct.errors import (
     ModelUnknown,
     ProtocolMismatch,
     QuotaExhausted,
+    ReplyFormRefused,
 )
 from fastinstruct.records import Completion, Usage
 
@@ -47,7 +48,7 @@ __all__ = [
 ]
 
 BadRequestKind: TypeAlias = Literal["context_overflow", "content_filter", "unsupported_parameter", "other"]
-FatalKind: TypeAlias = Literal["auth", "quota", "model", "protocol"]
+FatalKind: TypeAlias = Literal["auth", "quota", "model", "protocol", "reply_format"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,10 @@ class BadRequest:
 
 @dataclass(frozen=True, slots=True)
 class Fatal:
-    """The server refuses every request like this one; `message` says what to do. `status` is 0 without a reply."""
+    """The server refuses every request like this one; `message` says what to do. `status` is 0 without a reply.
+
+    `reply_format` concerns the form that a reply was asked for in, and only requests that carried one.
+    """
 
     name: ClassVar[str] = "fatal"
     kind: FatalKind
@@ -141,6 +145,7 @@ _FATAL_ERRORS: dict[FatalKind, type[EndpointError]] = {
     "quota": QuotaExhausted,
     "model": ModelUnknown,
     "protocol": ProtocolMismatch,
+    "reply_format": ReplyFormRefused,
 }
 
 

@@ -3,7 +3,7 @@
 Knows nothing of outcomes, endpoints or connections: a status and an `ErrorInfo` in, a verdict's name out. Guarantees:
 every status has a verdict.
 
-The order of `_RULES` matters: a spent quota is refused with 429 as rate limits are, and an overflow names `max_tokens`
+The order of the rules matters: a spent quota is refused with 429 as rate limits are, and an overflow names `max_tokens`
 as an unsupported parameter does. Source: each provider's error reference; golden bodies in tests/test_classify.py.
 """
 
@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from fastinstruct.lm.error_replies import ErrorInfo
+from fastinstruct.lm.form_refusals import is_failed_generation, refuses_reply_format
 from fastinstruct.lm.wire import DROPPABLE_PARAMETERS
 
-__all__ = ["UNSUPPORTED", "unsupported_parameter", "verdict"]
+__all__ = ["FAILED_GENERATION", "REPLY_FORMAT", "UNSUPPORTED", "unsupported_parameter", "verdict"]
 
+FAILED_GENERATION: Final = "failed_generation"
+REPLY_FORMAT: Final = "reply_format"
 UNSUPPORTED: Final = "unsupported_parameter"
 
 
@@ -41,7 +44,8 @@ def _rule(verdict: str, statuses: set[int], tags: str, *wordings: str) -> _Rule:
     )
 
 
-_RULES: Final = (
+# These come before a look at the form: an overflow or a filter is one whatever was asked for.
+_RULES_OF_ANY_FORM: Final = (
     _rule(
         "context_overflow",
         {400, 413, 422, 429, 500},
@@ -79,6 +83,9 @@ _RULES: Final = (
         r"billing (?:details|is not active)",
         r"(?:spend|spending|usage) limit (?:reached|exceeded)",
     ),
+)
+# And these after: "this model does not support json_schema" is no unknown model.
+_RULES_OF_MODELS: Final = (
     _rule(
         "wrong_route",
         {400, 404},
@@ -95,7 +102,7 @@ _RULES: Final = (
         r"\bmodel\b.{0,200}?(?:does not exist|not exist\b|not found|is not available|is not a valid)",
         r"not a valid model",
         r"(?:invalid|unknown|no such) model\b",
-        r"no endpoints found for",
+        r"no endpoints found",
         r"unable to access model",
         r"^model: \S+$",  # Anthropic's not_found_error
     ),
@@ -143,9 +150,19 @@ _UNDERSCORED: Final = {
 _PARAMETER_SEARCHED: Final = 300  # characters: what comes later may be an echo of the prompt
 
 
-def verdict(status: int, info: ErrorInfo) -> str:
-    """The name of what a refusal comes to: by its codes and words where a rule knows them, else by its status."""
-    for rule in _RULES:
+def verdict(status: int, info: ErrorInfo, *, asks_for_json: bool = False) -> str:
+    """The name of what a refusal comes to: by its codes and words where a rule knows them, else by its status.
+
+    `asks_for_json` says that the request carried a reply format, which it may have been refused for.
+    """
+    for rule in _RULES_OF_ANY_FORM:
+        if _applies(rule, status, info):
+            return rule.verdict
+    if asks_for_json and is_failed_generation(info):
+        return FAILED_GENERATION
+    if asks_for_json and refuses_reply_format(status, info):
+        return REPLY_FORMAT
+    for rule in _RULES_OF_MODELS:
         if _applies(rule, status, info):
             return rule.verdict
     if unsupported_parameter(status, info) is not None:

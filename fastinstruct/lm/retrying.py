@@ -1,8 +1,9 @@
 """Whether a job is tried again after what an attempt came to, and in what way: later, elsewhere, smaller, or not.
 
 Knows nothing of slots, tasks or timers. Joins the policy, which knows one endpoint and one outcome, with what the fleet
-offers. Guarantees: what only one endpoint refuses is not lost while others serve its lane; every way of trying again is
-bounded, but for a server that cannot be reached, which the outage limit ends.
+offers. Guarantees: what only one endpoint refuses is not lost while others serve its lane, but for the form of replies,
+which is the whole run's; every way of trying again is bounded, but for a server that cannot be reached, which the
+outage limit ends.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ class Retrying:
         """Return after how long to try again, or None for an outcome that stands; may make the job smaller."""
         channel = ticket.channel
         match outcome:
+            case Fatal(kind="reply_format"):
+                return None  # whichever endpoint it was: what a run asks for must not hang on who answers
             case Fatal():
                 return _confirm(flight, ticket, outcome, now) or self._turn_away(channel, outcome)
             case BadRequest(kind="context_overflow") if not flight.is_smaller:

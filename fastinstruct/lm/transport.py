@@ -156,7 +156,7 @@ class HttpTransport:
         """Sends, and sends again without it for each parameter that the server refuses."""
         body = encode_body(self.endpoint, request, self._dropped)
         while True:
-            outcome = await self._send_body(body)
+            outcome = await self._send_body(body, request)
             if not isinstance(outcome, BadRequest) or outcome.kind != "unsupported_parameter":
                 return outcome
             previous, body = body, self._body_without(request, outcome.parameter)
@@ -178,7 +178,7 @@ class HttpTransport:
         instead = "max_completion_tokens is sent instead" if parameter == "max_tokens" else "it is no longer sent"
         _LOGGER.warning("%s refuses the parameter %s: %s", self.endpoint.describe(), parameter, instead)
 
-    async def _send_body(self, body: bytes) -> Outcome:
+    async def _send_body(self, body: bytes, request: Request) -> Outcome:
         """One exchange, and a second on a new connection if the first met a dead one."""
         exchange = Exchange()
         try:
@@ -191,12 +191,13 @@ class HttpTransport:
                 reply = await self._exchange(self._url, body, exchange, fresh=True)
         except Exception as error:  # noqa: BLE001 - a transport reports, it does not raise
             return classify_exception(error, self.endpoint, reply_begun=exchange.reply_begun)
-        return self._classify(reply) if isinstance(reply, Reply) else reply
+        return self._classify(reply, request) if isinstance(reply, Reply) else reply
 
-    def _classify(self, reply: Reply) -> Outcome:
+    def _classify(self, reply: Reply, request: Request | None = None) -> Outcome:
         if self.on_headers is not None:
             self.on_headers(reply.headers, asyncio.get_running_loop().time())
-        return classify_reply(reply.status, reply.headers, reply.body, self.endpoint, now_s=time.time())
+        now_s = time.time()
+        return classify_reply(reply.status, reply.headers, reply.body, self.endpoint, now_s=now_s, request=request)
 
     def _headers(self) -> CIMultiDict[str]:
         """What every request says; the endpoint's own headers outrank ours."""

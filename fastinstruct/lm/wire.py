@@ -4,7 +4,8 @@ Knows nothing of connections, statuses, retries or stages. Guarantees: what cann
 is replaced, not refused, so that a paid reply is never asked for again because of it; a `Completion`'s text can always
 be encoded as UTF-8; wrong types in a reply are tolerated or reported as a `ReplyProblem`, never raised.
 
-Source: OpenAI API reference, "Create chat completion" and "Create completion (legacy)"; llama.cpp tools/server/README.
+Source: OpenAI API reference, "Create chat completion", "Create completion (legacy)" and guide "Structured outputs";
+llama.cpp tools/server/README.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ import orjson
 
 from fastinstruct.errors import InputError
 from fastinstruct.lm.endpoints import Endpoint, Request
-from fastinstruct.records import Api, Completion, FinishReason, Sampling, Usage
+from fastinstruct.records import Api, Completion, FinishReason, ReplyForm, ReplyFormat, Sampling, Usage
 
-__all__ = ["DROPPABLE_PARAMETERS", "ROUTES", "ReplyProblem", "decode_reply", "encode_body", "parse_json"]
+__all__ = ["DROPPABLE_PARAMETERS", "ROUTES", "ReplyProblem", "decode_reply", "encode_body", "parse_json", "schema_size"]
 
 ROUTES: Final[Mapping[Api, str]] = {Api.CHAT: "chat/completions", Api.COMPLETIONS: "completions"}
 
@@ -87,6 +88,8 @@ def encode_body(endpoint: Endpoint, request: Request, dropped_parameters: Collec
         InputError: messages for the completions route, or an `extra_body` that JSON cannot express.
     """
     body: _Json = {"model": endpoint.model, **_prompt_fields(endpoint.api, request)}
+    if request.reply_format is not None:
+        body |= _format_fields(endpoint.api, request.reply_format)
     body.update(
         (name, value)
         for name, value in _sampling_fields(endpoint.api, request.sampling, dropped_parameters).items()
@@ -99,6 +102,14 @@ def encode_body(endpoint: Endpoint, request: Request, dropped_parameters: Collec
         return _dump_leniently(body, request.key)
 
 
+def schema_size(asked: ReplyFormat) -> int:
+    """How many bytes a reply's schema has as JSON: an upper bound on the tokens that it costs where servers count it.
+
+    0 for `json_object`, which sends none.
+    """
+    return len(orjson.dumps(dict(asked.schema))) if asked.form is ReplyForm.JSON_SCHEMA else 0
+
+
 def _prompt_fields(api: Api, request: Request) -> _Json:
     prompt = request.prompt
     if api is Api.CHAT:
@@ -108,6 +119,19 @@ def _prompt_fields(api: Api, request: Request) -> _Json:
     if not isinstance(prompt, str):
         raise InputError(f"request {request.key}: holds messages, and the completions route takes text")
     return {"prompt": prompt}
+
+
+def _format_fields(api: Api, asked: ReplyFormat) -> _Json:
+    """How the form of a reply is asked for.
+
+    On the completions route, vLLM reads `response_format` and llama.cpp, which ignores that there, a bare schema.
+    """
+    if asked.form is not ReplyForm.JSON_SCHEMA:
+        return {"response_format": {"type": "json_object"}}
+    schema = dict(asked.schema)
+    named = {"name": asked.name, "strict": True, "schema": schema}
+    fields: _Json = {"response_format": {"type": "json_schema", "json_schema": named}}
+    return fields if api is Api.CHAT else fields | {"json_schema": schema}
 
 
 def _sampling_fields(api: Api, sampling: Sampling, dropped_parameters: Collection[str]) -> _Json:

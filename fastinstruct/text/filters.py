@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from fastinstruct.records import Rejection, RejectReason
-from fastinstruct.text.phrases import is_refusal, leaks_into_instruction
+from fastinstruct.text.instruction_noise import instruction_fault
+from fastinstruct.text.phrases import is_refusal
 
 __all__ = ["InstructionFilter", "keyword_pattern", "num_words"]
 
@@ -116,7 +117,7 @@ class InstructionFilter:
         return RejectReason.PUNCTUATION if text[0] in string.punctuation else None
 
     def _chat_fault(self, text: str, in_context: Sequence[str]) -> RejectReason | None:
-        """What chat models add: refusals, repetitions and pieces of the prompt."""
+        """What chat models add: refusals, repetitions, pieces of the prompt and what is said around a task."""
         if is_refusal(text):
             return RejectReason.REFUSAL
         folded = _folded(text)
@@ -124,7 +125,7 @@ class InstructionFilter:
             return RejectReason.ECHO
         if any(folded.startswith(_folded(phrase)) for phrase in self.prompt_phrases if phrase.strip()):
             return RejectReason.ECHO
-        return RejectReason.TEMPLATE_LEAK if leaks_into_instruction(text) else None
+        return instruction_fault(text)
 
 
 @lru_cache(maxsize=256)  # every candidate of a reply is compared with the same texts

@@ -1,0 +1,124 @@
+"""Lists that stand on one line, and the first item on the line of a preamble.
+
+Knows nothing of the other lines but the next number. Takes any text, never raises, and takes time linear in its length.
+
+"9. A. 10. B. 11. C." holds three items, since the numbers go on from the line's own and each piece ends as a sentence
+does. "List: a) red b) blue" and "Step 1: ..., Step 2: ..." hold none: their numbers don't go on from the line's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from fastinstruct.text.numbering import BULLET, DECIMAL, Marker, inline_markers
+from fastinstruct.text.phrases import is_preamble
+from fastinstruct.text.task_words import begins_a_task
+
+__all__ = ["by_semicolons", "first_on_a_preamble", "pieces"]
+
+_ENDED = re.compile(r"[.!?…。！？;；।؟][\"'”’」』)*_]{0,3}\s?\Z")
+_SEMICOLON = re.compile(r"[;；]\s?")
+_SPACELESS = re.compile("[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
+_LETTERS = {"letter", "Letter", "roman", "Roman", "cyrillic", "Cyrillic", "hangul", "katakana", "devanagari", "arabic letter", "stem"}
+
+
+def pieces(markers: Sequence[Marker], number_after: int | None) -> tuple[list[Marker], bool]:
+    """The items on a line with these readings, and whether it is doubtful where they end; one item if there is but one.
+
+    Args:
+        markers: the readings of the line's beginning.
+        number_after: the number of the next numbered line, if there is one.
+    """
+    for marker in markers:
+        cuts = _cuts(marker)
+        if not cuts:
+            continue
+        found = _cut(marker, cuts)
+        if _are_certain(marker, found) and _goes_on(found, number_after, marker):
+            return found, False
+        if len(cuts) == 1 and number_after == cuts[0][2] and marker.style == DECIMAL:
+            continue  # "9. Say what costs 10. Then ..." before "10. ..."
+        if marker.style in _LETTERS and not any(begins_a_task(piece.rest) for piece in found[1:]):
+            continue
+        return [marker], True
+    return list(markers[:1]), False
+
+
+def _cuts(marker: Marker) -> list[tuple[int, int, int]]:
+    """Where the next numbers stand in an item: beginning, end, number."""
+    cuts: list[tuple[int, int, int]] = []
+    is_bullet = marker.style.startswith(BULLET)
+    expected = marker.number + 1
+    if marker.number == 0 and not is_bullet:
+        return []
+    for start, end, found in inline_markers(marker.rest):
+        if found.style == marker.style and (is_bullet or found.number == expected) and start:
+            cuts.append((start, end, found.number))
+            expected += 1
+    return cuts
+
+
+def _cut(marker: Marker, cuts: Sequence[tuple[int, int, int]]) -> list[Marker]:
+    starts = [0, *(end for _, end, _ in cuts)]
+    ends = [*(start for start, _, _ in cuts), len(marker.rest)]
+    numbers = [marker.number, *(number for _, _, number in cuts)]
+    return [
+        Marker(style=marker.style, number=number, rest=marker.rest[start:end].strip())
+        for number, start, end in zip(numbers, starts, ends, strict=True)
+    ]
+
+
+def _are_certain(marker: Marker, found: Sequence[Marker]) -> bool:
+    texts = [piece.rest for piece in found]
+    if not all(map(_is_phrase, texts)):
+        return False
+    if marker.style in _LETTERS and not all(map(begins_a_task, texts)):
+        return False
+    if all(_ENDED.search(text[-6:]) for text in texts[:-1]):
+        return True
+    return len(texts) > 2 and all(map(_begins_apart, texts)) and all(map(begins_a_task, texts))
+
+
+def _goes_on(found: Sequence[Marker], number_after: int | None, marker: Marker) -> bool:
+    if marker.style != DECIMAL or number_after is None:
+        return True
+    return number_after > found[-1].number or number_after <= 1
+
+
+def _is_phrase(text: str) -> bool:
+    """Whether the text is long enough for a task: two words, or four characters of a script without spaces."""
+    return " " in text or len(_SPACELESS.findall(text[:40])) >= 4
+
+
+def _begins_apart(text: str) -> bool:
+    return text[0].isupper() or not text[0].islower()
+
+
+def first_on_a_preamble(line: str, first_number: int) -> tuple[str, str]:
+    """A line that introduces and then begins a list ("Sure! Here are more tasks: 9. Write ..."), in its two parts.
+
+    The second part is "" if the line is no such line.
+    """
+    for start, _, marker in inline_markers(line):
+        if marker.style not in (DECIMAL, "sign", "ideographic") or marker.number not in (1, first_number):
+            continue
+        head = line[:start].rstrip()
+        introduces = head.endswith((":", "：")) or (is_preamble(head) and _ENDED.search(head[-6:]) is not None)
+        if introduces and (is_preamble(head) or not begins_with_a_task_of_its_own(head)):
+            return head, line[start:].strip()
+        break
+    return line, ""
+
+
+def begins_with_a_task_of_its_own(head: str) -> bool:
+    """Whether what stands before a colon is a task with steps, and no introduction ("Here are more tasks:")."""
+    return begins_a_task(head) and not re.match(r"(?:here|as |for|in |below|with |you |your )", head, re.IGNORECASE)
+
+
+def by_semicolons(text: str) -> list[str]:
+    """The tasks of a text that divides them by semicolons; a single one if it does not, or if that is not certain."""
+    parts = [part.strip() for part in _SEMICOLON.split(text) if part.strip()]
+    if len(parts) > 2 and all(begins_a_task(part) and _begins_apart(part) and _is_phrase(part) for part in parts):
+        return parts
+    return [text]

@@ -1,0 +1,271 @@
+"""One item of a list becomes an instruction: without its title, without what is said about it, or with a doubt.
+
+Knows nothing of how items are found. `settle` looks at all items of a reply together, since only many alike make it
+certain that "Poem: Write ..." has a title or that "(short)" is a remark. Takes any items, never raises, and takes time
+linear in them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastinstruct.records import RejectReason
+from fastinstruct.text.instruction_lists import Item, is_title
+from fastinstruct.text.instruction_noise import (
+    annotation_label,
+    has_trailing_brackets,
+    is_annotation,
+    is_closing_remark,
+    is_commentary,
+    is_worked_example,
+    without_trailing_annotation,
+)
+from fastinstruct.text.inline_lists import by_semicolons
+from fastinstruct.text.markup import collapsed, unwrapped
+from fastinstruct.text.numbering import trimmed, without_label
+from fastinstruct.text.reply_lines import Line
+from fastinstruct.text.task_words import begins_a_task, begins_with_a_verb
+
+__all__ = ["Settled", "settle"]
+
+_COLONS = (":", "：")
+_SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "…", "।", "؟")
+_SHORT_LINE = 40  # characters: models that wrap their lines do so further right
+_BOLD_TITLE = re.compile(
+    r"(?P<mark>\*\*|__)(?P<title>[^*_]{1,80}?)(?:[:：.] ?(?P=mark)|(?P=mark) ?(?:[:：]| [-–—]|[–—])|(?P=mark)(?P<bare>)) ?(?=\S)"
+)
+_PLAIN_TITLE = re.compile(r"(?P<title>[^\s:：.!?。！？\"“”«»(（\[`*]{1,30}(?: [^\s:：.!?。！？\"“”«»(（\[`*]{1,30}){0,4}) ?(?:[:：]| [–—-]) ?(?=\S)")
+_LEADING_BRACKETS = re.compile(r"[*_]{0,2}[(（\[【][*_]{0,2}(?P<inner>[^()（）\[\]【】]{1,40})[*_]{0,2}[)）\]】][*_]{0,2} ?[:：–-]? ?(?=\S)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """An item's text, why it is not certain (None: it is), and the lines after it that nothing explains."""
+
+    text: str
+    doubt: RejectReason | None = None
+    rest: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Draft:
+    """An item on its way: what is left of its lines, in paragraphs."""
+
+    item: Item
+    paragraphs: list[list[Line]]
+    doubt: RejectReason | None
+    rest: list[str]
+    text: str = ""
+
+
+def settle(items: Sequence[Item], *, takes_paragraphs: bool) -> list[Settled]:
+    """The items' texts, in order; items without a word have the text "".
+
+    Args:
+        items: all items of a reply.
+        takes_paragraphs: whether a paragraph after an empty line may belong to an item, as it may in a chat's reply.
+    """
+    recurring = _recurring_labels(items)
+    drafts = [_draft(item, recurring) for item in items]
+    if drafts:
+        _drop_remarks(drafts[-1])
+    titled = _titles_stand_apart(drafts)
+    for place, draft in enumerate(drafts):
+        _choose_paragraphs(draft, titled=titled, takes=takes_paragraphs, is_last=place == len(drafts) - 1)
+        draft.text = _joined(draft)
+    _drop_inline_titles(drafts)
+    _drop_brackets(drafts)
+    return [Settled(text=draft.text, doubt=draft.doubt, rest=tuple(draft.rest)) for draft in drafts]
+
+
+def _recurring_labels(items: Sequence[Item]) -> frozenset[str]:
+    """Labels of lines under most items: whatever they mean, they say something about the task."""
+    if len(items) < 2:
+        return frozenset()
+    counts: Counter[str] = Counter()
+    for item in items:
+        counts.update({annotation_label(line.text) for line in item.lines[1:]} - {""})
+    return frozenset(label for label, count in counts.items() if count > 1 and count * 3 >= len(items) * 2)
+
+
+def _draft(item: Item, recurring: frozenset[str]) -> _Draft:
+    doubt = RejectReason.UNCERTAIN if item.is_doubtful else None
+    paragraphs: list[list[Line]] = []
+    follows_annotation = False
+    is_first = True
+    for lines in item.paragraphs:
+        kept: list[Line] = []
+        for line in lines:
+            if is_first:
+                kept.append(line)
+                is_first = False
+            elif is_worked_example(line.text):
+                doubt = RejectReason.MARKER
+            elif _is_about_the_task(line, recurring):
+                follows_annotation = True
+                continue
+            else:
+                if follows_annotation:  # a second line of the annotation, or of the task?
+                    doubt = doubt or RejectReason.UNCERTAIN
+                kept.append(line)
+        if kept:
+            paragraphs.append(kept)
+    return _Draft(item=item, paragraphs=paragraphs, doubt=doubt, rest=[])
+
+
+def _is_about_the_task(line: Line, recurring: frozenset[str]) -> bool:
+    return is_annotation(line.text) or is_commentary(line.text) or annotation_label(line.text) in recurring
+
+
+def _drop_remarks(draft: _Draft) -> None:
+    """Take closing remarks off the last item; its first line stays."""
+    lines = [line for paragraph in draft.paragraphs for line in paragraph]
+    first = next((place for place, line in enumerate(lines) if place and is_closing_remark(line.text)), None)
+    if first is None:
+        return
+    left = first
+    paragraphs = []
+    for paragraph in draft.paragraphs:
+        paragraphs.append(paragraph[:left])
+        left = max(0, left - len(paragraph))
+    draft.paragraphs = [paragraph for paragraph in paragraphs if paragraph]
+
+
+def _titles_stand_apart(drafts: Sequence[_Draft]) -> bool:
+    """Whether the items' first lines are titles: all have more lines, and no first line is a sentence."""
+    if len(drafts) < 2:
+        return False
+    with_more = [draft for draft in drafts if sum(map(len, draft.paragraphs)) > 1]
+    return len(with_more) == len(drafts) and all(_has_title_line(draft) for draft in drafts)
+
+
+def _has_title_line(draft: _Draft) -> bool:
+    return is_title(_without_marks(draft.paragraphs[0][0].text))
+
+
+def _choose_paragraphs(draft: _Draft, *, titled: bool, takes: bool, is_last: bool) -> None:
+    """Drop a title that stands on its own line, and decide on paragraphs after the first."""
+    if not draft.paragraphs:
+        return
+    first = draft.paragraphs[0][0]
+    if sum(map(len, draft.paragraphs)) > 1:
+        if takes and (titled or _is_title_of_its_own(draft)):
+            del draft.paragraphs[0][0]
+            draft.paragraphs = [lines for lines in draft.paragraphs if lines]
+        elif first.is_heading and not titled:
+            draft.doubt = draft.doubt or RejectReason.UNCERTAIN
+    if len(draft.paragraphs) < 2:
+        return
+    later = [line for lines in draft.paragraphs[1:] for line in lines]
+    if takes and all(line.indent > first.indent + 1 or line.markers for line in later):
+        return  # indented under the item, or a list that it goes on with
+    ended = draft.paragraphs[0][-1].text.endswith((*_SENTENCE_ENDS, ")", '"', "”", "*", "`"))
+    if takes and not (is_last and ended):
+        draft.doubt = draft.doubt or RejectReason.UNCERTAIN
+    elif draft.paragraphs[0][-1].text.endswith(_COLONS):
+        draft.doubt = draft.doubt or RejectReason.UNCERTAIN
+    draft.rest.extend(line.text for line in later)
+    del draft.paragraphs[1:]
+
+
+def _is_title_of_its_own(draft: _Draft) -> bool:
+    """Whether an item's first line is set off as a title and a sentence follows it."""
+    first = draft.paragraphs[0][0]
+    second = [line for lines in draft.paragraphs for line in lines][1]
+    is_set_off = first.is_heading or first.text.startswith(("**", "__"))
+    return is_set_off and is_title(_without_marks(first.text)) and not second.markers and not second.text[0].islower()
+
+
+def _without_marks(text: str) -> str:
+    return text.strip("*_# ")
+
+
+def _joined(draft: _Draft) -> str:
+    """The lines as one; a doubt is left where two of them may not belong together."""
+    lines = [line for paragraph in draft.paragraphs for line in paragraph]
+    if not lines:
+        return ""
+    if draft.doubt is None and not _hang_together(lines):
+        draft.doubt = RejectReason.UNCERTAIN
+    return _tidied(" ".join(line.text for line in lines))
+
+
+def _hang_together(lines: Sequence[Line]) -> bool:
+    inner = [line for line in lines[1:] if line.markers]
+    tasks = sum(begins_a_task(line.markers[0].rest) for line in inner)
+    if len(inner) > 1 and tasks == len(inner) and is_title(_without_marks(lines[0].text)):
+        return False  # a heading with tasks under it
+    for before, line in zip(lines, lines[1:], strict=False):
+        if annotation_label(line.text) and not line.markers and not before.text.endswith(_COLONS):
+            return False  # "Label: text" on a line of its own, whatever it is
+        breaks = not line.text[0].islower() and not line.markers and not before.markers
+        if breaks and len(before.text) < _SHORT_LINE and not before.text.endswith((*_SENTENCE_ENDS, *_COLONS, ",", ";", "、", "，")):
+            return False
+        if line.is_doubtful or (before.is_heading and not before.text.endswith(_SENTENCE_ENDS)):
+            return False
+    return True
+
+
+def _tidied(text: str) -> str:
+    """One line, without what encloses it and without a label that follows its number."""
+    text = trimmed(collapsed(text))
+    return _unenclosed(without_label(_unenclosed(text)))
+
+
+def _unenclosed(text: str) -> str:
+    return collapsed(unwrapped(text)) if not _BOLD_TITLE.match(text) else text
+
+
+# -------------------------------------------------------------------------------------------------------- inline titles
+
+
+def _drop_inline_titles(drafts: Sequence[_Draft]) -> None:
+    """Take "**Haiku:**" and, where most items have one, "Poem:" off the items' beginnings."""
+    bold = [_BOLD_TITLE.match(draft.text) for draft in drafts]
+    most = sum(found is not None and found["bare"] is None for found in bold) * 3 >= len(drafts) * 2 > 2
+    plain = [_plain_title(draft.text) for draft in drafts]
+    all_plain = len(drafts) > 1 and sum(end > 0 for end in plain) * 3 >= len(drafts) * 2 and not any(
+        end and begins_with_a_verb(draft.text) for draft, end in zip(drafts, plain, strict=True)
+    )
+    for draft, found, end in zip(drafts, bold, plain, strict=True):
+        if found is not None:
+            _drop_bold_title(draft, found, are_common=most)
+        elif all_plain and end:
+            draft.text = _tidied(draft.text[end:])
+
+
+def _drop_bold_title(draft: _Draft, found: re.Match[str], *, are_common: bool) -> None:
+    rest = draft.text[found.end() :]
+    is_verb = begins_with_a_verb(found["title"])
+    if found["bare"] is not None or (is_verb and not begins_a_task(rest)):
+        # "**Write a poem** about the sea", "**Translate:** The cat sleeps."
+        draft.text = _tidied(unwrapped(draft.text))
+        if found["bare"] is None and are_common:
+            draft.doubt = draft.doubt or RejectReason.UNCERTAIN
+        return
+    if rest[0].islower() or " " not in rest.strip() and rest.isascii():
+        draft.text = _tidied(unwrapped(draft.text))
+        return
+    draft.text = _tidied(rest)
+
+
+def _plain_title(text: str) -> int:
+    """Where a title before a colon or a dash ends; 0 if there is none."""
+    found = _PLAIN_TITLE.match(text)
+    return found.end() if found and not text[found.end()].islower() else 0
+
+
+def _drop_brackets(drafts: Sequence[_Draft]) -> None:
+    """Take remarks in brackets off the items' ends and beginnings."""
+    trailing = sum(has_trailing_brackets(draft.text) for draft in drafts)
+    leading = [_LEADING_BRACKETS.match(draft.text) for draft in drafts]
+    many_lead = sum(found is not None for found in leading) * 3 >= len(drafts) * 2 > 2
+    for draft, found in zip(drafts, leading, strict=True):
+        draft.text = without_trailing_annotation(draft.text, is_common=trailing * 3 >= len(drafts) * 2 > 2)
+        if found and (many_lead or is_annotation(found["inner"])):
+            draft.text = _tidied(draft.text[found.end() :])
+        if draft.doubt is None and len(by_semicolons(draft.text)) > 1:
+            draft.doubt = RejectReason.UNCERTAIN

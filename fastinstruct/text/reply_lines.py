@@ -1,0 +1,162 @@
+"""A reply to the prompt of stage 1 as lines, each with what it begins with.
+
+Knows nothing of lists: what a line belongs to is for who sees all of them. Takes any text, never raises, and takes time
+linear in its length.
+
+Every line loses the quote signs (`>`) and the marks that show nothing around its words. Rows of a table become lines of
+the style "table". A line that holds several items in a row ("9. A. 10. B. 11. C.") becomes one line for each where the
+consecutive numbers make that certain, and is marked as doubtful where they do not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from fastinstruct.text.inline_lists import first_on_a_preamble, pieces
+from fastinstruct.text.markup import collapsed
+from fastinstruct.text.numbering import DECIMAL, INVISIBLE, Marker, markers_of, trimmed
+from fastinstruct.text.tables import is_row, rows
+
+__all__ = ["Line", "is_rule", "read_lines"]
+
+_QUOTED = re.compile(rf"[{INVISIBLE}]?(?:> ?){{1,8}}")
+_FENCE = re.compile(r"`{3,}|~{3,}")
+_RULE = re.compile(r"[-*_=~–—·•\s]{3,}")
+_HEADING = re.compile(r"#{1,6} ?\S")
+_BOLD_LINE = re.compile(r"(?:\*\*|__)[^*_]+(?:\*\*|__)[:：]?")
+_ENCLOSED = re.compile(r"(?P<quote>[\"'“「『«`])(?P<inner>.*[^\s\\])(?:[\"'”」』»`])[,;，；]?\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line: `text` is the whole of it, with white space collapsed; `markers` the readings of its beginning.
+
+    `is_doubtful` says that it seems to hold several items, and that where they end is not certain.
+    """
+
+    text: str
+    indent: int = 0
+    markers: tuple[Marker, ...] = ()
+    is_fence: bool = False
+    is_heading: bool = False
+    is_bold: bool = False
+    is_doubtful: bool = False
+
+    def of(self, style: str) -> Marker | None:
+        """The reading of this style, if the line bears it."""
+        return next((marker for marker in self.markers if marker.style == style), None)
+
+
+_BLANK = Line(text="")
+
+
+def read_lines(text: str, *, first_number: int, is_opened: bool) -> list[Line]:
+    """The lines of a reply, blank ones as lines without text.
+
+    Args:
+        text: the reply.
+        first_number: the number after the last in-context instruction.
+        is_opened: whether the reply starts inside that item, as a completion does.
+    """
+    raw = text.split("\n")
+    lines: list[Line] = []
+    position = 0
+    while position < len(raw):
+        if is_row(raw[position]):
+            end = position
+            while end < len(raw) and is_row(raw[end]):
+                end += 1
+            lines.extend(_table_line(row) for row in rows(raw[position:end]))
+            position = end
+            continue
+        lines.append(_read(raw[position]))
+        position += 1
+    return list(_apart(lines, first_number, is_opened=is_opened))
+
+
+def is_rule(text: str) -> bool:
+    """Whether a line only divides (`---`)."""
+    return _RULE.fullmatch(text) is not None
+
+
+def _table_line(row: Marker | str) -> Line:
+    if isinstance(row, Marker):
+        return Line(text=row.rest, markers=(row,))
+    return Line(text=row, is_doubtful=True, markers=(Marker(style="table", number=0, rest=row),) if row else ())
+
+
+def _read(raw: str) -> Line:
+    quoted = _QUOTED.match(raw)
+    if quoted:
+        raw = raw[quoted.end() :]
+    text = collapsed(trimmed(raw))
+    if not text or is_rule(text):
+        return _BLANK
+    if _FENCE.match(text):
+        return Line(text=text, is_fence=True)
+    indent = len(raw[: len(raw) - len(raw.lstrip())].expandtabs(4))
+    markers = markers_of(text)
+    if not markers:
+        inner = _ENCLOSED.match(text)
+        if inner:
+            markers = markers_of(inner["inner"])
+    if markers:
+        return Line(text=text, indent=indent, markers=markers)
+    return Line(
+        text=text,
+        indent=indent,
+        is_heading=_HEADING.match(text) is not None,
+        is_bold=_BOLD_LINE.fullmatch(text) is not None,
+    )
+
+
+def _apart(lines: Sequence[Line], first_number: int, *, is_opened: bool) -> Iterator[Line]:
+    """The lines, those with several items as one line for each."""
+    numbers_after = _next_numbers(lines)
+    is_first = True
+    for place, line in enumerate(lines):
+        if not line.text:
+            yield line
+            continue
+        if is_first and not line.markers:
+            if is_opened:
+                opened = Marker(style=DECIMAL, number=first_number, rest=line.text)
+                yield from _pieces_of(replace(line, markers=(opened,)), numbers_after[place], keeps_first=False)
+            else:
+                head, tail = first_on_a_preamble(line.text, first_number)
+                yield replace(line, text=head) if tail else line
+                if tail:
+                    marked = replace(line, text=tail, markers=markers_of(tail))
+                    yield from _pieces_of(marked, numbers_after[place], keeps_first=True)
+                is_first = bool(not tail)  # a preamble may have several lines
+                continue
+        elif line.markers:
+            yield from _pieces_of(line, numbers_after[place], keeps_first=True)
+        else:
+            yield line
+        is_first = False
+
+
+def _pieces_of(line: Line, number_after: int | None, *, keeps_first: bool) -> Iterator[Line]:
+    found, is_doubtful = pieces(line.markers, number_after)
+    if len(found) < 2:
+        kept = line if keeps_first else replace(line, markers=())
+        yield replace(kept, is_doubtful=True) if is_doubtful else kept
+        return
+    for place, marker in enumerate(found):
+        keeps = place > 0 or keeps_first
+        yield replace(line, text=marker.rest, markers=(marker,) if keeps else ())
+
+
+def _next_numbers(lines: Sequence[Line]) -> list[int | None]:
+    """For every line, the decimal number of the next line that has one."""
+    after: list[int | None] = []
+    number: int | None = None
+    for line in reversed(lines):
+        after.append(number)
+        marker = line.of(DECIMAL)
+        if marker:
+            number = marker.number
+    return after[::-1]

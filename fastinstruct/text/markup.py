@@ -6,14 +6,15 @@ its length.
 
 import re
 
-__all__ = ["cleaned", "closed", "collapsed", "unwrapped", "without_rules"]
+__all__ = ["cleaned", "closed", "collapsed", "inner", "unwrapped", "without_rules"]
 
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
-# What a server's template forgot to stop at: a model's reply ends there. `</s>` is also HTML, so it counts only at
-# the end.
+# What a server's template forgot to stop at. In the middle of a text they are content, or a reason to reject it.
 _END_OF_REPLY = re.compile(
-    r"<\|(?:endoftext|im_end|im_start|eot_id|end_of_text|end|return)\|>|<(?:end|start)_of_turn>|<｜end▁of▁sentence｜>|</s>\s*\Z"
+    r"\s*(?:<\|(?:endoftext|im_end|eot_id|end_of_text|end|return|eom_id|endofturn|end_of_turn)\|>|<end_of_turn>|<｜end▁of▁sentence｜>|"
+    r"</s>|\[/s\]|<eos>)\Z"
 )
+_TAIL_CHARS = 80
 _RULE = re.compile(r"[-*_=]{3,}")
 _LEADING_BOLD = re.compile(r"\A(\*\*|__)(?P<bold>[^*_]+)\1")
 _WRAPPERS = (
@@ -37,11 +38,16 @@ def cleaned(text: str) -> str:
     """A reply fit for line-wise reading and for storing.
 
     Line ends become newlines; other control characters go (those that separate words become spaces); lone surrogates
-    become U+FFFD; the text ends before the first token that ends a reply.
+    become U+FFFD; tokens that end a reply are taken off its very end.
     """
     text = _UNWANTED.sub(_replacement, text.replace("\r\n", "\n").replace("\r", "\n"))
-    end = _END_OF_REPLY.search(text)
-    return text[: end.start()] if end else text
+    for _ in range(3):  # such as <|im_end|><|endoftext|>
+        bare = text.rstrip()
+        end = _END_OF_REPLY.search(bare, max(0, len(bare) - _TAIL_CHARS))
+        if end is None:
+            break
+        text = bare[: end.start()]
+    return text
 
 
 def _replacement(match: re.Match[str]) -> str:
@@ -62,22 +68,23 @@ def unwrapped(text: str) -> str:
     """The text without bold, italics, code marks or quotes around all of it, nor bold around its first words."""
     text = text.strip()
     for _ in range(3):  # such as **"text"**; more is content
-        inner = _inner(text)
-        if inner is None:
+        bare = inner(text)
+        if bare is None:
             break
-        text = inner
+        text = bare
     return _LEADING_BOLD.sub(r"\g<bold>", text, count=1) if text.startswith(("**", "__")) else text
 
 
-def _inner(text: str) -> str | None:
+def inner(text: str) -> str | None:
+    """What stands inside bold, italics, code marks or quotes around all of a text; None if nothing encloses it."""
     if not text.startswith(_OPENINGS):  # as mostly
         return None
     for opening, closing in _WRAPPERS:
         if len(text) > len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing):
-            inner = text[len(opening) : -len(closing)]
+            inside = text[len(opening) : -len(closing)]
             # '"Yes" or "no"' begins and ends with a quote, but nothing encloses it.
-            if opening not in inner and closing not in inner and inner.strip():
-                return inner.strip()
+            if opening not in inside and closing not in inside and inside.strip():
+                return inside.strip()
     return None
 
 

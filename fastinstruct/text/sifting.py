@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fastinstruct.records import Instance, Rejection, RejectReason
+from fastinstruct.text.emptiness import is_no_output
+from fastinstruct.text.holes import asks_for_holes, asks_for_repetition, has_hole, repeats_itself
 from fastinstruct.text.phrases import is_refusal, leaks_into_instance
+from fastinstruct.text.remarks import is_closing_remark, is_sure_line
 
 __all__ = ["Sifted", "sift", "sift_instances"]
 
@@ -22,16 +25,22 @@ class Sifted:
     rejected: tuple[tuple[Instance, Rejection], ...]
 
 
-def sift_instances(instances: Iterable[Instance], max_instances: int = 5) -> Sifted:
+def sift_instances(instances: Iterable[Instance], max_instances: int = 5, *, instruction: str = "") -> Sifted:
     """Keep the sound instances of one instruction, the first `max_instances` of them.
 
-    Rejected are: an empty output, an input equal to its output, an input or output that ends with a colon (it was
-    broken off), refusals and pieces of the prompt; all instances, if two have the same input, not empty, and different
-    outputs; duplicates; and what is beyond the limit.
+    Rejected are: an output that is empty or says that there is none, an input equal to its output, refusals, pieces of
+    the prompt, holes to fill in (unless `instruction` asks for a template or code), what is said around an answer, one
+    thing over and over, and an input or output that ends with a colon (it was broken off); all instances, if two have
+    the same input, not empty, and different outputs; duplicates; and what is beyond the limit.
 
-    Source: arXiv:2212.10560, section 2.2; refusals and leaks are ours, for chat models.
+    Source: arXiv:2212.10560, section 2.2; what chat models add is ours.
     """
-    return sift(instances, _fault, max_instances, None)
+    may_have_holes, may_repeat = asks_for_holes(instruction), asks_for_repetition(instruction)
+
+    def fault(instance: Instance) -> RejectReason | None:
+        return _fault(instance, may_have_holes=may_have_holes, may_repeat=may_repeat)
+
+    return sift(instances, fault, max_instances, None)
 
 
 def sift(
@@ -77,16 +86,30 @@ def _surplus(places: Sequence[int], max_instances: int, rng: random.Random | Non
     return set(places) - set(rng.sample(places, max_instances))
 
 
-def _fault(instance: Instance) -> RejectReason | None:
+def _fault(instance: Instance, *, may_have_holes: bool, may_repeat: bool) -> RejectReason | None:
     """What is wrong with an instance by itself."""
     given, output = instance.input.strip(), instance.output.strip()
-    if not output:
+    if is_no_output(output):
         return RejectReason.EMPTY_OUTPUT
     if given == output:
         return RejectReason.INPUT_EQUALS_OUTPUT
-    if given.endswith((":", "：")) or output.endswith((":", "：")):
-        return RejectReason.TRAILING_COLON
-    if is_refusal(instance.output):
+    if is_refusal(output):
         return RejectReason.REFUSAL
-    leaks = leaks_into_instance(instance.output) or leaks_into_instance(instance.input)
-    return RejectReason.TEMPLATE_LEAK if leaks else None
+    return _chat_fault(given, output, may_have_holes=may_have_holes) or _broken(given, output, may_repeat=may_repeat)
+
+
+def _chat_fault(given: str, output: str, *, may_have_holes: bool) -> RejectReason | None:
+    """What chat models add: pieces of the prompt, holes, and what they say around an answer."""
+    if leaks_into_instance(output) or leaks_into_instance(given):
+        return RejectReason.TEMPLATE_LEAK
+    if not may_have_holes and (has_hole(output) or has_hole(given)):
+        return RejectReason.PLACEHOLDER
+    if is_closing_remark(output.rpartition("\n\n")[2]) or is_sure_line(output) or is_sure_line(given):
+        return RejectReason.REMARK
+    return None
+
+
+def _broken(given: str, output: str, *, may_repeat: bool) -> RejectReason | None:
+    if not may_repeat and (repeats_itself(output) or repeats_itself(given)):
+        return RejectReason.REPETITION
+    return RejectReason.TRAILING_COLON if given.endswith((":", "：")) or output.endswith((":", "：")) else None

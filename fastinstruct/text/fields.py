@@ -1,0 +1,159 @@
+"""One field of an instance, freed of what stands around it, or the reason why that is not certain.
+
+Knows nothing of markers between fields. Guarantees that what it returns, but for white space, is a piece of the field;
+what it takes off is certain: rules and fences around all of it, a preamble or a closing remark in a paragraph of its
+own. Quotes and bold around all of a field are a habit of the whole reply, or content: `unwrapped_alike` looks at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from fastinstruct.records import RejectReason
+from fastinstruct.text.layout import fence_sizes
+from fastinstruct.text.marker_names import Kind
+from fastinstruct.text.markers import read_marker
+from fastinstruct.text.markup import inner, without_rules
+from fastinstruct.text.remarks import is_closing_remark, is_sure_line, may_be_closing_remark
+
+__all__ = ["cleaned_field", "unwrapped_alike"]
+
+_LAST_PARAGRAPH = re.compile(r"\n[ \t]*\n(?=[^\n]*\S)(?!.*\n[ \t]*\n)", re.DOTALL)
+_LIST_NUMBER = re.compile(r"(?P<number>\d{1,2})(?P<sign>[.)、])[ \t]+\S")
+_LONE_NUMBER = re.compile(r"\(?\d{1,3}[.):、]\)?")
+_HEADING = re.compile(r"[ ]{0,3}\#{1,6}[ \t]+\S")
+_CODE_END = re.compile(r"[;{}()\[\]=,:]\s*$|^\s*(?:import|from|def|class|print|return|for|if)\b|[=(]")
+_SENTENCE_END = re.compile(r"[.!?。！？]['\"”]?\s+")
+_QUOTING = re.compile(
+    r"quot|\bbold|italic|backtick|markdown|\bstring|\bjson|asterisk|anführung|fett|guillemet|comillas|negrita|aspas|negrito|virgolett|"
+    r"кавыч|引号|加粗|引用符|かぎ括弧|따옴표|اقتباس|उद्धरण",
+    re.IGNORECASE,
+)
+
+
+def cleaned_field(text: str, *, is_output: bool) -> tuple[str, RejectReason | None]:
+    """A field without what a model puts around it, and what makes its borders uncertain, if anything does."""
+    text, reason = _without_tail(without_rules(text), is_output=is_output)
+    if is_output:
+        text = _without_preamble(text)
+    fences = [sizes for line in text.split("\n") if (sizes := fence_sizes(line))] if "```" in text or "~~~" in text else []
+    if fences:
+        if not _is_balanced(text):
+            return text, reason or RejectReason.UNCERTAIN
+        text = _without_fence(text)
+    return text, reason or _border_fault(text, is_output=is_output)
+
+
+def _without_tail(text: str, *, is_output: bool) -> tuple[str, RejectReason | None]:
+    """The text without closing remarks in paragraphs of their own."""
+    for _ in range(3):
+        head, last = _split_last(text)
+        if not head or not is_closing_remark(last.strip()):
+            break
+        text = without_rules(head)
+    head, last = _split_last(text)
+    if is_output and head and may_be_closing_remark(last):
+        return text, RejectReason.REMARK
+    line = last.rpartition("\n")[2].strip()
+    sentence = _SENTENCE_END.split(line[-400:])[-1]
+    is_remark = any(is_closing_remark(said) and may_be_closing_remark(said) for said in (line, sentence))
+    return text, RejectReason.REMARK if is_remark else None
+
+
+def _split_last(text: str) -> tuple[str, str]:
+    """The text before its last paragraph, and the last paragraph."""
+    end = len(text)
+    while True:
+        end = text.rfind("\n", 0, end)
+        if end < 0:
+            return "", text
+        before = text.rfind("\n", 0, end)
+        if not text[before + 1 : end].strip():
+            return text[: max(before, 0)].rstrip(), text[end + 1 :]
+
+
+def _without_preamble(text: str) -> str:
+    first, _, rest = text.partition("\n")
+    return rest.strip("\n") if rest.strip() and is_sure_line(first) else text
+
+
+def _is_balanced(text: str) -> bool:
+    return _closing_lines(text)[1]
+
+
+def _closing_lines(text: str) -> tuple[list[int], bool]:
+    """The numbers of the lines that close a fence, and whether none stays open."""
+    opened: tuple[str, int] | None = None
+    closing = []
+    for number, line in enumerate(text.split("\n")):
+        sizes = fence_sizes(line)
+        if sizes is None:
+            continue
+        if opened is None:
+            opened = sizes[:2]
+        elif sizes[0] == opened[0] and sizes[1] >= opened[1] and not sizes[2]:
+            opened = None
+            closing.append(number)
+    return closing, opened is None
+
+
+def _without_fence(text: str) -> str:
+    """The text without a fence around all of it."""
+    lines = text.split("\n")
+    closing, _ = _closing_lines(text)
+    is_whole = len(lines) > 2 and fence_sizes(lines[0]) is not None and closing == [len(lines) - 1]
+    inside = "\n".join(lines[1:-1]).strip("\n")
+    return inside.rstrip() if is_whole and inside.strip() else text
+
+
+def _border_fault(text: str, *, is_output: bool) -> RejectReason | None:
+    """What the first or last line says against a field's borders."""
+    lines = [line for line in (text.partition("\n")[0], text.rpartition("\n")[2])]
+    first, last = lines[0].strip(), lines[1]
+    marker = read_marker(first)
+    if marker is not None and _is_foreign(marker.kind, has_name=bool(marker.name), is_alone=not marker.rest):
+        return RejectReason.MARKER
+    if is_output and is_sure_line(first):
+        return RejectReason.REMARK
+    if _LONE_NUMBER.fullmatch(last.strip()) and "\n" in text:
+        return RejectReason.MARKER
+    if _HEADING.match(last) and not _is_comment(text):
+        return RejectReason.MARKER
+    return RejectReason.MARKER if _begins_lone_item(text) else None
+
+
+def _is_foreign(kind: Kind, *, has_name: bool, is_alone: bool) -> bool:
+    if kind is Kind.EXAMPLE:
+        return has_name and is_alone
+    return kind in {Kind.INPUT, Kind.OUTPUT, Kind.ANSWER, Kind.LABEL, Kind.ROLE}
+
+
+def _is_comment(text: str) -> bool:
+    """Whether the last line, which begins with #, comments code above it."""
+    before = text.rstrip().rpartition("\n")[0].rstrip().rpartition("\n")[2]
+    return bool(before) and not _HEADING.match(before) and _CODE_END.search(before) is not None
+
+
+def _begins_lone_item(text: str) -> bool:
+    """Whether a text begins with a list's number, and no such list follows."""
+    item = _LIST_NUMBER.match(text)
+    if item is None:
+        return False
+    following = re.compile(rf"(?:^|\s)\(?{int(item['number']) + 1}[.)、](?:\s|$)")
+    return following.search(text, item.end() - 1) is None
+
+
+def unwrapped_alike(fields: Sequence[str], instruction: str) -> tuple[list[str], list[bool]]:
+    """Fields of one kind without the quotes or bold around all of each, and for each whether it is certain.
+
+    Where only some of a reply's are wrapped, nobody knows whether the wrapping is content. A task about quotes keeps
+    them.
+    """
+    filled = [field for field in fields if field]
+    bare = [inner(field) for field in filled]
+    if not any(bare) or _QUOTING.search(instruction):
+        return list(fields), [True] * len(fields)
+    if all(bare):
+        return [inner(field) or field for field in fields], [True] * len(fields)
+    return list(fields), [inner(field) is None for field in fields]

@@ -1,0 +1,103 @@
+"""Places that were left to be filled in, and text that says one thing over and over.
+
+Knows nothing of instances. Every function takes any text, never raises, and takes time linear in its length.
+
+A hole is what a person would have to replace before the text is one: `<web page with a layout>`, `[link]`, `Dear
+[Customer Name]`. HTML, lists, links, code and stage directions stand in brackets, too, and are none.
+"""
+
+import re
+
+__all__ = ["asks_for_holes", "asks_for_repetition", "has_hole", "repeats_itself"]
+
+_NOUNS = (
+    r"names?|dates?|address(?:es)?|numbers?|titles?|products?|company|companies|customers?|clients?|recipients?|sender|employers?|employees?|"
+    r"manager|position|role|job|phone|e-?mail|city|state|country|department|business|store|shop|brand|university|school|college|"
+    r"organi[sz]ation|location|place|event|topic|subject|link|url|website|signature|amount|price|time|day|month|year|reason|"
+    r"details?|description|image|picture|photo|video|text|content|article|paragraph|sentence|passage|document|file|code|snippet|"
+    r"answer|response|reply|output|input|word|quote|author|friend|person|project|industry|field|skills?|service|item|feature|benefit"
+)
+_VERBS = r"your|insert|enter|add|put|write|fill in|replace|describe|specify|mention|attach|paste|name of|list of|provide|include|customer|recipient|company|client|hiring"
+_WORDS = r"[A-Za-z][A-Za-z'’/ -]{0,60}"
+_SQUARE = rf"(?<![\w\])}}>])\[(?:(?:{_VERBS})\b[^\[\]\n]{{0,60}}|(?:{_WORDS} )?(?:{_NOUNS})(?: \w{{1,12}})?)\](?![(\[:\w])"
+_ANGLE = rf"(?<![\w<])<(?:(?:{_VERBS})\b[^<>=\n\"]{{0,60}}|{_WORDS} here|(?:{_WORDS} )(?:{_NOUNS})|(?:company|customer|recipient|first|last)[_ ]name)>"
+_INSIDE = re.compile(rf"{_SQUARE}|{_ANGLE}", re.IGNORECASE)
+_WHOLE_ANGLE = re.compile(r"<(?P<words>[^<>=\n\"]{1,300})>[.。]?")
+_WHOLE_SQUARE = re.compile(r"\[(?P<words>[^\[\]\n\"{}]{2,300})\][.。]?")
+_WHOLE_ROUND = re.compile(
+    r"[({（](?:your|insert|an? (?:image|picture|photo|link|video)|image|picture|photo|video|link|audio|url|file|text|the (?:text|image|article))"
+    r"\b[^(){}\n]{0,300}[)}）]|\.{2,}|…+",
+    re.IGNORECASE,
+)
+_TAG = re.compile(r"[/!?]|[a-z][a-z0-9]{0,10}\s*/?\Z", re.IGNORECASE)
+_NO_TAG = re.compile(r"(?:text|image|word|sentence|paragraph|answer|response|output|input|url|insert|placeholder)\Z", re.IGNORECASE)
+_VALUES = re.compile(r"[\d\s.,;:+*/'-]+|true|false|none|null|nan|sic|x|yes|no", re.IGNORECASE)
+_ASKED = re.compile(
+    r"templat|placeholder|fill[- ]?in|blank|form letter|boilerplate|mad libs?|html|xml|markup|\btags?\b|regex|syntax|variables?|"
+    r"brackets?|\bcode\b|vorlage|platzhalter|lücke|modèle|gabarit|plantilla|marcador|modelo|segnaposto|шаблон|заполн|模板|占位|填空|"
+    r"テンプレート|空欄|서식|템플릿|빈칸|قالب|نموذج|टेम्पलेट|रिक्त",
+    re.IGNORECASE,
+)
+_REPEAT = re.compile(
+    r"repeat|\btimes\b|wiederhol|répét|répèt|repit|repet|ripet|повтор|重复|重複|繰り返|반복|كرر|दोहरा", re.IGNORECASE
+)
+_SAME_WORD = re.compile(r"\b(?P<word>[^\W\d]\w{0,29})(?:[\s,.!]{1,3}(?P=word)){3,}\b", re.IGNORECASE)
+_SAME_LETTER = re.compile(r"(?P<letter>[^\W_])(?P=letter){39,}")
+_SOUNDS = frozenset("ha hah haha he hehe ho la na no yes tick knock row beep buzz very so blah nom bang go on ho ja oh ring 哈 呵 ㅋ".split())
+_MANY_LINES = 5
+
+
+def has_hole(text: str) -> bool:
+    """Whether a field is a hole, or holds one."""
+    bare = text.strip(" \t\n\"'“”*_`")
+    if len(bare) < 400 and _is_hole(bare):
+        return True
+    if "[" not in text and "<" not in text:
+        return False
+    found = _INSIDE.search(text)
+    return found is not None and not (found[0][0] == "<" and f"</{found[0][1:]}" in text)
+
+
+def _is_hole(bare: str) -> bool:
+    if _WHOLE_ROUND.fullmatch(bare):
+        return True
+    angle = _WHOLE_ANGLE.fullmatch(bare)
+    if angle is not None:
+        return _TAG.match(angle["words"]) is None or _NO_TAG.match(angle["words"]) is not None
+    square = _WHOLE_SQUARE.fullmatch(bare)
+    if square is None or _VALUES.fullmatch(square["words"]):
+        return False
+    words = square["words"]
+    return "," not in words or re.match(rf"(?:{_VERBS}|an? |the |link|image|picture)\b", words, re.IGNORECASE) is not None
+
+
+def asks_for_holes(instruction: str) -> bool:
+    """Whether a task may well be answered with holes: a template, a form, code."""
+    return _ASKED.search(instruction) is not None
+
+
+def asks_for_repetition(instruction: str) -> bool:
+    """Whether a task asks for one thing over and over."""
+    return _REPEAT.search(instruction) is not None
+
+
+def repeats_itself(text: str) -> bool:
+    """Whether a text says one word, letter or line over and over."""
+    if _SAME_LETTER.search(text):
+        return True
+    if any(found["word"].casefold() not in _SOUNDS or len(found[0]) > 200 for found in _SAME_WORD.finditer(text)):
+        return True
+    return _has_same_lines(text)
+
+
+def _has_same_lines(text: str) -> bool:
+    last, run = "", 0
+    for line in text.split("\n"):
+        line = line.strip()
+        if not line:
+            continue
+        run = run + 1 if line == last else 1
+        last = line
+        if run >= _MANY_LINES and len(line) > 3 and any(map(str.isalnum, line)):
+            return True
+    return False

@@ -1,0 +1,118 @@
+"""What chat models say before and after what they were asked for, in twelve languages.
+
+Knows nothing of markers. Every function looks at one paragraph or line, never raises, and takes time linear in its
+length: what it may say is matched at its beginning, and what it must mention is looked for once.
+
+A remark is certain where it begins as such remarks do and speaks of the answer itself, of examples, or of further help
+("Let me know if you need more examples!"). "Let me know if you can come." begins so, too, and is a letter's.
+"""
+
+import re
+
+__all__ = ["is_closing_remark", "is_introduction", "is_sure_line", "may_be_closing_remark"]
+
+_MAX_CHARS = 600  # a longer paragraph is content
+_START = r"[\s*_(\[（【>#~]*"
+_WORD_COUNT = (
+    r"(?:(?:total |approximate )?(?:word|character|sentence|line|syllable) count|(?:total )?words|wortzahl|wörter|"
+    r"nombre de mots|número de palabras|contagem de palavras|numero di parole|количество слов|字数|文字数|글자 수|عدد الكلمات|"
+    r"शब्द संख्या)\s*[:：=]?\s*(?:about |approximately |~|ca\. ?)?\d{1,5}(?: words| characters)?|(?:about |approximately )?\d{1,5} words"
+)
+_COUNT = re.compile(rf"{_START}(?:{_WORD_COUNT})[\s*_)\]）】.。]*", re.IGNORECASE)
+_OPENINGS = (
+    r"(?:please )?(?:let me know|feel free|don['’]t hesitate|do not hesitate|i['’]?(?:m| am) happy to|i can (?:also )?(?:provide|write|give|help)|"
+    r"i hope|hope (?:this|these|that)|would you like|do you want|is there anything|shall i|should i|want me to|"
+    r"if you(?:['’]d like|['’]d prefer| would like| want| need|['’]re looking| have any)|happy to help|"
+    r"(?:these|this|the (?:above|following)|all|both|each)(?: of (?:these|the above))? (?:\w+ ){0,2}?(?:examples?|inputs?|outputs?|pairs?|instances?|"
+    r"answers?|responses?|versions?|labels?|sentences|texts)\b|"
+    r"(?:please )?note(?: that|:|：)|n\.?b\.?[:：]|disclaimer[:：]|explanation[:：]|end of (?:example|output|list|task|response)s?\b|"
+    r"that['’]s (?:it|all)|i(?:['’]ve| have) (?:provided|written|included|created|kept|tried|made|used))",
+    r"(?:如果(?:您|你)?(?:还|還)?(?:需要|想|有)|希望(?:这|這|以上|对|對|能)|请(?:随时|告诉我|注意)|有(?:任何|其他)|以上(?:是|就是|示例|例子)|(?:这|這)些(?:示例|例子)|注意?[:：]|(?:需要我|还需要))",
+    r"(?:お役に立て|ご参考|他に(?:も)?(?:ご|何か)|必要(?:であれば|でしたら)|何か(?:ご|あれば)|お気軽に|これらの(?:例|出力)|以上(?:です|が)|注[:：]|もっと(?:例|必要))",
+    r"(?:도움이 되|더 (?:필요|많은)|추가(?:로|적인)|필요하(?:시|면)|궁금한|언제든지|이 예시|위 예시|참고[:：]|다른 (?:예시|질문))",
+    r"(?:lass(?:en sie)? (?:es )?mich wissen|sag(?:en sie)? (?:mir )?(?:einfach )?bescheid|ich hoffe|hoffentlich|möchtest du|möchten sie|"
+    r"wenn (?:du|sie) (?:noch )?(?:weitere|mehr|möchte|brauch)|falls (?:du|sie) (?:noch )?(?:weitere|mehr)|diese beispiele|"
+    r"bei (?:weiteren )?fragen|hinweis[:：]|anmerkung[:：]|gerne? (?:kann|helfe) ich)",
+    r"(?:n['’]hésite[zs]? pas|j['’]espère|dites-moi|dis-moi|faites-moi savoir|fais-moi savoir|souhaitez-vous|veux-tu|voulez-vous|"
+    r"si vous (?:avez|souhaitez|voulez)|si tu (?:as|veux)|ces exemples|remarque ?[:：]|note ?[:：])",
+    r"(?:¡?espero que|no dudes en|no dude en|avísame|avíseme|házmelo saber|hágamelo saber|¿(?:te|le) gustaría|¿quieres|¿necesitas|"
+    r"si (?:necesitas|necesita|quieres|quiere|deseas|desea)|estos ejemplos|nota ?[:：]|déjame saber)",
+    r"(?:espero que|não hesite em|me avise|avise-me|me diga|fique à vontade|gostaria|você quer|quer que|se (?:precisar|quiser|você)|"
+    r"estes exemplos|esses exemplos|nota ?[:：]|observação ?[:：])",
+    r"(?:spero che|non esitare|fammi sapere|mi faccia sapere|fatemi sapere|vuoi che|vuole che|vorresti|se (?:hai bisogno|vuoi|desideri|ti serv)|"
+    r"questi esempi|nota ?[:：])",
+    r"(?:надеюсь|дайте (?:мне )?знать|дай (?:мне )?знать|сообщите|если (?:вам|вы|тебе|ты|нужн|хотите)|хотите|эти примеры|примечание ?[:：]|"
+    r"обращайтесь|не стесняйтесь)",
+    r"(?:آمل|أتمنى|أرجو|لا تتردد|أخبرني|إذا (?:كنت|أردت|احتجت)|هل (?:تريد|ترغب|تود)|هذه الأمثلة|ملاحظة ?[:：])",
+    r"(?:आशा है|उम्मीद है|मुझे बताएं|मुझे बताएँ|यदि आप|अगर आप|क्या आप|ये उदाहरण|नोट ?[:：]|बेझिझक)",
+)
+_OPENING = re.compile(rf"{_START}(?:{'|'.join(_OPENINGS)})", re.IGNORECASE)
+_ABOUT_THE_ANSWER = re.compile(
+    r"\b(?:more|another|additional|further|other|different|any) (?:examples?|help|assistance|changes?|versions?|variations?|tasks?|details|"
+    r"adjustments?|questions?|information|instances|inputs?|outputs?|cases)\b|"
+    r"\b(?:examples?|outputs?|inputs?|instructions?|this task|the task|versions?|variations?|the answer|possible (?:answer|output|response|solution)s?|"
+    r"my (?:answer|response)|the response|the translation|the prompt|anything else|(?:this|these|it|that) helps?|was helpful|is helpful|be helpful|"
+    r"clarif\w+|adjust\w*|modif\w+|tweak\w*|revis\w+|rewrite|placeholders?|fictional|word (?:count|limit)|help you with|assist you|me to)\b|"
+    r"示例|例子|例を|更多|帮助|幫助|帮到|其他问题|修改|調整|调整|答案|参考|输出|お役に立|ご質問|他に|ご参考|出力|예시|도움|질문|추가|수정|참고|"
+    r"(?i:beispiel|hilf|helfen|weiterhelf|fragen|anpass|änder|bescheid, wenn|ausgabe|exempl|exemple|aide|aider|question|modifi|réponse|"
+    r"ejemplo|ayud|útil|sirva|pregunta|modific|respuesta|ajud|pergunta|resposta|esempi|aiut|utile|domand|rispost|"
+    r"пример|помо|полез|вопрос|измен|ответ|أمثلة|مثال|يساعد|مساعد|مفيد|سؤال|أسئلة|الإجابة|उदाहरण|मदद|सहाय|प्रश्न|सवाल|उत्तर)",
+    re.IGNORECASE,
+)
+_SURE = (
+    r"sure(?: thing)?|certainly|of course|absolutely|okay|ok|alright|great|happy to help|got it|no problem|understood|"
+    r"claro(?: que sí)?|por supuesto|con gusto|com certeza|bien sûr|d['’]accord|volontiers|certo|certamente|natürlich|gerne?|klar|sicher|"
+    r"конечно|хорошо|好的|当然|當然|没问题|はい|もちろん|承知しました|かしこまりました|네|물론(?:입니다|이죠)?|알겠습니다|"
+    r"بالتأكيد|بالطبع|حسنا|حسنًا|ज़रूर|जरूर|बिल्कुल|ठीक है"
+)
+_SURE_LINE = re.compile(rf"[\s*_>#¡]*(?:{_SURE})(?:\s?[,.!:，。！：、،।–—]|$)", re.IGNORECASE)
+_HERE = (
+    r"here(?:['’]s| is| are)\b|below (?:is|are)\b|the following\b|these are\b|this is (?:an?|one|the) (?:example|output|answer|response)\b|"
+    r"(?:let me|i(?:['’]ll| will)) (?:show|give|provide|write|create)\b|examples?(?: for| of)?\b|the (?:examples?|output|answer|task)\b|"
+    r"hier (?:ist|sind|kommen?)|voici|voilà|aquí (?:tienes?|está|hay|te|le|van)|aqui (?:está|estão|vai|vão|tem)|ecco|вот|ниже|"
+    r"以下|下面|这是|這是|这里|こちら|以下|次の|다음|아래|여기|إليك|فيما يلي|هذه|हाँ|ये रहे|यहाँ|यहां|निम्न"
+)
+_HERE_LINE = re.compile(rf"[\s*_>#¡]*(?:{_HERE})", re.IGNORECASE)
+
+
+def is_closing_remark(paragraph: str) -> bool:
+    """Whether a paragraph is certainly what a chat model says after its answer."""
+    if len(paragraph) > _MAX_CHARS:
+        return False
+    if _COUNT.fullmatch(paragraph):
+        return True
+    return _OPENING.match(paragraph) is not None and _ABOUT_THE_ANSWER.search(paragraph) is not None
+
+
+def may_be_closing_remark(paragraph: str) -> bool:
+    """Whether a paragraph addresses the reader as a closing remark does, but as a letter does, too."""
+    if len(paragraph) > _MAX_CHARS:
+        return False
+    return _ADDRESS.match(paragraph) is not None
+
+
+_ADDRESS = re.compile(
+    rf"{_START}(?:(?:please )?(?:let me know|feel free to (?:ask|reach|let me|contact|modify|adjust)|i hope (?:this|that|these)|hope (?:this|these)|"
+    r"would you like me|do you want me|is there anything (?:else|more))|sag(?:en sie)? mir bescheid|n['’]hésitez pas|no dude[s]? en|"
+    r"fammi sapere|não hesite|дайте знать)",
+    re.IGNORECASE,
+)
+
+
+def is_sure_line(line: str) -> bool:
+    """Whether a line answers the user and announces what follows ("Sure! Here is a poem:")."""
+    if len(line) > _MAX_CHARS:
+        return False
+    sure = _SURE_LINE.match(line)
+    if sure is None:
+        return False
+    rest = line[sure.end() :]
+    return line.rstrip().endswith((":", "：")) or _HERE_LINE.match(rest.lstrip(" !,.，。！、")) is not None
+
+
+def is_introduction(paragraph: str) -> bool:
+    """Whether a paragraph before the first marker only says that something follows."""
+    paragraph = paragraph.strip()
+    if len(paragraph) > _MAX_CHARS or paragraph.count("\n") > 1:
+        return False
+    return _SURE_LINE.match(paragraph) is not None or _HERE_LINE.match(paragraph) is not None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastinstruct.records import Api, FinishReason
+from fastinstruct.records import Api, FinishReason, RejectReason
 from fastinstruct.text.markup import cleaned
 from fastinstruct.text.parsing import parse_classification, parse_instructions
 
@@ -66,7 +66,12 @@ def test_numbers_inside_content_split_nothing() -> None:
 
 
 def test_a_skipped_number_is_forgiven_but_not_a_leap() -> None:
-    assert completion(" A\n12. B\n16. C\n13. D") == ["A", "B 16. C", "D"]
+    assert completion(" A\n12. B\n13. D") == ["A", "B", "D"]
+    leap = parse_instructions(
+        " A\n12. B\n16. C\n13. D", api=Api.COMPLETIONS, first_number=9, max_items=20, finish_reason=STOP
+    )
+    assert leap.kept == ("A", "D")
+    assert leap.rejected == (("B 16. C", RejectReason.UNCERTAIN),)
 
 
 def test_a_list_inside_an_item_belongs_to_it() -> None:
@@ -156,15 +161,15 @@ def test_indented_bullets_belong_to_their_item() -> None:
     assert chat("- Name:\n  - a city\n  - a river\n- Sort it.") == ["Name: - a city - a river", "Sort it."]
 
 
-def test_paragraphs_belong_to_items_if_the_other_items_have_them_too() -> None:
+def test_a_title_above_its_task_is_no_part_of_it() -> None:
     reply = "**1. Poem**\n\nWrite a poem.\n\n**2. Song**\n\nSing a song.\n\nLet me know!"
-    assert chat(reply) == ["Poem Write a poem.", "Song Sing a song."]
+    assert chat(reply) == ["Write a poem.", "Sing a song."]
     assert chat("1. Write a poem.\n2. Sing a song.\n\nThat was fun.") == ["Write a poem.", "Sing a song."]
 
 
-def test_bold_titles_lose_only_their_stars() -> None:
+def test_bold_titles_go_and_bold_words_stay() -> None:
     assert chat("1. **Poem**: Write one.\n2. Explain the **bold** word.") == [
-        "Poem: Write one.",
+        "Write one.",
         "Explain the **bold** word.",
     ]
 
@@ -176,7 +181,13 @@ def test_quotes_that_enclose_no_whole_item_stay() -> None:
 def test_a_single_line_is_one_item() -> None:
     assert chat("Write a poem about the sea:") == ["Write a poem about the sea:"]
     assert chat("Here is one:\nWrite a poem.") == ["Write a poem."]
-    assert chat("I'm sorry, but I can't help with that.") == ["I'm sorry, but I can't help with that."]
+
+
+def test_a_refusal_is_rejected_as_one() -> None:
+    text = "I'm sorry, but I can't help with that."
+    parsed = parse_instructions(text, api=Api.CHAT, first_number=9, max_items=8, finish_reason=STOP)
+    assert parsed.kept == ()
+    assert parsed.rejected == ((text, RejectReason.REFUSAL),)
 
 
 def test_a_torn_json_list_keeps_the_whole_items() -> None:
@@ -284,25 +295,25 @@ def test_any_reply_gives_few_tidy_pieces_of_itself(
 @pytest.mark.parametrize(
     ("piece", "num_items"),
     [
-        ("9", 1),
+        ("9", 0),
         (" ", 0),
         ("\n", 0),
         ("*", 0),
-        ("**a", 1),
-        ("Task ", 1),
-        ("1. ", 1),
+        ("**a", 0),
+        ("Task ", 0),
+        ("1. ", 0),
         ("[", 0),
-        ('["', 1),
+        ('["', 0),
         ('\\"', 0),
         ("{\n", 0),
         ("```\n", 0),
-        ("(1", 1),
-        ("x\n", 20),
+        ("(1", 0),
+        ("x\n", 0),
         ("- x\n", 20),
         ("1. x\n", 20),
         ("# x\n", 0),
         ("\ud800", 0),
-        ("</s> ", 1),
+        ("</s> ", 0),
     ],
 )
 def test_a_megabyte_of_anything_is_read(piece: str, num_items: int) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from fastinstruct.text.numbering import BULLET, DECIMAL, Marker, inline_markers
 from fastinstruct.text.phrases import is_preamble
-from fastinstruct.text.task_words import begins_a_task
+from fastinstruct.text.task_words import begins_a_task, opens_a_task
 
 __all__ = ["by_semicolons", "first_on_a_preamble", "pieces"]
 
@@ -39,9 +39,8 @@ def pieces(markers: Sequence[Marker], number_after: int | None) -> tuple[list[Ma
             return found, False
         if len(cuts) == 1 and number_after == cuts[0][2] and marker.style == DECIMAL:
             continue  # "9. Say what costs 10. Then ..." before "10. ..."
-        if marker.style in _LETTERS and not any(begins_a_task(piece.rest) for piece in found[1:]):
-            continue
-        return [marker], True
+        if _may_be_items(marker, found):
+            return [marker], True
     return list(markers[:1]), False
 
 
@@ -78,6 +77,17 @@ def _are_certain(marker: Marker, found: Sequence[Marker]) -> bool:
     if all(_ENDED.search(text[-6:]) for text in texts[:-1]):
         return True
     return len(texts) > 2 and all(map(_begins_apart, texts)) and all(map(begins_a_task, texts))
+
+
+def _may_be_items(marker: Marker, found: Sequence[Marker]) -> bool:
+    """Whether any of the later pieces may be an item after all: "the vote of 10. may" holds none."""
+    if marker.style in _LETTERS:
+        return any(begins_a_task(piece.rest) for piece in found[1:])
+    for before, piece in zip(found, found[1:], strict=False):
+        is_apart = piece.rest[:1].isalpha() and _begins_apart(piece.rest)
+        if is_apart or opens_a_task(piece.rest) or (_ENDED.search(before.rest[-6:]) and piece.rest[:1].isalpha()):
+            return True
+    return False
 
 
 def _goes_on(found: Sequence[Marker], number_after: int | None, marker: Marker) -> bool:

@@ -201,12 +201,19 @@ def _hang_together(lines: Sequence[Line]) -> bool:
     for before, line in zip(lines, lines[1:], strict=False):
         if annotation_label(line.text) and not line.markers and not before.text.endswith(_COLONS):
             return False  # "Label: text" on a line of its own, whatever it is
-        breaks = not line.text[0].islower() and not line.markers and not before.markers
-        if breaks and len(before.text) < _SHORT_LINE and not before.text.endswith((*_SENTENCE_ENDS, *_COLONS, ",", ";", "、", "，")):
-            return False
+        if _breaks(before.text, line.text) and not line.markers and not before.markers:
+            if line.indent <= lines[0].indent or begins_a_task(line.text):
+                return False
         if line.is_doubtful or (before.is_heading and not before.text.endswith(_SENTENCE_ENDS)):
             return False
     return True
+
+
+def _breaks(before: str, text: str) -> bool:
+    """Whether a line seems to begin something new after one that is no sentence and was not wrapped for its length."""
+    if not text[0].isalpha() or text[0].islower() or len(before) >= _SHORT_LINE:
+        return False
+    return not before.endswith((*_SENTENCE_ENDS, *_COLONS, ",", ";", "、", "，"))
 
 
 def _tidied(text: str) -> str:

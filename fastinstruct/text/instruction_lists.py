@@ -132,7 +132,7 @@ class _Dealer:
         self._listed = Listed()
         self._open = is_opened
         self._after_heading = False
-        self._fenced = False
+        self._fence_around = self._fence_inside = False
         if is_opened:
             self._listed.items.append(Item(Marker(style=style, number=first_number, rest="")))
 
@@ -169,8 +169,8 @@ class _Dealer:
         items = self._listed.items
         marker = line.of(self._style)
         if line.is_fence:
-            self._fence(line)
-        elif self._fenced and self._open and items:
+            self._fence()
+        elif self._fence_inside:
             items[-1].paragraphs[-1].append(line)
         elif marker and self._starts_item(line, marker):
             first = Line(text=marker.rest, indent=line.indent, is_heading=marker.is_title_line)
@@ -183,14 +183,16 @@ class _Dealer:
         elif not self._is_said_around(line):
             self._listed.rest.append(line.text)
 
-    def _fence(self, line: Line) -> None:
+    def _fence(self) -> None:
         """A fence around the list is nothing; one inside an item makes it doubtful: its lines cannot become one."""
-        self._fenced = not self._fenced
-        if self._open and self._listed.items:
-            if self._fenced:
-                self._listed.items[-1].is_doubtful = True
-            else:
-                self._open = bool(self._listed.items[-1].is_doubtful)
+        if self._fence_inside:
+            self._fence_inside = False
+        elif self._fence_around:
+            self._fence_around = self._open = False
+        elif self._open and self._listed.items:
+            self._fence_inside = self._listed.items[-1].is_doubtful = True
+        else:
+            self._fence_around = True
 
     def _add(self, item: Item, line: Line, marker: Marker | None, *, after_blank: bool) -> None:
         is_flush = line.indent <= self._max_indent

@@ -8,6 +8,7 @@ raises, and takes time linear in its length.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from fastinstruct.records import RejectReason
 from fastinstruct.text.emptiness import empty_if_none
@@ -234,7 +235,7 @@ _HOLE_SIGNS = ("<", "[", "{", "【", "（", "(")
 _HEADING_INSIDE = re.compile(r"\s\#{2,6} ?\w|(?<=[.!?。！？] )\# \w")
 _FENCE = re.compile(r"`{3}|~{3}")
 _ENDS_LIKE_A_MARKER = re.compile(
-    r"(?:(?<=[.!?。！？] )|(?<=[.!?。！？]))(?:[(\[]?\d{1,3}[.)\]:]|[•‣◦●▪■►➤*#|–—-]{1,3}|(?:task|instruction|prompt) ?\d{0,3}[:.]?)\Z|[\"”],?\]?\}?,\Z|\"\]\Z",
+    r"(?:(?<=[.!?。！？] )|(?<=[.!?。！？]))(?:[(\[]?\d{1,3}[.)\]:]|[•‣◦●▪■►➤*#|–—-]{1,3}|(?:task|instruction|prompt) ?\d{0,3}[:.]?)\Z|[\"”],?[\]}]{0,2},\Z",
     re.IGNORECASE,
 )
 _ENDS_WITH_HEADING = re.compile(r"(?<=[.!?。！？] )(?:\w{1,30} ){0,3}\w{1,30}[:：]\Z")
@@ -299,7 +300,7 @@ def _holds_a_later_number(text: str) -> bool:
             seen[marker.style] = marker.number
         elif marker.style in seen and marker.number == 1:
             seen[marker.style] = 1
-        elif text[:start].rstrip()[-1:] in _SENTENCE_END and text[end : end + 2].strip()[:1].isupper():
+        elif text[max(0, start - 2) : start].rstrip()[-1:] in _SENTENCE_END and text[end : end + 2].strip()[:1].isupper():
             return True
     return False
 
@@ -309,13 +310,13 @@ def is_repetitive(text: str) -> bool:
     words = text.casefold().split()
     run, longest = 1, 1
     for before, word in zip(words, words[1:], strict=False):
-        run = run + 1 if word == before and any(map(str.isalnum, word)) else 1
+        run = run + 1 if word == before and any(map(str.isalpha, word)) else 1
         longest = max(longest, run)
     if longest > 3 or (longest > 2 and len(words) < 8):
         return True
     if len(words) >= 16 and len(set(words)) * 4 < len(words):
         return True
     sentences = [part.strip() for part in re.split(r"[.!?。！？]", text.casefold()) if len(part.split()) > 2]
-    if any(sentences.count(sentence) > 2 for sentence in set(sentences[:40])):
+    if sentences and max(Counter(sentences).values()) > 2:
         return True
     return re.search(r"([^\W\d_])\1{7}", text) is not None

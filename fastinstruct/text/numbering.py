@@ -66,7 +66,7 @@ _LEAD = (
 _COUNTED = (
     rf"(?:(?P<keycap>(?:\d\ufe0f?\u20e3){{1,3}}|\U0001f51f)|(?P<sign>[{_SIGNS}])\ufe0e?)(?P<late0>[*_]{{1,3}})? ?[.、:：)）]?"
     rf"|[(（\[【〔] ?(?:(?P<label1>{_LABELS}) ?)?[#№]? ?(?P<enclosed>{_NUMERAL}){_Z} ?[)）\]】〕](?P<late1>[*_]{{1,3}})? ?[.:：、]?"
-    rf"|(?:(?P<label>{_LABELS}) ?)?(?P<hash>[#№] ?|No\.? ?|Nr\.? ?|N[º°] ?|第 ?)?(?P<plain>{_NUMERAL})"
+    rf"|(?:(?P<label>{_LABELS}) ?)?(?P<hash>[#№] ?|No\. ?|Nr\. ?|N[º°]\.? ?|第 ?)?(?P<plain>{_NUMERAL})"
     rf"(?P<unit> ?(?:个任务|個任務|个|條|条|题|題|项|項|号|번째|번|番目|番|つ目|問))?{_Z} ?(?P<late>[*_]{{1,3}})?"
     rf"(?P<delimiter>\\?[.)）:：、．。،।](?!\d)| ?[-–—]+ (?!\d)|(?=\s|$))"
     rf"|(?P<label2>{_LABELS})(?: (?:[#№]? ?\d{{1,4}}|{_WORDS}|[A-Z]))?(?P<late2>[*_]{{1,3}})? ?[:：]"

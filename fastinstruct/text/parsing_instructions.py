@@ -11,23 +11,27 @@ lines reads as a task: an answer, an excuse or a draft does not.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import dropwhile
 
 from fastinstruct.records import Api, FinishReason, RejectReason
 from fastinstruct.text.inline_lists import by_semicolons
 from fastinstruct.text.instruction_items import Settled, settle
-from fastinstruct.text.instruction_lists import list_items, list_style
+from fastinstruct.text.instruction_lists import Item, list_items, list_style
 from fastinstruct.text.instruction_noise import instruction_fault, is_closing_remark, is_introduction
 from fastinstruct.text.markup import cleaned, collapsed, unwrapped
-from fastinstruct.text.numbering import DECIMAL, markers_of
+from fastinstruct.text.numbering import DECIMAL, Marker, markers_of
 from fastinstruct.text.parsed import Parsed
 from fastinstruct.text.phrases import is_refusal
 from fastinstruct.text.reply_lines import Line, read_lines
+from fastinstruct.text.structured import is_json_like, read_tasks
 from fastinstruct.text.task_words import begins_a_task
 
-__all__ = ["parse_instructions"]
+__all__ = ["parse_instructions", "refined"]
 
-_MAX_READ = 200_000  # characters; a list of fifty tasks of 150 words is a quarter of that
+# What is read of a reply: a list of fifty tasks of 150 words is 50,000 characters. What lies beyond is the rest.
+_MAX_CHARACTERS = 200_000
+_MAX_LINES = 4_000
 _MAX_SHOWN = 60  # characters of a reply that a message shows
 _COLONS = (":", "：")
 _ENDS = (".", "!", "?", "。", "！", "？", "…", "।", "؟", '"', "”", ")", "」", "`", "*")
@@ -48,15 +52,35 @@ def parse_instructions(
 
     Source: arXiv:2212.10560, section 2.2 and appendix A.1.
     """
-    text = cleaned(text)
-    beyond, text = text[_MAX_READ:], text[:_MAX_READ]
+    told, beyond = _divided(cleaned(text))
     is_torn = finish_reason is FinishReason.LENGTH or bool(beyond)
-    judged, rest = _read(text, api, first_number, is_torn=is_torn)
+    if api is Api.CHAT and is_json_like(told):
+        return refined(read_tasks(told, max_items=max_items, is_torn=is_torn))
+    judged, rest = _read(told, api, first_number, is_torn=is_torn)
     kept = [item for item, reason in judged[: max(max_items, 0)] if reason is None]
     rejected = [(item, reason) for item, reason in judged[: max(max_items, 0)] if reason is not None]
     rejected += [(item, RejectReason.SURPLUS) for item, _ in judged[max(max_items, 0) :]]
-    rest = "\n".join([*rest, beyond] if beyond else rest)
-    return Parsed(kept=tuple(kept), rejected=tuple(rejected), rest=rest, stumbled_over=_stumbled(judged, rest, text))
+    left = "\n".join([*rest, beyond] if beyond else rest)
+    return Parsed(kept=tuple(kept), rejected=tuple(rejected), rest=left, stumbled_over=_stumbled(judged, left, text))
+
+
+def refined(parsed: Parsed[str]) -> Parsed[str]:
+    """The same for tasks that were read as JSON: titles and remarks taken off, what is no clean instruction rejected."""
+    markers = (Marker(style="string", number=0, rest=text) for text in parsed.kept)
+    settled = settle([Item(marker, [[Line(text=marker.rest)]]) for marker in markers], takes_paragraphs=True)
+    judged = [(item.text, item.doubt or instruction_fault(item.text)) for item in settled]
+    return replace(
+        parsed,
+        kept=tuple(text for text, reason in judged if reason is None),
+        rejected=(*((text, reason) for text, reason in judged if reason is not None), *parsed.rejected),
+    )
+
+
+def _divided(text: str) -> tuple[str, str]:
+    """What is read of a reply, and what lies beyond."""
+    lines = text.split("\n", _MAX_LINES)
+    length = min(_MAX_CHARACTERS, len(text) - (len(lines[-1]) if len(lines) > _MAX_LINES else 0))
+    return text[:length], text[length:]
 
 
 def _read(text: str, api: Api, first_number: int, *, is_torn: bool) -> tuple[_Judged, list[str]]:

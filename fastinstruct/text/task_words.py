@@ -6,7 +6,7 @@ Every function takes any text, never raises, and takes time linear in its length
 
 import re
 
-__all__ = ["begins_a_task", "begins_with_a_verb"]
+__all__ = ["begins_a_task", "begins_with_a_verb", "opens_a_task"]
 
 _ENGLISH_VERBS = (
     "act|add|advise|analy[sz]e|answer|argue|arrange|ask|assess|break|brainstorm|build|calculate|categori[sz]e|change|check|choose|"
@@ -63,11 +63,14 @@ _QUOTES = re.compile(r"[\"'“‘«「『*_¿¡(\s]*")
 
 def begins_a_task(text: str) -> bool:
     """Whether the text certainly reads as a task or a question does, by its first words or, in some languages, its last."""
+    return opens_a_task(text) or _ENDING.search(text[-16:]) is not None
+
+
+def opens_a_task(text: str) -> bool:
+    """Whether the text's first words alone are those of a task or a question."""
     start = _QUOTES.match(text)
     position = start.end() if start else 0
-    if _OPENING.match(text, position) or _HAN_OPENING.match(text, position):
-        return True
-    return _ENDING.search(text[-16:]) is not None
+    return _OPENING.match(text, position) is not None or _HAN_OPENING.match(text, position) is not None
 
 
 def begins_with_a_verb(text: str) -> bool:

@@ -20,7 +20,7 @@ from fastinstruct.pipeline.telemetry import figures
 if TYPE_CHECKING:
     from fastinstruct.pipeline import Progress
 
-__all__ = ["Display", "display", "endpoints", "progress_line", "prospect", "rejects"]
+__all__ = ["Display", "display", "endpoints", "not_understood", "progress_line", "prospect", "rejects"]
 
 _MAX_REASONS = 4
 
@@ -70,6 +70,8 @@ def progress_line(progress: Progress) -> str:
         parts.append(f"retrying {progress.num_waiting}, {progress.num_failed_attempts} attempts failed")
     if progress.num_failed:
         parts.append(f"{progress.num_failed} requests given up")
+    if told := not_understood(progress):
+        parts.append(told)
     return ", ".join(parts)
 
 
@@ -78,6 +80,17 @@ def rejects(progress: Progress) -> str:
     kinds = {"instructions": progress.rejected, "instances": progress.rejected_instances}
     texts = [f"{kind} rejected: {_reasons(reasons)}" for kind, reasons in kinds.items() if reasons]
     return "; ".join(texts) or "nothing rejected"
+
+
+def not_understood(progress: Progress) -> str:
+    """Say how many replies gave nothing, by stage, and how many were understood in part only; nothing if none."""
+    parts = []
+    if unreadable := progress.num_unreadable:
+        stages = ", ".join(f"{stage} {count}" for stage, count in unreadable.items())
+        parts.append(f"{sum(unreadable.values())} replies unreadable ({stages})")
+    if progress.num_unexplained:
+        parts.append(f"{progress.num_unexplained} replies understood in part")
+    return ", ".join(parts)
 
 
 def _reasons(reasons: Mapping[str, int]) -> str:

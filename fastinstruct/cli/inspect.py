@@ -27,6 +27,13 @@ def inspect(
     reason: Annotated[
         str | None, typer.Option("--reason", help="Show what was rejected for this reason, such as near_duplicate.")
     ] = None,
+    without_examples: Annotated[
+        bool, typer.Option("--without-examples", help="Show the instructions that have no example, and why.")
+    ] = False,
+    not_read: Annotated[
+        bool,
+        typer.Option("--unreadable", help="Show replies that gave nothing, and what was not understood of others."),
+    ] = False,
     one: Annotated[
         str | None,
         typer.Option("--id", help="Show all about one: m12 (instruction), m12-0 (example), c37 (candidate) or a seed."),
@@ -42,24 +49,32 @@ def inspect(
 ) -> None:
     """Look at a run's examples, its rejects, or all about one of them."""
     from fastinstruct.cli.chosen_run import chosen_run
-    from fastinstruct.cli.lookup import about, examples, rejects
+    from fastinstruct.cli.lookup import about, bare, examples, rejects, unreadable
     from fastinstruct.cli.terminal import say_json
     from fastinstruct.store import RunReader
 
     _check_together(one=one, at_random=at_random, offset=offset, rng_seed=rng_seed)
+    is_rejects = rejected or reason is not None
+    _check_one_list(without_examples, not_read, is_rejects)
     with RunReader(chosen_run(run)) as reader, reader.snapshot():
         if one is not None:
             found = about(reader, one)
             emit_one = say_json if as_json else _show_one
             emit_one(found)
             return
-        is_rejects = rejected or reason is not None
-        rows = _matching(rejects(reader, reason) if is_rejects else examples(reader), search)
+        if without_examples:
+            found_rows = bare(reader)
+        elif not_read:
+            found_rows = unreadable(reader)
+        else:
+            found_rows = rejects(reader, reason) if is_rejects else examples(reader)
+        rows = _matching(found_rows, search)
         page, has_more = _drawn(rows, limit, rng_seed) if at_random else _page(rows, limit, offset)
         emit = say_json if as_json else _show
         for row in page:
             emit(row)
-    _say_where(page, has_more=has_more, next_offset=offset + limit, is_rejects=is_rejects)
+    listed = "instructions without an example" if without_examples else "unreadable replies" if not_read else ""
+    _say_where(page, listed or ("rejects" if is_rejects else "examples"), has_more=has_more, next_offset=offset + limit)
 
 
 def _check_together(*, one: str | None, at_random: bool, offset: int, rng_seed: int | None) -> None:
@@ -83,7 +98,7 @@ def _matching(rows: Iterable[Row], search: str | None) -> Iterator[Row]:
     if search is None:
         return iter(rows)
     wanted = search.casefold()
-    names = ("instruction", "input", "output", "nearest")
+    names = ("instruction", "input", "output", "nearest", "reply", "detail")
     return (row for row in rows if any(wanted in row.get(name, "").casefold() for name in names))
 
 
@@ -105,10 +120,22 @@ def _drawn(rows: Iterable[Row], limit: int, rng_seed: int | None) -> tuple[list[
     return [row for _, row in sorted(kept, key=lambda pair: pair[0])], False
 
 
-def _say_where(page: list[Row], *, has_more: bool, next_offset: int, is_rejects: bool) -> None:
+def _check_one_list(*is_asked_for: bool) -> None:
+    """Refuse to show two lists at once.
+
+    Raises:
+        InputError: more than one is asked for.
+    """
+    from fastinstruct.errors import InputError
+
+    if sum(is_asked_for) > 1:
+        raise InputError("--rejected, --without-examples and --unreadable each show a list of their own; give one")
+
+
+def _say_where(page: list[Row], listed: str, *, has_more: bool, next_offset: int) -> None:
     """Say on stderr that there is nothing, or how to see more."""
     if not page:
-        typer.echo(f"no {'rejects' if is_rejects else 'examples'} to show", err=True)
+        typer.echo(f"no {listed} to show", err=True)
     elif has_more:
         typer.echo(f"more: --offset {next_offset}", err=True)
 
@@ -121,12 +148,14 @@ def _show(row: Mapping[str, Any]) -> None:
     facts = {"id": f"{row['id']}  (rejected {row['kind']})" if is_reject else row["id"]}
     if is_reject:
         facts["reason"] = row["reason"]
+    elif "why" in row:
+        facts["why"] = f"{row['why']}: {row['detail']}" if row.get("detail") else row["why"]
     else:
         facts["classification"] = _ANSWERS[row["is_classification"]]
     if "nearest_id" in row:
         score = "" if row["score"] is None else f"{row['score']:.3f} to "
         facts["ROUGE-L"] = f"{score}{_neighbour(row, _MAX_CHARS)}"
-    for name in ("instruction", "input", "output"):
+    for name in ("instruction", "input", "output", "reply"):
         if row.get(name):
             facts[name] = shortened(row[name], _MAX_CHARS)
     say("\n".join([labelled(label, text, _WIDTH) for label, text in facts.items()] + [""]))

@@ -14,9 +14,9 @@ from typing import Any
 from fastinstruct.errors import InputError
 from fastinstruct.files.against import Place, loaded, places
 from fastinstruct.records import RejectReason
-from fastinstruct.store import RunReader
+from fastinstruct.store import RunReader, without_examples
 
-__all__ = ["about", "examples", "rejects"]
+__all__ = ["about", "bare", "examples", "rejects", "unreadable"]
 
 Row = dict[str, Any]
 
@@ -37,6 +37,14 @@ FROM instance AS n JOIN instruction AS i ON i.id = n.instruction_id
 WHERE n.reason IS NOT NULL AND n.reason = coalesce(?, n.reason)
 ORDER BY n.id
 """
+_UNREADABLE_ALONE = """
+SELECT stage, number, outcome, detail, text, NULL FROM request WHERE outcome = 'unreadable' ORDER BY id
+"""
+_UNREADABLE = """
+SELECT r.stage, r.number, r.outcome, coalesce(u.stumbled_over, r.detail), r.text, u.rest
+FROM request AS r LEFT JOIN unexplained AS u ON u.request_id = r.id
+WHERE r.outcome = 'unreadable' OR u.request_id IS NOT NULL ORDER BY r.id
+"""
 _REQUEST_COLUMNS = (
     "stage", "outcome", "text", "finish_reason", "model", "template", "num_attempts", "detail", "prompt_tokens",
     "completion_tokens", "latency_ms",
@@ -52,6 +60,28 @@ def examples(reader: RunReader) -> Iterator[Row]:
             "input": example.input,
             "output": example.output,
             "is_classification": example.is_classification,
+        }
+
+
+def bare(reader: RunReader) -> Iterator[Row]:
+    """Yield the instructions without an example, each with its reason."""
+    for row in without_examples(reader):
+        detail = {"detail": row.detail} if row.detail else {}
+        reply = {} if row.reply is None else {"reply": row.reply}
+        yield {"id": f"m{row.id}", "instruction": row.instruction, "why": row.reason, **detail, **reply}
+
+
+def unreadable(reader: RunReader) -> Iterator[Row]:
+    """Yield the replies that gave nothing, and of those understood in part what nothing explains, in commit order."""
+    sql = _UNREADABLE if reader.keeps_unexplained() else _UNREADABLE_ALONE
+    for stage, number, outcome, stumbled_over, text, rest in reader.rows(sql):
+        is_whole = outcome == "unreadable"
+        yield {
+            "id": f"{stage}:{number}",
+            "stage": stage,
+            "why": "gave nothing" if is_whole else "understood in part",
+            "detail": stumbled_over or "",
+            "reply": text if is_whole or not rest else rest,
         }
 
 

@@ -165,7 +165,7 @@ async def _execute(settings: RunConfig, sample: int | None) -> RunResult:
             for line in current.prices:
                 view.note(line)
 
-        current = Run(settings, on_endpoint=announce, sample=sample)
+        current = Run(settings, on_endpoint=announce, on_note=view.note, sample=sample)
         with handled(current, view.note):
             work = asyncio.create_task(current.execute())
             while not work.done():

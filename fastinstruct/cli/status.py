@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -49,6 +50,7 @@ def _status(reader: RunReader) -> dict[str, Any]:
     from fastinstruct.pipeline.ledger import dollars
     from fastinstruct.pipeline.telemetry import TELEMETRY
     from fastinstruct.pipeline.telemetry import loaded as loaded_telemetry
+    from fastinstruct.store import without_examples
 
     target = _target(reader.folder)
     with reader.snapshot():
@@ -60,6 +62,7 @@ def _status(reader: RunReader) -> dict[str, Any]:
         sittings = list(
             reader.rows("SELECT started_at, ended_at, ended_by, version, endpoint FROM sitting ORDER BY id")
         )
+        reasons = Counter(row.reason for row in without_examples(reader))
         projection = _projection(reader, totals, ledger, target, telemetry)
     cost = None if ledger.cost is None else dollars(ledger.cost)
     num_known = totals.num_classified - num_unknown
@@ -73,6 +76,11 @@ def _status(reader: RunReader) -> dict[str, Any]:
         "acceptance_rate": _share(totals.num_admitted, totals.num_candidates),
         "num_examples": totals.num_examples,
         "num_instantiated": totals.num_instantiated,
+        "without_examples": dict(reasons.most_common()),
+        "num_unreadable": {
+            stage: outcomes["unreadable"] for stage, outcomes in totals.requests.items() if "unreadable" in outcomes
+        },
+        "num_unexplained": totals.num_unexplained,
         "num_classification": totals.num_classification,
         "num_not_classification": num_known - totals.num_classification,
         "num_unknown": num_unknown,
@@ -168,6 +176,9 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     lines = [labelled(label, text, _WIDTH) for label, text in facts.items()]
     for stage, outcomes in found["requests"].items():
         lines += _section(f"requests, {stage}", outcomes)
+    if found["num_unexplained"]:
+        lines += ["", f"replies understood in part only: {found['num_unexplained']:,} (`inspect --unreadable`)"]
+    lines += _section("instructions without an example", found["without_examples"])
     lines += _section("attempts that failed and were repeated", found["failed_attempts"])
     lines += _section("rejected instructions", found["rejected"])
     lines += _section("rejected instances", found["rejected_instances"])

@@ -10,9 +10,9 @@ from typing import Any
 
 import typer
 
-from fastinstruct.cli.display import rejects
+from fastinstruct.cli.display import not_understood, rejects
 from fastinstruct.cli.figures import duration, money, projected, projection_line
-from fastinstruct.cli.terminal import labelled, program, say, shortened
+from fastinstruct.cli.terminal import labelled, printable, program, say, shortened
 from fastinstruct.cli.vitals import endpoint_lines, machine_line
 from fastinstruct.pipeline import Progress, RunResult
 from fastinstruct.pipeline.stop_rules import Stop
@@ -45,6 +45,10 @@ def summary(result: RunResult) -> dict[str, Any]:
         "num_candidates": progress.num_candidates,
         "acceptance_rate": progress.acceptance_rate,
         "num_examples": progress.num_examples,
+        "num_with_examples": progress.num_with_examples,
+        "num_without_examples": progress.num_admitted - progress.num_with_examples,
+        "num_unreadable": dict(progress.num_unreadable),
+        "num_unexplained": progress.num_unexplained,
         "rejected": dict(progress.rejected),
         "rejected_instances": dict(progress.rejected_instances),
         "prompt_tokens": progress.prompt_tokens,
@@ -71,11 +75,12 @@ def print_summary(result: RunResult, num_shown: int) -> None:
                 say(_shown(example))
     rate = progress.acceptance_rate
     accepted = f" ({rate:.0%} of the candidates)" if rate is not None else ""
-    made = f"{progress.num_admitted} instructions{accepted}, {progress.num_examples} examples; {rejects(progress)}."
+    examples = f"{progress.num_examples} examples of {progress.num_with_examples} instructions"
+    made = f"{progress.num_admitted} instructions{accepted}, {examples}; {rejects(progress)}."
     here = f"This sitting: {progress.num_admitted_here} instructions in {duration(progress.elapsed_s)}."
     ending = _ENDINGS[result.ended_by] if result.stop is None else _stopped(result.stop)
     typer.echo(f"{ending} {made} {here}", err=True)
-    for line in [*_effort(progress), *_spending(progress, result.ended_by)]:
+    for line in [*_without(progress), *_effort(progress), *_spending(progress, result.ended_by)]:
         typer.echo(line, err=True)
     if progress.num_failed:
         typer.echo(f"{progress.num_failed} requests were given up; the same command asks again.", err=True)
@@ -83,6 +88,16 @@ def print_summary(result: RunResult, num_shown: int) -> None:
         typer.echo(f"{progress.num_dropped} requests took too long to drain and were dropped.", err=True)
     if progress.num_examples:
         typer.echo(_next_steps(result.folder), err=True)
+
+
+def _without(progress: Progress) -> list[str]:
+    """Say what has no example, and which replies were not understood."""
+    lines = []
+    if num_without := progress.num_admitted - progress.num_with_examples:
+        lines.append(f"{num_without} instructions have no example; `inspect --without-examples` says why.")
+    if told := not_understood(progress):
+        lines.append(f"{told[0].upper()}{told[1:]}; `inspect --unreadable` shows them.")
+    return lines
 
 
 def _stopped(stop: Stop) -> str:
@@ -106,6 +121,16 @@ def _stopped(stop: Stop) -> str:
         case "error_rate":
             rate = f"{stop.used:.1%} of the last requests failed for good, more than {stop.limit:.1%}"
             return f"Stopped at --max-error-rate: {rate}; `status` says how, and the same command goes on."
+        case "no_examples":
+            told = "no instruction has an example, whatever was asked; `inspect --without-examples` says why."
+            return f"Stopped with nothing to train on: {told}"
+        case "unreadable":
+            share = f"{stop.used:.0%} of the last replies of stage {stop.stage} gave nothing, such as {stop.sample}"
+            advice = (
+                "`inspect --unreadable` shows them; try model.replies, another model or prompts of your own. "
+                "--set filters.max_unreadable=null goes on."
+            )
+            return f"Stopped at filters.max_unreadable ({stop.limit:.0%}): {printable(share)}; {advice}"
         case _:
             rate = f"{stop.used:.1%} of the last candidates were new (saturation.floor is {stop.limit:.1%})"
             advice = "Other seeds, another model or a higher temperature may help; --set saturation.floor=null goes on."

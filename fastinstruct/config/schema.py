@@ -72,6 +72,9 @@ class ModelConfig(Part):
 
     `headers` may hold keys and never reach a run folder; `extra_body` decides what a model answers, so it does.
 
+    `replies` says how replies are asked for: `auto` as JSON by schema where route and server bear it (chat), else as
+    JSON, else as text; `json` refuses what would be text; `text` asks for the plain format of the prompts.
+
     `transport` is what sends requests: `http`, or the `openai` SDK. With `azure_api_version` the endpoint is an Azure
     OpenAI resource: `base_url` is its address and `name` a deployment; `azure_auth` says what signs in: the resource's
     `key`, a `token` of Entra ID from a variable, or the `identity` of this machine (azure-identity), which renews it.
@@ -85,6 +88,7 @@ class ModelConfig(Part):
     headers: dict[str, str] = Field(default_factory=dict, repr=False)
     extra_body: dict[str, JsonValue] = Field(default_factory=dict, repr=False)
     send_seed: bool = True
+    replies: Literal["auto", "json", "text"] = "auto"
     requests_per_minute: float | None = Field(None, gt=0)
     tokens_per_minute: float | None = Field(None, gt=0)
     endpoints: tuple[EndpointConfig, ...] = ()
@@ -205,11 +209,15 @@ class InstancesConfig(Part):
 
 
 class FilterConfig(Part):
-    """The heuristic filters of stage 1. Words are counted as `text.filters` documents."""
+    """The heuristic filters of stage 1. Words are counted as `text.filters` documents.
+
+    With more than `max_unreadable` of a stage's last replies that give nothing, a sitting ends.
+    """
 
     min_words: int = Field(4, ge=0)
     max_words: int = Field(150, ge=1)
     keywords: tuple[str, ...] = KEYWORDS
+    max_unreadable: float | None = Field(0.5, ge=0, le=1)
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> FilterConfig:
@@ -319,7 +327,8 @@ class RunConfig(Part):
 
     @model_validator(mode="after")
     def _paper_filters_are_the_papers(self) -> RunConfig:
-        if self.profile == "paper" and self.filters not in (FilterConfig(), PAPER_FILTERS):
+        filters = self.filters.model_copy(update={"max_unreadable": FilterConfig().max_unreadable})
+        if self.profile == "paper" and filters not in (FilterConfig(), PAPER_FILTERS):
             msg = "filters: profile paper has the reference's own; set them in profile default"
             raise ValueError(msg)
         return self
@@ -353,7 +362,8 @@ class RunConfig(Part):
         commit order `arrival` decides nothing: it is left to chance.
         """
         kept = {"profile", "rng_seed", "instructions", "classification", "instances", "filters", "similarity"}
-        fields = self.model_dump(mode="json", include=kept, exclude={"similarity": {"against"}})
+        beside = {"similarity": {"against"}, "filters": {"max_unreadable"}}
+        fields = self.model_dump(mode="json", include=kept, exclude=beside)
         fields["model"] = self.model.identity_fields()
         for stage in Stage:
             own = self._part_of(stage).model

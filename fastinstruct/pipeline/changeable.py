@@ -27,7 +27,7 @@ _CHANGEABLE = (
     "filters.keywords",
     _MAX_INSTANCES,
 )
-_NOT_IN_IDENTITY = frozenset({"seeds", "prompts", "model.gguf"})  # but their contents are
+_NOT_IN_IDENTITY = frozenset({"seeds", "prompts", "model.gguf", "model.replies"})  # but their contents are
 _OWN_MODELS = tuple(f"{stage}.model" for stage in Stage)
 _ASKED = "it decides what the model was asked, and the answers are already there; start a new run for it"
 _LATER = "it has no part in refiltering; give it to `fastinstruct run` when the new run goes on"

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from fastinstruct.lm.scheduler import Scheduler, Source, complete_all
 from fastinstruct.pipeline.calibration import answer_accuracy, best_threshold, cross_validated_accuracy, log_odds
 from fastinstruct.pipeline.preparation import Preparation
 from fastinstruct.pipeline.reading import reading_of
-from fastinstruct.records import Stage
+from fastinstruct.records import ReplyForm, Stage
 
 __all__ = [
     "Calibration",
@@ -110,20 +110,23 @@ async def calibrate(
     return found
 
 
-async def text_accuracy(preparation: Preparation, scheduler: Scheduler[int]) -> TextAccuracy:
-    """Ask about the held-out seeds and read the replies as a run without log-probabilities would.
+async def text_accuracy(
+    preparation: Preparation, scheduler: Scheduler[int], forms: Mapping[Stage, ReplyForm] | None = None
+) -> TextAccuracy:
+    """Ask about the held-out seeds and read the replies, asked for in these forms, as a run would.
 
     Raises:
         EndpointError: the server cannot be used.
     """
-    stages = preparation.stages(with_logprobs=False)
+    stages = preparation.stages(forms, with_logprobs=False)
     reading = reading_of(preparation.config, preparation.api)
-    requests = [stages.classify(i, seed.instruction).request for i, seed in enumerate(preparation.held_out)]
-    outcomes = await complete_all(scheduler, requests, Stage.CLASSIFICATION)
+    jobs = [stages.classify(i, seed.instruction) for i, seed in enumerate(preparation.held_out)]
+    outcomes = await complete_all(scheduler, [job.request for job in jobs], Stage.CLASSIFICATION)
     answers: dict[bool, list[bool | None]] = {True: [], False: []}
-    for seed, outcome in zip(preparation.held_out, outcomes, strict=True):
+    for seed, job, outcome in zip(preparation.held_out, jobs, outcomes, strict=True):
         if isinstance(outcome, Ok):
-            answers[seed.is_classification is True].append(reading.classification(outcome.completion))
+            answer = reading.classification(outcome.completion, job.about).found
+            answers[seed.is_classification is True].append(answer)
     yes, no = answers[True], answers[False]
     return TextAccuracy(
         balanced_accuracy=answer_accuracy(yes, no) if yes and no else None,

@@ -11,18 +11,20 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from fastinstruct.lm import Ok
 from fastinstruct.lm.scheduler import Delivery, detail_of
 from fastinstruct.pipeline.calibration import is_yes, log_odds
 from fastinstruct.pipeline.pool import random_stream
-from fastinstruct.pipeline.reading import Reading
+from fastinstruct.pipeline.reading import Read, Reading
 from fastinstruct.pipeline.stages import Task
 from fastinstruct.records import Candidate, Completion, Rejection, RejectReason, Stage
 from fastinstruct.similarity import RougeIndex, Verdict, Verdicts
 from fastinstruct.store import (
+    FINAL,
     AttemptRow,
     CandidateRow,
     ClassificationRow,
@@ -46,6 +48,9 @@ class _Derived:
     instructions: tuple[InstructionRow, ...] = ()
     classification: ClassificationRow | None = None
     instances: tuple[InstanceRow, ...] = ()
+    is_unreadable: bool = False
+    rest: str = ""
+    stumbled_over: str = ""
 
 
 class Judge:
@@ -108,8 +113,13 @@ class Judge:
                 "request %s: its answer could not be parsed; it is kept in the store", delivery.job.request.key
             )
             return self._unanswered(delivery, "parser_failed", type(error).__name__)
+        request = self._request(delivery, outcome.name, None)
+        if derived.is_unreadable:
+            request = replace(request, outcome="unreadable", detail=_storable(derived.stumbled_over))
+        else:
+            request = replace(request, rest=derived.rest, stumbled_over=_storable(derived.stumbled_over))
         return Commit(
-            request=self._request(delivery, outcome.name, None),
+            request=request,
             candidates=derived.candidates,
             instructions=derived.instructions,
             classification=derived.classification,
@@ -119,9 +129,8 @@ class Judge:
     def _unanswered(self, delivery: Delivery[Task], outcome: str, detail: str) -> Commit:
         """Record a request without a usable answer; an instruction that cannot be classified goes on as unknown."""
         task = delivery.job.about
-        is_final = outcome in {"bad_request", "parser_failed"}
         unknown = None
-        if task.stage is Stage.CLASSIFICATION and is_final:
+        if task.stage is Stage.CLASSIFICATION and outcome in FINAL:
             unknown = ClassificationRow(instruction_id=task.number, is_classification=None)
         return Commit(request=self._request(delivery, outcome, detail), classification=unknown)
 
@@ -130,13 +139,14 @@ class Judge:
             case Stage.INSTRUCTIONS:
                 return self._derive_instructions(task, completion)
             case Stage.CLASSIFICATION:
-                return _Derived(classification=self._classification(task, completion))
+                return self._derive_classification(task, completion)
             case Stage.INSTANCES:
-                return _Derived(instances=self._instances(task, completion))
+                return self._derive_instances(task, completion)
 
     def _derive_instructions(self, task: Task, completion: Completion) -> _Derived:
         """Filter the candidates of one reply; those that pass are judged, in order, and the admitted join the pool."""
-        candidates = self._reading.instructions(completion, task.shown)
+        read = self._reading.instructions(completion, task)
+        candidates = read.found
         next_id = len(self._index) - self._num_seeds
         rejections = self._rejections(candidates)
         rows = tuple(self._candidate(c, why) for c, why in zip(candidates, rejections, strict=True))
@@ -144,7 +154,7 @@ class Judge:
         instructions = tuple(
             InstructionRow(id=next_id + i, candidate_id=row.id, text=row.text) for i, row in enumerate(admitted)
         )
-        return _Derived(candidates=rows, instructions=instructions)
+        return _derived(read, candidates=rows, instructions=instructions)
 
     def _rejections(self, candidates: Sequence[Candidate]) -> list[Rejection | None]:
         """What the heuristics said, then whether an evaluation text is near, then whether one of the pool is."""
@@ -165,21 +175,19 @@ class Judge:
             score=rejection.score if rejection else None,
         )
 
-    def _classification(self, task: Task, completion: Completion) -> ClassificationRow:
+    def _derive_classification(self, task: Task, completion: Completion) -> _Derived:
         margin = None if self._threshold is None else log_odds(completion.top_logprobs)
         if margin is None or self._threshold is None:
-            answer = self._reading.classification(completion)
+            read = self._reading.classification(completion, task)
         else:
-            answer = is_yes(margin, self._threshold)
-        return ClassificationRow(instruction_id=task.number, is_classification=answer, margin=margin)
+            read = Read(found=is_yes(margin, self._threshold))
+        row = ClassificationRow(instruction_id=task.number, is_classification=read.found, margin=margin)
+        return _derived(read, classification=row)
 
-    def _instances(self, task: Task, completion: Completion) -> tuple[InstanceRow, ...]:
-        sifted = self._reading.instances(
-            completion,
-            task.instruction,
-            is_classification=bool(task.is_classification),
-            new_rng=partial(random_stream, self._rng_seed, Stage.INSTANCES, task.number),
-        )
+    def _derive_instances(self, task: Task, completion: Completion) -> _Derived:
+        new_rng = partial(random_stream, self._rng_seed, Stage.INSTANCES, task.number)
+        read = self._reading.instances(completion, task, new_rng)
+        sifted = read.found
         kept = [
             InstanceRow(instruction_id=task.number, item=item, input=instance.input, output=instance.output)
             for item, instance in enumerate(sifted.kept)
@@ -190,7 +198,7 @@ class Judge:
             )
             for instance, why in sifted.rejected
         ]
-        return (*kept, *dropped)
+        return _derived(read, instances=(*kept, *dropped))
 
     def _request(self, delivery: Delivery[Task], outcome: str, detail: str | None) -> RequestRow:
         task = delivery.job.about
@@ -214,6 +222,25 @@ class Judge:
             latency_ms=_ms(delivery.latency_s),
             finished_at=self._now(),
         )
+
+
+def _derived(
+    read: Read[Any],
+    *,
+    candidates: tuple[CandidateRow, ...] = (),
+    instructions: tuple[InstructionRow, ...] = (),
+    classification: ClassificationRow | None = None,
+    instances: tuple[InstanceRow, ...] = (),
+) -> _Derived:
+    return _Derived(
+        candidates=candidates,
+        instructions=instructions,
+        classification=classification,
+        instances=instances,
+        is_unreadable=read.is_unreadable,
+        rest=read.rest,
+        stumbled_over=read.stumbled_over,
+    )
 
 
 def _attempts(delivery: Delivery[Task]) -> tuple[AttemptRow, ...]:

@@ -12,11 +12,9 @@ from fastinstruct.pipeline.ledger import dollars
 from fastinstruct.pipeline.projection import Projection, Remaining
 from fastinstruct.pipeline.telemetry import Telemetry
 from fastinstruct.records import Stage
-from fastinstruct.store import Commit, Totals
+from fastinstruct.store import FINAL, READ, Commit, Totals
 
 __all__ = ["Counters", "Progress"]
-
-_FINAL = frozenset({"ok", "bad_request", "parser_failed"})  # such a request of stage 3 is not asked again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +26,9 @@ class Progress:
         num_admitted: machine-generated instructions in the pool, of `target`.
         num_candidates: candidate instructions seen; the acceptance rate is admitted / candidates.
         num_examples: kept instances.
+        num_with_examples: instructions that have one.
+        num_unreadable: stage -> replies that gave nothing, kept or rejected.
+        num_unexplained: replies that were understood in part only.
         rejected: reason -> candidates; rejected_instances: reason -> instances.
         num_in_flight, num_waiting: requests sent, and waiting for another attempt.
         num_failed_attempts: attempts of this sitting that were, or will be, repeated.
@@ -48,6 +49,9 @@ class Progress:
     num_admitted: int
     num_candidates: int
     num_examples: int
+    num_with_examples: int
+    num_unreadable: Mapping[str, int]
+    num_unexplained: int
     rejected: Mapping[str, int]
     rejected_instances: Mapping[str, int]
     num_in_flight: int
@@ -103,8 +107,13 @@ class Counters:
         self.num_admitted = earlier.num_admitted
         self.num_candidates = earlier.num_candidates
         self.num_examples = earlier.num_examples
+        self.num_with_examples = earlier.num_instantiated
+        self.num_unreadable = Counter(
+            {stage: outcomes["unreadable"] for stage, outcomes in earlier.requests.items() if "unreadable" in outcomes}
+        )
+        self.num_unexplained = earlier.num_unexplained
         self.num_failed = sum(
-            count for outcomes in earlier.requests.values() for name, count in outcomes.items() if name != "ok"
+            count for outcomes in earlier.requests.values() for name, count in outcomes.items() if name not in READ
         )
         self.rejected = Counter(earlier.rejected)
         self.rejected_instances = Counter(earlier.rejected_instances)
@@ -129,7 +138,11 @@ class Counters:
         request = commit.request
         self.num_admitted += len(commit.instructions)
         self.num_candidates += len(commit.candidates)
-        self.num_failed += request.outcome != "ok"
+        self.num_failed += request.outcome not in READ
+        self.num_unexplained += bool(request.rest or request.stumbled_over)
+        if request.outcome == "unreadable":
+            self.num_unreadable[str(request.stage)] += 1
+        self.num_with_examples += any(instance.reason is None for instance in commit.instances)
         for candidate in commit.candidates:
             if candidate.reason is not None:
                 self.rejected[str(candidate.reason)] += 1
@@ -141,7 +154,7 @@ class Counters:
         self.prompt_tokens += request.prompt_tokens
         self.completion_tokens += request.completion_tokens
         self._num_classified += commit.classification is not None
-        self._num_worked_up += request.stage is Stage.INSTANCES and request.outcome in _FINAL
+        self._num_worked_up += request.stage is Stage.INSTANCES and request.outcome in FINAL
 
     def snapshot(
         self, statistics: SchedulerStatistics, elapsed_s: float, accounts: Accounts, telemetry: Telemetry | None = None
@@ -154,6 +167,9 @@ class Counters:
             num_admitted=self.num_admitted,
             num_candidates=self.num_candidates,
             num_examples=self.num_examples,
+            num_with_examples=self.num_with_examples,
+            num_unreadable=dict(self.num_unreadable),
+            num_unexplained=self.num_unexplained,
             rejected=dict(self.rejected.most_common()),
             rejected_instances=dict(self.rejected_instances.most_common()),
             num_in_flight=statistics.num_in_flight,

@@ -15,13 +15,11 @@ from fastinstruct.lm import BadRequest, Deadline, Ok, Outcome, Request
 from fastinstruct.lm.scheduler import Delivery, Job
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.pool import TaskPool
-from fastinstruct.pipeline.stages import Task
+from fastinstruct.pipeline.stages import JSON_SUFFIX, Task
 from fastinstruct.records import Completion, FinishReason, Sampling, Stage, Usage
-from fastinstruct.store import CandidateRow, Commit, RequestRow
+from fastinstruct.store import FINAL, CandidateRow, Commit, RequestRow
 
 __all__ = ["Rejudge"]
-
-_SETTLED = frozenset({"bad_request", "parser_failed"})  # requests without an answer that are not asked again
 
 
 class Rejudge:
@@ -87,7 +85,7 @@ class Rejudge:
             number=request.number,  # the draw among surplus instances goes by it, and is to stay as it was
             template=request.template,
             instruction=self._admitted[number],
-            is_classification=request.template == "output_first",
+            is_classification=request.template.removesuffix(JSON_SUFFIX) == "output_first",
         )
         commit = self._judged(request, task)
         instances = tuple(replace(row, instruction_id=number) for row in commit.instances)
@@ -100,7 +98,9 @@ class Rejudge:
         [commit] = self._judge.settle([Delivery(job=job, outcome=_outcome(request), failed=(), latency_s=0.0)])
         stored = replace(request, number=task.number)
         if request.text is not None:
-            stored = replace(stored, outcome=commit.request.outcome, detail=commit.request.detail)
+            judged = commit.request
+            stored = replace(stored, outcome=judged.outcome, detail=judged.detail)
+            stored = replace(stored, rest=judged.rest, stumbled_over=judged.stumbled_over)
         return replace(commit, request=stored)
 
     def _follow(self, old: Sequence[CandidateRow], commit: Commit) -> None:
@@ -150,7 +150,7 @@ def _pairs(old: Sequence[CandidateRow], new: Sequence[CandidateRow]) -> Iterator
 def _outcome(request: RequestRow) -> Outcome:
     """What the judge has to know of a stored request: its answer, or whether it is to be asked again."""
     if request.text is None:
-        return BadRequest("other", None, request.detail or "") if request.outcome in _SETTLED else Deadline()
+        return BadRequest("other", None, request.detail or "") if request.outcome in FINAL else Deadline()
     completion = Completion(
         text=request.text,
         finish_reason=FinishReason(request.finish_reason or FinishReason.OTHER),

@@ -30,6 +30,7 @@ from fastinstruct.pipeline.against import indexed
 from fastinstruct.pipeline.calibrating import run_threshold
 from fastinstruct.pipeline.connecting import connected, described, probe_all
 from fastinstruct.pipeline.desk import Desk
+from fastinstruct.pipeline.inheriting import as_begun
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.ledger import Price
 from fastinstruct.pipeline.monitor import Monitor, open_monitor
@@ -39,13 +40,14 @@ from fastinstruct.pipeline.prices import described as described_prices
 from fastinstruct.pipeline.prices import find_prices
 from fastinstruct.pipeline.progress import Progress
 from fastinstruct.pipeline.reading import reading_of
+from fastinstruct.pipeline.reply_forms import FormProbes, described_forms, settled_forms
 from fastinstruct.pipeline.result import RunResult
 from fastinstruct.pipeline.spending import Gate
 from fastinstruct.pipeline.stages import Task
 from fastinstruct.pipeline.stop_rules import Stop
 from fastinstruct.pipeline.telemetry import TELEMETRY
 from fastinstruct.pipeline.vitals import Vitals
-from fastinstruct.records import Example
+from fastinstruct.records import Example, ReplyForm, Stage
 from fastinstruct.similarity import RougeIndex, warm_up
 from fastinstruct.store import FORMAT_VERSION, Commit, RunFolder, RunReader, RunStore, StoredState
 
@@ -62,6 +64,7 @@ class Run:
         config: what to run; `config.out` names the folder (by default runs/<name of the seed file>).
         env: where keys and the cache folder are looked up; by default the environment of the process.
         on_endpoint: called with the endpoint's description before the first request.
+        on_note: called with a line that a person may want to know: how replies are asked for, seeds of unknown kind.
         on_example: awaited with each example once it is durable; a slow listener slows the run.
         sample: send at most so many requests of each stage, to see what the rest will take (`Progress.projection`).
 
@@ -75,6 +78,7 @@ class Run:
         *,
         env: Mapping[str, str] | None = None,
         on_endpoint: Callable[[str], None] | None = None,
+        on_note: Callable[[str], None] | None = None,
         on_example: Listener | None = None,
         sample: int | None = None,
     ) -> None:
@@ -87,10 +91,11 @@ class Run:
         self.folder = config.out or Path("runs") / (config.seeds.stem if config.seeds else "seed_tasks")
         self._env = process_environment() if env is None else env
         self._on_endpoint = on_endpoint
+        self._on_note = on_note
         self._on_example = on_example
         self._sample = sample
         self._monitor: Monitor | None = None
-        self._scheduler: Scheduler[Task] | Scheduler[int] | None = None
+        self._scheduler: Scheduler[Task] | Scheduler[int] | FormProbes | None = None
         self._order: CommitOrder | None = None
         self._vitals: Vitals | None = None
         self.num_against = 0
@@ -118,6 +123,7 @@ class Run:
             thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
             prices = await asyncio.to_thread(find_prices, self.config)
             self.prices = described_prices(prices, self.config)
+            self.config = await asyncio.to_thread(as_begun, self.config, self.folder)
             preparation = await asyncio.to_thread(prepare, self.config, self._env)
             self.num_against = preparation.against.num_texts
             folder = stack.enter_context(RunFolder(self.folder))
@@ -259,9 +265,11 @@ class Run:
     async def _generate(self, desk: Desk, fleet: Fleet) -> str:
         """Run all stages at once until there is nothing left to do."""
         self._started_at = time.monotonic()
-        threshold = await self._threshold(desk, fleet)
+        forms = await self._forms(desk, fleet)
+        threshold = None if forms is None else await self._threshold(desk, fleet)
         if interruption := self._interruption():
             return interruption
+        assert forms is not None  # else the sitting was to end
         self._phase = "generating"
         judge = Judge(
             reading_of(self.config, desk.preparation.api, desk.preparation.prompts.phrases()),
@@ -273,7 +281,7 @@ class Run:
             next_candidate_id=desk.state.next_candidate_id,
             against=desk.against,
         )
-        stages = desk.preparation.stages(with_logprobs=threshold is not None)
+        stages = desk.preparation.stages(forms, with_logprobs=threshold is not None)
         self._order = order = await open_order(self.config, desk, judge, stages, self._act)
         scheduler: Scheduler[Task] = self._new_scheduler(desk, fleet)
         self._scheduler = scheduler
@@ -296,7 +304,12 @@ class Run:
         remaining = monitor.counters.remaining
         if self._sample is not None and remaining.is_any:
             return "estimate"
-        return "saturation" if remaining.num_to_admit else "target"
+        if remaining.num_to_admit:
+            return "saturation"
+        if monitor.counters.num_examples:
+            return "target"
+        self._stop = Stop(rule="no_examples", used=0, limit=1)
+        return self._stop.rule
 
     def _interruption(self) -> str:
         """Return why the run was told to end; read anew after every await."""
@@ -313,6 +326,28 @@ class Run:
         if self._on_example is not None:
             for example in _examples(delivery.job.about, commit):
                 await self._on_example(example)
+
+    async def _forms(self, desk: Desk, fleet: Fleet) -> Mapping[Stage, ReplyForm] | None:
+        """Return how each stage's replies are asked for; None where the sitting is to end."""
+        if self._interruption():
+            return None
+        self._phase = "asking what replies the endpoints bear"
+        self._scheduler = probes = FormProbes(partial(self._new_scheduler, desk))
+        try:
+            found = await settled_forms(desk.preparation, desk.store, fleet, desk.monitor.accounts, probes)
+        except FastInstructError:
+            if self._interruption():
+                return None
+            raise
+        if isinstance(found, Stop):
+            self._heed(found)
+            return None
+        self._note(described_forms(found))
+        return found
+
+    def _note(self, text: str) -> None:
+        if self._on_note is not None:
+            self._on_note(text)
 
     async def _threshold(self, desk: Desk, fleet: Fleet) -> float | None:
         """Return the log-odds above which stage 2 says yes; None where it reads the reply, or the sitting is to end."""

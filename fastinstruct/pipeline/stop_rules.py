@@ -6,6 +6,7 @@ exception: requests that all fail, replies that cannot be parsed.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,14 +14,19 @@ from dataclasses import dataclass
 from fastinstruct.config import RunConfig
 from fastinstruct.errors import EndpointError, ParserFailed
 from fastinstruct.records import Stage
-from fastinstruct.store import Commit, Finished, finished
+from fastinstruct.store import READ, Commit, Finished, finished
 
-__all__ = ["Saturation", "Stop", "StopRules"]
+__all__ = ["Saturation", "Stop", "StopRules", "Unreadable"]
+
+_LOG = logging.getLogger("fastinstruct.pipeline")
 
 # So many requests given up in a row: whatever it is, it concerns them all. Fewer will do while none has succeeded.
 _MAX_FAILED, _MAX_FAILED_FIRST = 50, 5
 # Of the requests of a sitting, once there are so many: one odd reply is stored and left, one in a hundred is a bug.
 _MAX_UNPARSED_SHARE, _MIN_REQUESTS = 0.01, 100
+# Of a stage's last replies: above the first share it is told, above the configured one the sitting ends.
+_TOLD_SHARE, _MIN_TOLD, _MIN_STOPPED = 0.05, 20, 40
+_MAX_SAMPLE = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,16 +34,21 @@ class Stop:
     """Why a run ended early.
 
     Attributes:
-        rule: max_cost, max_tokens, max_requests, max_time, max_memory, error_rate or saturation.
+        rule: max_cost, max_tokens, max_requests, max_time, max_memory, error_rate, saturation, unreadable or
+            no_examples.
         used: how much of it was reached: dollars, tokens, requests, seconds, MiB, or a share.
         limit: what was allowed, in the same unit.
         next_use: what the next request might have used on top, where that kept it from being sent.
+        stage: whose replies it is about, if it is about one stage's.
+        sample: how a reply of these begins, in quotes.
     """
 
     rule: str
     used: float
     limit: float
     next_use: float | None = None
+    stage: Stage | None = None
+    sample: str = ""
 
 
 class Saturation:
@@ -83,6 +94,45 @@ class Saturation:
             self._num_admitted -= num_admitted
 
 
+class Unreadable:
+    """Whether too many of a stage's last replies give nothing, kept or rejected; tells it before it is a reason to end.
+
+    Args:
+        most: the share above which a sitting ends; None lets it go on.
+    """
+
+    def __init__(self, most: float | None) -> None:
+        self._most = most
+        self._last: dict[Stage, deque[bool]] = {stage: deque(maxlen=_MIN_STOPPED) for stage in Stage}
+        self._told: set[Stage] = set()
+
+    def watch(self, commit: Commit) -> Stop | None:
+        """Take in one more request; return the rule, if it is met by this reply."""
+        request = commit.request
+        if request.outcome not in READ:
+            return None
+        last = self._last[request.stage]
+        last.append(request.outcome == "unreadable")
+        share = sum(last) / len(last)
+        if not last[-1]:
+            if share <= _TOLD_SHARE:
+                self._told.discard(request.stage)
+            return None
+        sample = _beginning(request.text or "")
+        if len(last) >= _MIN_STOPPED and self._most is not None and share > self._most:
+            return Stop(rule="unreadable", used=share, limit=self._most, stage=request.stage, sample=sample)
+        if len(last) >= _MIN_TOLD and share > _TOLD_SHARE and request.stage not in self._told:
+            self._told.add(request.stage)
+            told = "%.0f%% of the last %d replies of stage %s give nothing, such as %s (%s); `inspect --unreadable`"
+            _LOG.warning(told, 100 * share, len(last), request.stage, sample, request.detail)
+        return None
+
+
+def _beginning(text: str) -> str:
+    words = " ".join(text.split())
+    return f'"{words[:_MAX_SAMPLE]}…"' if len(words) > _MAX_SAMPLE else f'"{words}"'
+
+
 class StopRules:
     """Watches a run's requests.
 
@@ -101,6 +151,7 @@ class StopRules:
         self._num_ok = 0
         self._num_unparsed = 0
         self._is_failed: deque[bool] = deque(maxlen=config.budget.error_window)
+        self._unreadable = Unreadable(config.filters.max_unreadable)
 
     def watch(self, commit: Commit) -> Stop | None:
         """Take in one more request; return the rule that it meets, if it meets one.
@@ -112,7 +163,7 @@ class StopRules:
         self._watch_failures(commit)
         self._watch_parser(commit)
         self._saturation.count(commit)
-        return self._error_rate() or self.saturation()
+        return self._unreadable.watch(commit) or self._error_rate() or self.saturation()
 
     def new_saturation(self) -> Saturation:
         """Return the rule of saturation as it is at the start, for whoever has to apply it at a certain commit."""
@@ -131,7 +182,7 @@ class StopRules:
 
     def _watch_failures(self, commit: Commit) -> None:
         request = commit.request
-        is_ok = request.outcome == "ok"
+        is_ok = request.outcome in READ
         self._num_requests += 1
         self._num_ok += is_ok
         self._is_failed.append(not is_ok)

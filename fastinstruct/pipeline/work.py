@@ -13,7 +13,7 @@ from fastinstruct.lm.jobs import Job, Source
 from fastinstruct.pipeline.pool import TaskPool, random_stream
 from fastinstruct.pipeline.stages import Stages, Task
 from fastinstruct.records import Stage
-from fastinstruct.store import Commit, DrawRow, StoredState
+from fastinstruct.store import READ, Commit, DrawRow, StoredState
 
 __all__ = ["Work"]
 
@@ -115,7 +115,7 @@ class Work(Source[Task]):
     def committed(self, commit: Commit) -> None:
         """Let a durable commit take effect: new instructions join the pool, and each goes on to its next stage."""
         if commit.request.stage is Stage.INSTRUCTIONS:
-            if commit.request.outcome == "ok":
+            if commit.request.outcome in READ:
                 self.admitted(row.text for row in commit.instructions)
                 self.generated(len(commit.instructions))
             else:

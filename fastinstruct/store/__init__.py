@@ -12,6 +12,9 @@ from fastinstruct.store.identities import api_in, model_in
 from fastinstruct.store.reader import RunReader, StageUsage, Totals
 from fastinstruct.store.recent import Finished, finished, recent
 from fastinstruct.store.rows import (
+    ANSWERED,
+    FINAL,
+    READ,
     AttemptRow,
     CandidateRow,
     ClassificationRow,
@@ -24,10 +27,14 @@ from fastinstruct.store.rows import (
     StoredState,
 )
 from fastinstruct.store.run_store import RunStore
-from fastinstruct.store.schema import FORMAT_VERSION
+from fastinstruct.store.schema import FORMAT_VERSION, has_answers
+from fastinstruct.store.without_examples import WithoutExample, without_examples
 
 __all__ = [
+    "ANSWERED",
+    "FINAL",
     "FORMAT_VERSION",
+    "READ",
     "AttemptRow",
     "CandidateRow",
     "ClassificationRow",
@@ -44,10 +51,13 @@ __all__ = [
     "StageUsage",
     "StoredState",
     "Totals",
+    "WithoutExample",
     "api_in",
     "finished",
+    "has_answers",
     "history",
     "model_in",
     "read_manifest",
     "recent",
+    "without_examples",
 ]

@@ -19,6 +19,7 @@ from fastinstruct.errors import RunFolderError
 from fastinstruct.records import Example, Instance, SeedTask
 from fastinstruct.store import schema
 from fastinstruct.store.draws import early_usage
+from fastinstruct.store.rows import ANSWERED, FINAL
 
 __all__ = ["USAGE", "RunReader", "StageUsage", "Totals", "stage_usage"]
 
@@ -52,6 +53,8 @@ class Totals:
     """reason -> candidates"""
     rejected_instances: dict[str, int] = field(default_factory=dict)
     """reason -> instances"""
+    num_unexplained: int = 0
+    """answers that were understood in part only"""
     failed_attempts: dict[str, int] = field(default_factory=dict)
     """outcome -> attempts that were followed by another"""
     usage: dict[str, StageUsage] = field(default_factory=dict)
@@ -140,6 +143,7 @@ class RunReader:
             prompt_tokens=sum(stage.prompt_tokens for stage in usage.values()),
             completion_tokens=sum(stage.completion_tokens for stage in usage.values()),
             requests=requests,
+            num_unexplained=self._one("SELECT count(*) FROM unexplained")[0] if self.keeps_unexplained() else 0,
             rejected=dict(self.rows(_REASONS.format("candidate"))),
             rejected_instances=dict(self.rows(_REASONS.format("instance"))),
             failed_attempts=dict(self.rows("SELECT outcome, count(*) FROM attempt GROUP BY 1 ORDER BY 2 DESC, 1")),
@@ -179,6 +183,13 @@ class RunReader:
         """Return a value of the run's meta table, or None."""
         rows = list(self.rows("SELECT value FROM meta WHERE key = ?", (key,)))
         return str(rows[0][0]) if rows else None
+
+    def keeps_unexplained(self) -> bool:
+        """Whether the run keeps what was not understood; one of an older version does from its next sitting on."""
+        try:
+            return schema.has_unexplained(self._connection)
+        except sqlite3.DatabaseError as error:
+            raise RunFolderError(f"{self._path}: cannot be read: {error}") from error
 
     def rows(self, sql: str, values: tuple[object, ...] = ()) -> Iterator[Any]:
         """Yield the rows of a query in the schema's terms (see `schema`); for exports and inspection."""
@@ -231,14 +242,14 @@ def _can_lock(file: IO[bytes]) -> bool:
 
 
 # Those of a refiltered run that are about no instruction of its own have a negative number.
-_WORKED_UP = """
+_WORKED_UP = f"""
 SELECT count(*) FROM request
-WHERE stage = 'instances' AND outcome IN ('ok', 'bad_request', 'parser_failed') AND number >= 0
-"""
-USAGE = """
-SELECT stage, count(*) FILTER (WHERE outcome IN ('ok', 'parser_failed')), sum(prompt_tokens), sum(completion_tokens)
+WHERE stage = 'instances' AND outcome IN {FINAL!r} AND number >= 0
+"""  # noqa: S608 - constants
+USAGE = f"""
+SELECT stage, count(*) FILTER (WHERE outcome IN {ANSWERED!r}), sum(prompt_tokens), sum(completion_tokens)
 FROM request GROUP BY 1 ORDER BY 1
-"""
+"""  # noqa: S608 - constants
 """What each stage's requests used; `stage_usage` takes its rows."""
 
 _REASONS = "SELECT reason, count(*) FROM {} WHERE reason IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fastinstruct.records import Stage
 from fastinstruct.store.reader import RunReader
-from fastinstruct.store.rows import Commit
+from fastinstruct.store.rows import READ, Commit
 
 __all__ = ["Finished", "finished", "recent"]
 
@@ -43,7 +43,7 @@ def finished(commit: Commit) -> Finished:
     request = commit.request
     return Finished(
         stage=request.stage,
-        is_ok=request.outcome == "ok",
+        is_ok=request.outcome in READ,
         prompt_tokens=request.prompt_tokens,
         completion_tokens=request.completion_tokens,
         latency_s=request.latency_ms / 1000,
@@ -67,7 +67,7 @@ def recent(reader: RunReader, most: Mapping[Stage, int]) -> list[Finished]:
     return [
         Finished(
             stage=Stage(stage),
-            is_ok=outcome == "ok",
+            is_ok=outcome in READ,
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             latency_s=latency_ms / 1000,

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from fastinstruct.records import RejectReason, Stage
 
 __all__ = [
+    "ANSWERED",
+    "FINAL",
+    "READ",
     "AttemptRow",
     "CandidateRow",
     "ClassificationRow",
@@ -18,6 +21,15 @@ __all__ = [
     "RequestRow",
     "StoredState",
 ]
+
+READ = ("ok", "unreadable")
+"""The outcomes of requests whose answer a parser has read, whatever it found."""
+
+ANSWERED = (*READ, "parser_failed")
+"""The outcomes of requests that a model has answered: their reply is stored."""
+
+FINAL = (*ANSWERED, "bad_request")
+"""The outcomes of requests that are not asked again: another answer would be no better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +49,8 @@ class RequestRow:
     `in_context` holds, in the order of a stage-1 prompt, the pool positions of the tasks it showed; in a refiltered run
     the text itself where such a task is not in the pool. `number` is a stage-1 request's index; in stages 2 and 3 the
     instruction's id or, in a refiltered run that did not admit what was asked about, minus its candidate's id.
+    `outcome` is `unreadable` where an answer gave nothing, kept or rejected, and `detail` then says what the parser
+    stumbled over. Of an answer that was read in part, `rest` holds the lines that nothing explains.
     """
 
     id: int
@@ -55,6 +69,8 @@ class RequestRow:
     completion_tokens: int = 0
     latency_ms: int = 0
     finished_at: float = 0.0
+    rest: str = ""
+    stumbled_over: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

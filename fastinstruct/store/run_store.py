@@ -19,7 +19,7 @@ from fastinstruct.records import SeedTask, Stage, Usage
 from fastinstruct.store import schema
 from fastinstruct.store.draws import early_usage, pending_draws, settle_draws, write_answer, write_draws
 from fastinstruct.store.reader import USAGE, StageUsage, stage_usage
-from fastinstruct.store.rows import CandidateRow, Commit, DrawRow, InstanceRow, RequestRow, StoredState
+from fastinstruct.store.rows import FINAL, READ, CandidateRow, Commit, DrawRow, InstanceRow, RequestRow, StoredState
 from fastinstruct.store.writer import Writer
 
 __all__ = ["RunStore"]
@@ -43,6 +43,7 @@ class RunStore:
             if num_tables == 0:
                 schema.create(connection)
             schema.refuse_damaged(connection, path)
+            schema.create_unexplained(connection)
         except sqlite3.Error as error:
             connection.close()
             raise schema.store_error(path, error) from error
@@ -164,20 +165,20 @@ WHERE NOT EXISTS (SELECT 1 FROM classification AS c WHERE c.instruction_id = i.i
 ORDER BY i.id
 """
 # A request that the server refused for its content is answered: asking again would be refused again.
-_TO_INSTANTIATE = """
+_TO_INSTANTIATE = f"""
 SELECT c.instruction_id, c.is_classification FROM classification AS c
 WHERE NOT EXISTS (SELECT 1 FROM request AS r
                   WHERE r.stage = 'instances' AND r.number = c.instruction_id
-                    AND r.outcome IN ('ok', 'bad_request', 'parser_failed'))
+                    AND r.outcome IN {FINAL!r})
 ORDER BY c.instruction_id
-"""
+"""  # noqa: S608 - constants
 
-_YIELDS = """
+_YIELDS = f"""
 SELECT coalesce(c.num, 0) FROM request AS r
 LEFT JOIN (SELECT request_id, count(*) AS num FROM candidate WHERE reason IS NULL GROUP BY 1) AS c
     ON c.request_id = r.id
-WHERE r.stage = 'instructions' AND r.outcome = 'ok' ORDER BY r.id
-"""
+WHERE r.stage = 'instructions' AND r.outcome IN {READ!r} ORDER BY r.id
+"""  # noqa: S608 - constants
 
 
 def _insert(connection: sqlite3.Connection, commits: Sequence[Commit]) -> None:
@@ -194,6 +195,11 @@ def _insert(connection: sqlite3.Connection, commits: Sequence[Commit]) -> None:
         if (row := c.classification) is not None
     ]
     instances = [_instance_values(c.request.id, row) for c in commits for row in c.instances]
+    unexplained = [
+        (c.request.id, c.request.stumbled_over, c.request.rest)
+        for c in commits
+        if c.request.rest or c.request.stumbled_over
+    ]
     connection.executemany(f"INSERT INTO request VALUES ({', '.join('?' * 16)})", requests)  # noqa: S608 - constant
     connection.executemany("INSERT INTO attempt VALUES (?, ?, ?, ?, ?)", attempts)
     connection.executemany("INSERT INTO candidate VALUES (?, ?, ?, ?, ?, ?)", candidates)
@@ -203,6 +209,8 @@ def _insert(connection: sqlite3.Connection, commits: Sequence[Commit]) -> None:
         "INSERT INTO instance (instruction_id, request_id, item, input, output, reason) VALUES (?, ?, ?, ?, ?, ?)",
         instances,
     )
+    if unexplained:
+        connection.executemany("INSERT INTO unexplained VALUES (?, ?, ?)", unexplained)
     settle_draws(connection, commits)
 
 

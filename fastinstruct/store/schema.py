@@ -16,8 +16,10 @@ __all__ = [
     "connect",
     "create",
     "create_draws",
+    "create_unexplained",
     "has_answers",
     "has_draws",
+    "has_unexplained",
     "refuse_damaged",
     "refuse_other_format",
     "store_error",
@@ -58,7 +60,8 @@ CREATE TABLE request (
                                        -- in its place where a refiltered run's pool does not hold it
     outcome TEXT NOT NULL,
     num_attempts INTEGER NOT NULL,
-    detail TEXT,                       -- of a failure: what the server said, shortened
+    detail TEXT,                       -- of a failure: what the server said, shortened; of a reply that gave nothing
+                                       -- (outcome unreadable): what the parser stumbled over
     text TEXT,                         -- the response
     finish_reason TEXT,
     model TEXT,
@@ -122,6 +125,14 @@ CREATE TABLE IF NOT EXISTS draw (      -- where commits keep the order of draws:
 );
 """
 
+_UNEXPLAINED = """
+CREATE TABLE IF NOT EXISTS unexplained ( -- replies that were understood in part only
+    request_id INTEGER PRIMARY KEY REFERENCES request (id),
+    stumbled_over TEXT NOT NULL,       -- what kept the parser from reading on
+    rest TEXT NOT NULL                 -- the lines that nothing explains
+);
+"""
+
 _ANY_ANSWER = {
     "request": "SELECT 1 FROM request LIMIT 1",
     "draw": "SELECT 1 FROM draw WHERE answer IS NOT NULL LIMIT 1",
@@ -164,6 +175,16 @@ def create(connection: sqlite3.Connection) -> None:
 def create_draws(connection: sqlite3.Connection) -> None:
     """Create the table of draws, unless it is there: only runs whose commits keep the order of draws have one."""
     connection.execute(_DRAWS)
+
+
+def create_unexplained(connection: sqlite3.Connection) -> None:
+    """Create the table of what was not understood, unless it is there: runs of older versions have none."""
+    connection.execute(_UNEXPLAINED)
+
+
+def has_unexplained(connection: sqlite3.Connection) -> bool:
+    """Say whether there is a table of what was not understood."""
+    return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'unexplained'").fetchall())
 
 
 def has_draws(connection: sqlite3.Connection) -> bool:

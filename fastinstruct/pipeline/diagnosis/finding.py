@@ -20,7 +20,7 @@ class Level(StrEnum):
 class Finding:
     """One check's result, in one line each: what was found, and what to do about it (empty where nothing is).
 
-    Neither holds a key or a prompt.
+    Neither holds a key or a prompt; what a model answered may be shown by its beginning.
     """
 
     name: str

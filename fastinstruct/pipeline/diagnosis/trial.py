@@ -9,7 +9,7 @@ import asyncio
 import importlib.util
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from fastinstruct.config import ModelConfig, RunConfig
@@ -26,6 +26,7 @@ from fastinstruct.pipeline.deciding import cached_calibration, calibrate, text_a
 from fastinstruct.pipeline.diagnosis.asking import ask, of_one_among_several
 from fastinstruct.pipeline.diagnosis.finding import Finding, Level
 from fastinstruct.pipeline.diagnosis.inputs import model_description
+from fastinstruct.pipeline.diagnosis.rehearsing import Forms, rehearse, settle
 from fastinstruct.pipeline.preparation import Preparation, prepare
 from fastinstruct.pipeline.serving import ServedModel, max_in_flight, resolve, served
 from fastinstruct.records import Stage
@@ -107,8 +108,8 @@ async def _try_model(
         for transport, told in findings.items():
             for finding in told:
                 report(_named(finding, config, transport, stages, is_needed=not working))
-        if can_ask and working and Stage.CLASSIFICATION in stages:
-            await _try_stage_2(config, env, working[0], report=report, note=note)
+        if can_ask and working:
+            await _try_stages(config, env, working, stages, report=report, note=note)
 
 
 def _named(
@@ -124,20 +125,28 @@ def _has_problem(findings: Iterable[Finding]) -> bool:
     return any(finding.level is Level.PROBLEM for finding in findings)
 
 
-async def _try_stage_2(
+async def _try_stages(
     config: RunConfig,
     env: Mapping[str, str],
-    transport: HttpTransport,
+    working: Sequence[HttpTransport],
+    stages: tuple[Stage, ...],
     *,
     report: Report,
     note: Callable[[str], None],
 ) -> None:
+    """Go the whole way once with each stage of a model, then see how well stage 2 would decide."""
     try:
         preparation = await asyncio.to_thread(prepare, config, env)
-        note(f"asking stage 2 about {len(preparation.held_out)} held-out seeds …")
-        report(await _check_stage_2(preparation, transport, env))
+        note("asking each stage once, with its real prompt …")
+        forms, finding = await settle(preparation, working, stages)
+        report(finding)
+        for finding in await rehearse(preparation, working[0], forms):
+            report(finding)
+        if Stage.CLASSIFICATION in stages:
+            note(f"asking stage 2 about {len(preparation.held_out)} held-out seeds …")
+            report(await _check_stage_2(preparation, working[0], forms, env))
     except FastInstructError as error:
-        report(_problem("stage 2", error))
+        report(_problem("stages", error))
 
 
 def _loaded(model: ServedModel, seconds: float) -> Finding:
@@ -149,7 +158,9 @@ def _loaded(model: ServedModel, seconds: float) -> Finding:
     return Finding(name="embedded model", level=Level.OK, found=found)
 
 
-async def _check_stage_2(preparation: Preparation, transport: HttpTransport, env: Mapping[str, str]) -> Finding:
+async def _check_stage_2(
+    preparation: Preparation, transport: HttpTransport, forms: Forms, env: Mapping[str, str]
+) -> Finding:
     """Measure how well this model tells classification tasks among seeds that its prompt does not show."""
     if preparation.uses_logprobs:
         cache = cache_folder(env)
@@ -159,7 +170,7 @@ async def _check_stage_2(preparation: Preparation, transport: HttpTransport, env
         if calibration.balanced_accuracy is not None:
             how = "by log-probabilities, two-fold cross-validation"
             return _accuracy(calibration.balanced_accuracy, calibration.num_seeds, how)
-    text = await text_accuracy(preparation, _scheduler(preparation, transport))
+    text = await text_accuracy(preparation, _scheduler(preparation, transport), forms)
     if text.balanced_accuracy is None:
         found = f"{text.num_seeds} of {len(preparation.held_out)} held-out seeds were answered: too few to tell"
         return Finding(name="stage 2", level=Level.WARNING, found=found, advice="raise num_calibration_seeds")

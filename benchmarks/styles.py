@@ -1,8 +1,9 @@
 """How much of what models say is kept, and how much that they did not say, by their way of writing.
 
 For each style of the scripted server, replies of every stage go through the wire and the parsers, once as text and once
-as JSON; then whole runs (`mixed`, or each style with --all-runs) go against the server on loopback. What was kept is
-held against the truth that the server knows. A table for people, one JSON document as the last line.
+as JSON; then whole runs (`plain` and `mixed`, or each style with --all-runs) go against the server on loopback, once
+with `model.replies: auto` and once with `text`. What was kept is held against the truth that the server knows. A table
+for people, one JSON document as the last line.
 
     python benchmarks/styles.py --replies 100 --check
     python benchmarks/styles.py --replies 100 --styles bold torn --surprises 3
@@ -23,6 +24,7 @@ from style_rows import Figures, measure, wrong_rows
 
 import fastinstruct
 from fastinstruct.config import load_config
+from fastinstruct.errors import FastInstructError
 from fastinstruct.pipeline import Run
 from fastinstruct.records import Instance
 from fastinstruct.scripted_server import MIXED, STYLES, Script, ScriptedServer
@@ -35,43 +37,54 @@ MIN_KEPT = {"json": 0.99, "text": 0.95}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFigures:
-    """What one whole run kept."""
+    """What one whole run kept; `replies` is what its configuration says, `failure` why it broke off, if it did."""
 
     style: str
-    form: str
+    replies: str
     num_replies: int
     num_examples: int
     num_wrong: int
+    failure: str = ""
 
 
-async def run_once(style: str, form: str, folder: Path, target: int) -> RunFigures:
+async def run_once(style: str, replies: str, folder: Path, target: int) -> RunFigures:
     """Generate `target` instructions from a server that writes so."""
     async with ScriptedServer(Script(style=style)) as server:
         flags = {
             "model.base_url": server.base_url,
             "model.name": "scripted",
             "model.api": "chat",
-            "model.replies": form,
+            "model.replies": replies,
             "out": folder,
             "target": target,
             "budget.max_requests": 40 * target,
             "runtime.max_in_flight": 8,
         }
-        await Run(load_config(flags=flags), env={}).execute()
+        failure = ""
+        try:
+            await Run(load_config(flags=flags), env={}).execute()
+        except FastInstructError as error:
+            failure = str(error)
         truths = [entry.truth for entry in server.log if entry.truth is not None]
     with RunReader(folder) as reader:
         examples = [(row.instruction, Instance(input=row.input, output=row.output)) for row in reader.examples()]
-    num_wrong = sum(1 for _ in wrong_rows(examples, truths))
-    return RunFigures(style=style, form=form, num_replies=len(truths), num_examples=len(examples), num_wrong=num_wrong)
+    return RunFigures(
+        style=style,
+        replies=replies,
+        num_replies=len(truths),
+        num_examples=len(examples),
+        num_wrong=sum(1 for _ in wrong_rows(examples, truths)),
+        failure=failure,
+    )
 
 
 def whole_runs(styles: Sequence[str], target: int) -> list[RunFigures]:
-    """A run for each style and form."""
+    """A run for each style that may ask for JSON, and one that asks for text."""
     with tempfile.TemporaryDirectory() as name:
         return [
-            asyncio.run(run_once(style, form, Path(name) / f"{style}-{form}", target))
+            asyncio.run(run_once(style, replies, Path(name) / f"{style}-{replies}", target))
             for style in styles
-            for form in MIN_KEPT
+            for replies in ("auto", "text")
         ]
 
 
@@ -85,8 +98,10 @@ def overall(figures: Sequence[Figures], form: str) -> float:
 def missed(figures: Sequence[Figures], runs: Sequence[RunFigures]) -> list[str]:
     """The bars that were not reached, each in a line."""
     lines = [f"{one.style}, {one.form}: {one.num_wrong} wrong rows" for one in figures if one.num_wrong]
-    lines += [f"run {run.style}, {run.form}: {run.num_wrong} wrong rows" for run in runs if run.num_wrong]
-    lines += [f"run {run.style}, {run.form}: no example" for run in runs if not run.num_examples]
+    for run in runs:
+        told = run.failure or (f"{run.num_wrong} wrong rows" if run.num_wrong else "")
+        lines += [f"run {run.style}, {run.replies}: {told}"] if told else []
+        lines += [f"run {run.style}, {run.replies}: no example"] if not run.num_examples else []
     for form, least in MIN_KEPT.items():
         if (share := overall(figures, form)) < least:
             lines.append(f"{form}: {share:.2%} of the true rows kept, at least {least:.0%} wanted")
@@ -110,7 +125,7 @@ def show(figures: Sequence[Figures], runs: Sequence[RunFigures]) -> None:
         print(f"{'over all styles':<22}{form:<6}{overall(figures, form):>28.2%}")
     for run in runs:
         found = f"{run.num_examples} examples of {run.num_replies} replies, {run.num_wrong} wrong"
-        print(f"run: {run.style}, {run.form}: {found}")
+        print(f"run: {run.style}, {run.replies}: {found}")
 
 
 def show_surprises(figures: Sequence[Figures], most: int) -> None:
@@ -132,7 +147,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", type=Kind, choices=list(Kind), default=list(Kind), metavar="KIND")
     parser.add_argument("--surprises", type=int, default=0, help="show so many misread replies of each style")
     parser.add_argument("--target", type=int, default=30, help="of the whole runs; 0 leaves them out")
-    parser.add_argument("--all-runs", action="store_true", help="a whole run for each style, not for the mixture alone")
+    parser.add_argument("--all-runs", action="store_true", help="a whole run for each style, not for two alone")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
     arguments = parser.parse_args()
     figures = [
@@ -140,7 +155,7 @@ def main() -> None:
         for form in arguments.forms
         for style in arguments.styles
     ]
-    styles = arguments.styles if arguments.all_runs else [MIXED]
+    styles = arguments.styles if arguments.all_runs else ["plain", MIXED]
     runs = whole_runs(styles, arguments.target) if arguments.target else []
     show_surprises(figures, arguments.surprises)
     show(figures, runs)

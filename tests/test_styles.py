@@ -8,7 +8,8 @@ from types import ModuleType
 
 import pytest
 
-from fastinstruct.scripted_server import STYLES
+from fastinstruct.records import Instance
+from fastinstruct.scripted_server import STYLES, Truth
 
 NUM_REPLIES = 20
 
@@ -18,6 +19,16 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """benchmarks/ is no package that tests could import."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
     return import_module("style_rows")
+
+
+def test_a_row_is_wrong_unless_both_its_parts_were_said_together(rows: ModuleType) -> None:
+    said = Truth(style="plain", instructions=("Sort  the words.",), instances=(Instance(input="b a", output="a b"),))
+    found = [
+        ("Sort the words.", Instance(input="b  a", output="a b")),
+        ("Sort the words.", Instance(input="b a", output="b a")),
+        ("Sort words.", Instance(input="b a", output="a b")),
+    ]
+    assert list(rows.wrong_rows(found, [said])) == found[1:]
 
 
 @pytest.mark.parametrize("style", STYLES)

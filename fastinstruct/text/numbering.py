@@ -116,14 +116,13 @@ def markers_of(line: str) -> tuple[Marker, ...]:
     if not _MAYBE.match(line):
         return ()
     found = _MARKER.match(line)
-    if found:
-        readings = _counted(line, found)
-        if readings:
-            return readings
+    readings = _counted(line, found) if found else ()
+    if readings and readings[0].style != LABEL:
+        return readings
     bullet = _BULLET.match(line)
     if bullet:
-        return (Marker(style=f"{BULLET} {bullet['sign'][0]}", number=0, rest=trimmed(line[bullet.end() :])),)
-    return ()
+        readings += (Marker(style=f"{BULLET} {bullet['sign'][0]}", number=0, rest=trimmed(line[bullet.end() :])),)
+    return readings
 
 
 def without_label(text: str) -> str:

@@ -150,7 +150,7 @@ def _unmarked(lines: Sequence[Line], *, is_torn: bool) -> tuple[_Judged, list[st
     told = _without_what_is_said_around(texts)
     if len(told) == 1:
         told = by_semicolons(told[0])
-    told = [collapsed(unwrapped(text)) for text in told]
+    told = [collapsed(unwrapped(text.rstrip(",") if text.startswith('"') else text)) for text in told]
     if not told or not all(map(begins_a_task, told)):
         return [], texts
     settled = [Settled(text=text) for text in told]

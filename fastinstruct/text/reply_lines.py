@@ -26,7 +26,18 @@ _FENCE = re.compile(r"`{3,}|~{3,}")
 _RULE = re.compile(r"[-*_=~–—·•\s]{3,}")
 _HEADING = re.compile(r"#{1,6} ?\S")
 _BOLD_LINE = re.compile(r"(?:\*\*|__)[^*_]+(?:\*\*|__)[:：]?")
+_BREAK = re.compile(r"<br ?/?>[ \t]?(?=[*_(]{0,3}\d{1,4}[.)]|\n|\Z)", re.IGNORECASE)
 _ENCLOSED = re.compile(r"(?P<quote>[\"'“「『«`])(?P<inner>.*[^\s\\])(?:[\"'”」』»`])[,;，；]?\Z")
+
+
+_TAGGED = re.compile(
+    r"\s{0,40}<(?P<name>task|instruction|item|prompt|question|li)(?: [^<>]{0,60})?>(?P<inner>(?:(?!</)[^\n])*)(?:</(?P=name)>\s*)?\Z",
+    re.IGNORECASE,
+)
+_TAG = re.compile(
+    r"\s{0,40}</?(?:tasks?|instructions?|items?|prompts?|questions?|list|ol|ul|li|answer|final|output|response)(?: [^<>]{0,60})?>\s*",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +71,7 @@ def read_lines(text: str, *, first_number: int, is_opened: bool) -> list[Line]:
         first_number: the number after the last in-context instruction.
         is_opened: whether the reply starts inside that item, as a completion does.
     """
-    raw = text.split("\n")
+    raw = _BREAK.sub("\n", text).split("\n")
     lines: list[Line] = []
     position = 0
     while position < len(raw):
@@ -88,6 +99,15 @@ def _table_line(row: Marker | str) -> Line:
 
 
 def _read(raw: str) -> Line:
+    tagged = _TAGGED.match(raw)
+    if tagged:
+        raw = tagged["inner"]
+        rest = trimmed(raw)
+        inner = markers_of(rest)
+        rest = inner[0].rest if inner else rest
+        return Line(text=rest or "<>", markers=(Marker(style="tag", number=0, rest=rest),))
+    if _TAG.fullmatch(raw):
+        return _BLANK
     quoted = _QUOTED.match(raw)
     if quoted:
         raw = raw[quoted.end() :]

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from fastinstruct.records import RejectReason
 from fastinstruct.text.instruction_lists import Item, is_title
@@ -85,7 +86,7 @@ def _recurring_labels(items: Sequence[Item]) -> frozenset[str]:
         return frozenset()
     counts: Counter[str] = Counter()
     for item in items:
-        counts.update({annotation_label(line.text) for line in item.lines[1:]} - {""})
+        counts.update({annotation_label(line.text) for line in item.lines[1:] if not _is_label(line)} - {""})
     return frozenset(label for label, count in counts.items() if count > 1 and count * 3 >= len(items) * 2)
 
 
@@ -93,7 +94,7 @@ def _draft(item: Item, recurring: frozenset[str], *, is_last: bool) -> _Draft:
     doubt = RejectReason.UNCERTAIN if item.is_doubtful else None
     paragraphs: list[list[Line]] = []
     follows_annotation = False
-    is_first = True
+    is_first = bool(item.marker.rest)
     for lines in _without_remarks(item.paragraphs) if is_last else item.paragraphs:
         kept: list[Line] = []
         for line in lines:
@@ -102,6 +103,8 @@ def _draft(item: Item, recurring: frozenset[str], *, is_last: bool) -> _Draft:
                 is_first = False
             elif is_worked_example(line.text):
                 doubt = RejectReason.MARKER
+            elif _is_label(line) and all(is_title(above.text) for above in (*chain(*paragraphs), *kept)):
+                paragraphs, kept, follows_annotation = [], [line], False  # "Task: Write ..." below its title
             elif _is_about_the_task(line, recurring):
                 follows_annotation = True
                 continue
@@ -112,6 +115,10 @@ def _draft(item: Item, recurring: frozenset[str], *, is_last: bool) -> _Draft:
         if kept:
             paragraphs.append(kept)
     return _Draft(item=item, paragraphs=paragraphs, doubt=doubt, rest=[])
+
+
+def _is_label(line: Line) -> bool:
+    return bool(line.markers) and line.markers[0].style == LABEL
 
 
 def _is_about_the_task(line: Line, recurring: frozenset[str]) -> bool:
@@ -200,7 +207,7 @@ def _hang_together(lines: Sequence[Line]) -> bool:
     if len(inner) > 1 and tasks == len(inner) and is_title(_without_marks(lines[0].text)):
         return False  # a heading with tasks under it
     for before, line in zip(lines, lines[1:], strict=False):
-        is_labelled = annotation_label(line.text) and (not line.markers or line.markers[0].style == LABEL)
+        is_labelled = annotation_label(line.text) and (not line.markers or _is_label(line))
         if is_labelled and not before.text.endswith(_COLONS):
             return False  # "Label: text" on a line of its own, whatever it is
         if _breaks(before.text, line.text) and not line.markers and not before.markers:

@@ -118,7 +118,23 @@ def list_items(lines: Sequence[Line], style: str, first_number: int, *, is_opene
         first_number: the number after the last in-context instruction.
         is_opened: whether the reply starts inside that item.
     """
-    return _Dealer(lines, style, first_number, is_opened=is_opened).deal()
+    start = 0 if is_opened else _start(lines, style, first_number)
+    listed = _Dealer(lines[start:], style, first_number, is_opened=is_opened).deal()
+    listed.rest[:0] = [line.text for line in lines[:start] if line.text]
+    return listed
+
+
+def _start(lines: Sequence[Line], style: str, first_number: int) -> int:
+    """Where the list begins that goes on from the prompt, if another one, from 1, stands before it: a draft."""
+    before: int | None = None
+    for place, line in enumerate(lines):
+        marker = line.of(style)
+        if marker is None or style != DECIMAL:
+            continue
+        if marker.number == first_number and before is not None:
+            return place if before < first_number - _MAX_STEP else 0
+        before = marker.number
+    return 0
 
 
 class _Dealer:
@@ -139,7 +155,7 @@ class _Dealer:
         self._inner = 0  # the last number of a list inside the current item
         self._listed = Listed()
         self._open = is_opened
-        self._after_heading = False
+        self._after_heading = self._after_blank = self._are_spaced = False
         self._fence_around = self._fence_inside = False
         if is_opened:
             self._listed.items.append(Item(Marker(style=style, number=first_number, rest="")))
@@ -152,6 +168,7 @@ class _Dealer:
             if not line.text:
                 after_blank = True
                 continue
+            self._after_blank = after_blank
             if self._is_end(line):
                 self._listed.rest.extend(left.text for left in self._lines[place:] if left.text)
                 break
@@ -181,6 +198,7 @@ class _Dealer:
         if not marker or marker.number != 1 or line.indent > self._max_indent or self._after_heading or self._all_alike:
             return False
         begins = self._last is not None and self._last > 1 and not self._open_with_colon() and not self._resumes()
+        begins = begins and self._after_blank
         return begins and not begins_a_task(marker.rest)
 
     def _open_with_colon(self) -> bool:
@@ -278,6 +296,8 @@ class _Dealer:
         else:
             starts = self._is_next(number)
         if starts:
+            begins_anew = self._last is not None and number <= 1 < self._last
+            self._are_spaced |= self._after_blank and self._last is not None and not begins_anew
             self._last, self._inner, self._after_heading = number, 0, False
         self._seen += is_flush
         return starts
@@ -298,7 +318,9 @@ class _Dealer:
 
     def _begins_anew(self) -> bool:
         """Whether a number 1 goes on with the reply's list; else it begins a list inside the item."""
-        if self._open_with_colon() or self._resumes():
+        stands_apart = self._after_blank and not self._are_spaced
+        if self._open_with_colon() or self._resumes() or not stands_apart:
             self._inner = 1
+            self._listed.items[-1].is_doubtful |= not self._open_with_colon()
             return False
         return self._last is not None and self._last > 1

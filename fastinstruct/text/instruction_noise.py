@@ -35,23 +35,22 @@ __all__ = [
 _ANNOTATED = (
     # English
     "type|category|categories|difficulty|difficulty level|level|why|rationale|reason|reasoning|explanation|purpose|goal|skill|skills|"
-    "skills? tested|tags?|topics?|domain|kind|genre|format|field|focus|area|theme|audience|target audience|style|tone|length|word count|"
-    "time|estimated time|time required|notes?|comment|comments|hint|hints|id|source|subject|task type|type of task|type of work|"
-    "kind of work|expected length|language|complexity|is_classification|classification|requires input|input required|input needed|"
+    "skills? tested|tags?|topics?|domain|kind|genre|field|area|theme|word count|"
+    "estimated time|time required|id|subject|task type|type of task|type of work|kind of work|complexity|is_classification|classification|requires input|input required|input needed|"
     # German, French, Spanish, Portuguese, Italian
-    "typ|art|kategorie|schwierigkeit|schwierigkeitsgrad|warum|grund|begründung|ziel|zweck|thema|bereich|hinweis|anmerkung|fähigkeit|"
-    "catégorie|difficulté|niveau|pourquoi|raison|justification|objectif|but|thème|domaine|remarque|compétence|genre|"
-    "tipo|categoría|dificultad|nivel|por qué|porqué|razón|motivo|objetivo|propósito|tema|área|nota|habilidad|género|"
-    "categoria|dificuldade|nível|por quê|por que|razão|propósito|observação|habilidade|gênero|"
+    "typ|art|kategorie|schwierigkeit|schwierigkeitsgrad|warum|grund|begründung|ziel|zweck|thema|bereich|fähigkeit|"
+    "catégorie|difficulté|niveau|pourquoi|raison|justification|objectif|but|thème|domaine|compétence|genre|"
+    "tipo|categoría|dificultad|nivel|por qué|porqué|razón|motivo|objetivo|propósito|tema|área|habilidad|género|"
+    "categoria|dificuldade|nível|por quê|por que|razão|propósito|habilidade|gênero|"
     "difficoltà|livello|perché|ragione|obiettivo|scopo|ambito|competenza|genere|"
     # Russian, Arabic, Hindi
-    "тип|вид|категория|сложность|уровень|уровень сложности|почему|причина|обоснование|цель|тема|область|примечание|навык|жанр|"
-    "النوع|نوع|الفئة|فئة|التصنيف|الصعوبة|صعوبة|مستوى الصعوبة|المستوى|السبب|لماذا|الهدف|الموضوع|ملاحظة|المهارة|"
-    "प्रकार|श्रेणी|कठिनाई|कठिनाई स्तर|स्तर|क्यों|कारण|उद्देश्य|विषय|टिप्पणी|कौशल|"
+    "тип|вид|категория|сложность|уровень|уровень сложности|почему|причина|обоснование|цель|тема|область|навык|жанр|"
+    "النوع|نوع|الفئة|فئة|التصنيف|الصعوبة|صعوبة|مستوى الصعوبة|المستوى|السبب|لماذا|الهدف|الموضوع|المهارة|"
+    "प्रकार|श्रेणी|कठिनाई|कठिनाई स्तर|स्तर|क्यों|कारण|उद्देश्य|विषय|कौशल|"
     # Chinese, Japanese, Korean
-    "类型|類型|类别|類別|分类|分類|难度|難度|难度等级|等级|原因|理由|目的|目标|目標|主题|主題|领域|領域|备注|備註|说明|說明|标签|標籤|技能|"
-    "タイプ|種類|種別|カテゴリ|カテゴリー|難易度|レベル|テーマ|分野|備考|補足|スキル|ジャンル|"
-    "유형|종류|카테고리|분류|난이도|수준|이유|목적|목표|주제|분야|비고|참고|기술|장르"
+    "类型|類型|类别|類別|分类|分類|难度|難度|难度等级|等级|原因|理由|目的|目标|目標|主题|主題|领域|領域|备注|标签|標籤|技能|"
+    "タイプ|種類|種別|カテゴリ|カテゴリー|難易度|レベル|テーマ|分野|スキル|ジャンル|"
+    "유형|종류|카테고리|분류|난이도|수준|이유|목적|목표|주제|분야|기술|장르"
 )
 _CATEGORIES = (
     "creative|practical|technical|analytical|analysis|labell?ing|classification|writing|creative writing|reasoning|coding|programming|"
@@ -75,6 +74,7 @@ _BARE_CATEGORY = re.compile(
 _TRAILING = re.compile(
     r"(?:(?<=[.!?。！？;…।؟\"”'’」])|(?<=[.!?।؟] )) ?(?P<open>[*_]{0,2}[(（\[【{][*_]{0,2})(?P<inner>[^()（）\[\]【】{}]{1,80})[*_]{0,2}[)）\]】}][*_]{0,2}[.。]?\Z"
 )
+_TRAILING_DASH = re.compile(r"(?<=[.!?。！？।؟])[\"”’」]? ?[-–—|·→] ?[*_]{0,3}(?P<inner>[^.!?。！？|\n]{1,60})\Z")
 _TRAILING_LABEL = re.compile(
     rf"[.!?。！？।؟] ?(?:[|/–—-] ?)?[*_]{{0,3}}(?:type|category|difficulty|why|rationale|难度|类型|类别|難易度|カテゴリー?|난이도|유형|"
     rf"kategorie|schwierigkeit|catégorie|difficulté|categoría|dificultad|categoria|dificuldade|difficoltà|категория|сложность)"
@@ -116,7 +116,7 @@ def without_trailing_annotation(text: str, *, is_common: bool = False) -> str:
         text: an instruction.
         is_common: whether most items of the reply end so: then any remark of three words or fewer goes.
     """
-    found = _TRAILING.search(text[-100:])
+    found = _TRAILING.search(text[-100:]) or _TRAILING_DASH.search(text[-100:])
     if found is None:
         return text
     inner = found["inner"].strip(" *_")
@@ -127,7 +127,7 @@ def without_trailing_annotation(text: str, *, is_common: bool = False) -> str:
 
 def has_trailing_brackets(text: str) -> bool:
     """Whether a short remark in brackets follows the last sentence."""
-    found = _TRAILING.search(text[-100:])
+    found = _TRAILING.search(text[-100:]) or _TRAILING_DASH.search(text[-100:])
     return found is not None and found["inner"].count(" ") < 3
 
 
@@ -243,6 +243,7 @@ _HOLE = re.compile(
     rf"|\{{(?:[A-Za-z]+[ _-]){{0,3}}(?:{_HOLE_WORDS})s?\}}"
     r"|[\[【（(<{](?:此处|在此|这里|插入|填写|填入|您的|你的|ここに|여기에|hier einf|insérez|insertar|inserte|inserir|inserisci|вставьте|أدخل|यहाँ)[^\]】）)>}\n]{0,40}[\]】）)>}]"
 )
+_ONLY_A_HOLE = re.compile(r"[\[<{][^\[\]<>{}]{1,60}[\]>}][.]?")
 _HOLE_SIGNS = ("<", "[", "{", "【", "（", "(")
 _HEADING_INSIDE = re.compile(r"\s\#{2,6} ?\w|(?<=[.!?。！？] )\# \w")
 _FENCE = re.compile(r"`{3}|~{3}|[.!?。！？] ?<br ?/?>|</?(?:task|tasks|instruction|instructions|item|prompt)>", re.IGNORECASE)
@@ -271,7 +272,7 @@ def instruction_fault(text: str) -> RejectReason | None:
         return RejectReason.REFUSAL
     if leaks_into_instruction(text):
         return RejectReason.TEMPLATE_LEAK
-    if any(map(text.__contains__, _HOLE_SIGNS)) and _HOLE.search(text):
+    if any(map(text.__contains__, _HOLE_SIGNS)) and (_HOLE.search(text) or _ONLY_A_HOLE.fullmatch(text)):
         return RejectReason.PLACEHOLDER
     if _BEFORE.match(text) or _REMARK.match(text) or _REMARK_INSIDE.search(text):
         return RejectReason.REMARK

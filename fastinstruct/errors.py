@@ -13,6 +13,7 @@
     │   └── ProtocolMismatch        it answers, but not as an OpenAI-compatible endpoint
     ├── EmbeddedModelError          the embedded model or a local .gguf cannot be loaded
     ├── ParserFailed                too many replies could not be parsed: an error of ours, or nonsense
+    ├── FilterFailed                a filter of the caller's own raised, or returned what is no reason
     ├── StoreError                  the run's database cannot be written (disk full, I/O error) or read
     └── Aborted                     the user interrupted twice; what was in flight is not in the store
 
@@ -31,6 +32,7 @@ __all__ = [
     "EndpointError",
     "EndpointUnreachable",
     "FastInstructError",
+    "FilterFailed",
     "InputError",
     "ModelUnknown",
     "ParserFailed",
@@ -105,6 +107,10 @@ class EmbeddedModelError(FastInstructError):
 
 class ParserFailed(FastInstructError):
     """Too many replies could not be parsed: an error of ours, or a server that answers nonsense; they are stored."""
+
+
+class FilterFailed(FastInstructError):
+    """A filter of the caller's own raised, or returned what is no reason; what was answered before is stored."""
 
 
 class StoreError(FastInstructError):

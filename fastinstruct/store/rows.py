@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastinstruct.records import RejectReason, Stage
+from fastinstruct.records import Reason, Stage
 
 __all__ = [
     "AttemptRow",
@@ -66,7 +66,7 @@ class CandidateRow:
 
     id: int
     text: str
-    reason: RejectReason | None
+    reason: Reason | None
     nearest: int | None = None
     score: float | None = None
 
@@ -97,7 +97,7 @@ class InstanceRow:
     item: int
     input: str
     output: str
-    reason: RejectReason | None = None
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

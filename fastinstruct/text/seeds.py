@@ -29,13 +29,12 @@ from fastinstruct.errors import SeedError
 from fastinstruct.records import Instance, SeedTask
 from fastinstruct.text.emptiness import empty_if_none
 from fastinstruct.text.folder import prompt_folder
-from fastinstruct.text.json_lines import BYTE_ORDER_MARK, json_complaint, json_type
+from fastinstruct.text.json_lines import BYTE_ORDER_MARK, SPLIT_A_LIST, json_complaint, json_type
 
 __all__ = ["input_of", "kind_notice", "load_seeds", "num_unknown", "packaged_seeds"]
 
 _SAID_NEARLY = 0.8  # as near as `inptu` is to `input`
 _MAX_SHOWN = 40  # characters of a misspelt key
-_SPLIT = "write one JSON object a line (jq -c '.[]' splits a list)"
 
 
 def input_of(text: str) -> str:
@@ -79,9 +78,8 @@ def load_seeds(path: Path) -> tuple[SeedTask, ...]:
     """
     tasks: list[SeedTask] = []
     line_of_id: dict[str, int] = {}
-    content = _content(path)
-    for number, line in _lines(content):
-        task = _SeedLine(path, number, content).task(line)
+    for number, line in _lines(path):
+        task = _SeedLine(path, number).task(line)
         if task.id in line_of_id:
             where = f"{path}:{number}"
             raise SeedError(f"{where}: id {task.id!r} is already that of line {line_of_id[task.id]}; make ids unique")
@@ -92,9 +90,10 @@ def load_seeds(path: Path) -> tuple[SeedTask, ...]:
     return tuple(tasks)
 
 
-def _content(path: Path) -> bytes:
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, with their numbers from 1."""
     try:
-        return path.read_bytes().removeprefix(BYTE_ORDER_MARK)
+        content = path.read_bytes()
     except FileNotFoundError:
         raise SeedError(f"{path}: there is no such file; check the path") from None
     except IsADirectoryError:
@@ -103,23 +102,9 @@ def _content(path: Path) -> bytes:
         reason = getattr(error, "strerror", None) or "not a valid path"
         raise SeedError(f"{path!s}: cannot be read ({reason}); check the path and its permissions") from error
 
-
-def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, with their numbers from 1."""
-    for number, line in enumerate(content.split(b"\n"), start=1):
+    for number, line in enumerate(content.removeprefix(BYTE_ORDER_MARK).split(b"\n"), start=1):
         if line.strip():
             yield number, line
-
-
-def _whole_value(content: bytes) -> str:
-    """What is wrong with a file that is one JSON value over several lines; "" where it is anything else."""
-    try:
-        value = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return ""
-    if isinstance(value, list):
-        return f"begins a list, not an object; {_SPLIT}"
-    return f"begins {json_type(value)} of several lines; write each object on one line (jq -c . does it)"
 
 
 # A misspelt id or name loses nothing, and words as short as these are near many.
@@ -144,10 +129,9 @@ def _nearest(key: str, known: list[str]) -> str:
 class _SeedLine:
     """One line of a seed file, which knows its place so that it can name it."""
 
-    def __init__(self, path: Path, number: int, content: bytes) -> None:
+    def __init__(self, path: Path, number: int) -> None:
         self._path = path
         self._number = number
-        self._content = content
 
     def task(self, line: bytes) -> SeedTask:
         row = self._row(line)
@@ -167,9 +151,9 @@ class _SeedLine:
         try:
             row = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            self._refuse(_whole_value(self._content) or json_complaint(line, error))
+            self._refuse(json_complaint(line, error))
         if not isinstance(row, dict):
-            self._refuse(f"is {json_type(row)}, not an object; {_SPLIT}")
+            self._refuse(f"is {json_type(row)}, not an object; {SPLIT_A_LIST}")
         return row
 
     def _refuse_misspelt(self, row: dict[str, Any], known: Collection[str], prefix: str = "") -> None:

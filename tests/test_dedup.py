@@ -230,6 +230,18 @@ def test_kept_rows_are_the_files_own_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "rejected.jsonl").read_text() == rejected
 
 
+def test_rows_hold_nothing_that_ends_a_line_for_other_readers_and_mean_the_same(tmp_path: Path) -> None:
+    rows = [{"instruction": text, "\u2028": "a\x85b\u2029"} for text in ("one two\u2028three", "one two\x85three")]
+    file, out = written(tmp_path / "line\u2028.jsonl", rows), tmp_path / "out.jsonl"
+    rejected = tmp_path / "rejected.jsonl"
+    printed = invoke(file, "--rejected", rejected)
+    invoke(file, "--out", out)
+    for text in (printed.stdout, out.read_text(encoding="utf-8")):
+        assert [json.loads(line) for line in text.splitlines()] == rows[:1]
+    (line,) = rejected.read_text(encoding="utf-8").splitlines()
+    assert json.loads(line) == {**rows[1], "_nearest": {"file": str(file), "line": 1}, "_score": 1.0}
+
+
 def test_rejected_rows_say_what_they_are_near_and_how_near(data: Path, tmp_path: Path) -> None:
     more = tmp_path / "more.jsonl"
     more.write_text(f"\n\n{jsonl([{'instruction': 'all other words here'}])}\n{jsonl([ROWS[2]])}")

@@ -54,6 +54,7 @@ HOMES = {
     "sqlite3": {"store"},
     "numba": set[str](),
     "pydantic": {"config"},
+    "re2": {"config"},
     "typer": {"cli"},
     "rich": {"cli"},
     "uvloop": {"cli"},

@@ -34,7 +34,16 @@ from fastinstruct.records import Api, RejectReason, Stage
 from fastinstruct.scripted_server import Latency, Script, ScriptedServer
 from fastinstruct.scripted_server.replies import Kind
 from fastinstruct.similarity import RougeIndex
-from fastinstruct.store import AttemptRow, CandidateRow, RequestRow, RunFolder, RunReader, history, schema
+from fastinstruct.store import (
+    AttemptRow,
+    CandidateRow,
+    RequestRow,
+    RunFolder,
+    RunReader,
+    history,
+    read_manifest,
+    schema,
+)
 
 TABLES = ("meta", "seed", "template", "request", "attempt", "candidate", "instruction", "classification", "instance")
 SCRIPT = Script(duplicate_rate=0.5, junk_rate=0.2, length_rate=0.1)
@@ -131,6 +140,27 @@ def test_a_value_that_is_set_to_what_it_was_is_no_change(run: Path, tmp_path: Pa
     found = refilter(run, tmp_path / "new", {"similarity.threshold": 0.7, "target": 40})
     assert found.changes == {}
     assert tables(tmp_path / "new") == tables(run)
+
+
+def test_a_run_of_an_older_version_has_no_limit_on_repeated_outputs_until_it_is_given_one(
+    run: Path, tmp_path: Path
+) -> None:
+    old = shutil.copytree(run, tmp_path / "old")
+    manifest = json.loads((old / "manifest.json").read_text())
+    assert manifest["identity"]["filters"].pop("max_repeated_output") == 10
+    (old / "manifest.json").write_text(json.dumps(manifest))
+    (old / "config.yaml").write_text(
+        "".join(
+            line
+            for line in (old / "config.yaml").read_text().splitlines(keepends=True)
+            if not line.strip().startswith(("required:", "forbidden:", "max_repeated_output:"))
+        )
+    )
+    assert refilter(old, tmp_path / "same", {}).changes == {}
+    assert read_manifest(tmp_path / "same")["identity"] == manifest["identity"]
+    limited = refilter(old, tmp_path / "limited", {"filters.max_repeated_output": 10})
+    assert limited.changes == {"filters.max_repeated_output": (None, 10)}
+    assert read_manifest(tmp_path / "limited")["identity"]["filters"]["max_repeated_output"] == 10
 
 
 # ------------------------------------------------------------------------------------------------------ what is decided
@@ -547,6 +577,14 @@ def test_the_verb_prints_a_table_of_before_and_after(run: Path, tmp_path: Path) 
     near = "near_duplicate"
     assert [near, str(old_totals.rejected[near]), str(new_totals.rejected[near])] in lines
     assert f"run --config {tmp_path / 'new' / 'config.yaml'} --out {tmp_path / 'new'}" in err
+
+
+def test_the_verb_shows_rules_by_their_names(run: Path, tmp_path: Path) -> None:
+    rules = "filters.forbidden=[acme, {name: links, pattern: 'https?://'}, {words: [a, b], on: output}]"
+    required = "filters.required={pattern: '.'}"
+    out, _ = typed("refilter", run, "-o", tmp_path / "new", "--set", rules, "--set", required)
+    assert "filters.forbidden: none -> acme, links, a or b\n" in out
+    assert "filters.required: none -> .\n" in out
 
 
 def test_the_verb_prints_the_same_as_json(run: Path, tmp_path: Path) -> None:

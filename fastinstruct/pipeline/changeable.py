@@ -10,21 +10,26 @@ import copy
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from fastinstruct.config import RunConfig
+from fastinstruct.config import FilterConfig, RunConfig
+from fastinstruct.config.filters import IMPLIED
 from fastinstruct.errors import ConfigError, RunFolderError
 from fastinstruct.records import Api, Stage
 
-__all__ = ["AGAINST", "changed_settings", "is_given", "refuse_disagreement", "with_changes"]
+__all__ = ["AGAINST", "changed_settings", "is_given", "of_its_version", "refuse_disagreement", "with_changes"]
 
 AGAINST = "similarity.against"
 
 _MAX_INSTANCES = "instances.max_instances"
+_MAX_REPEATED = "filters.max_repeated_output"
 _CHANGEABLE = (
     "similarity.threshold",
     "similarity.tokenizer",
     "filters.min_words",
     "filters.max_words",
     "filters.keywords",
+    "filters.required",
+    "filters.forbidden",
+    _MAX_REPEATED,
     _MAX_INSTANCES,
 )
 _NOT_IN_IDENTITY = frozenset({"seeds", "prompts", "model.gguf", "model.replies"})  # but their contents are
@@ -72,11 +77,30 @@ def with_changes(identity: Mapping[str, Any], config: RunConfig, against_sha256:
     fields = config.identity_fields()
     for key in _CHANGEABLE:
         part, _, name = key.partition(".")
-        found.setdefault(part, {})[name] = fields[part][name]
+        found.setdefault(part, {}).pop(name, None)
+        if name in fields[part]:  # an identity leaves out what earlier versions implied
+            found[part][name] = fields[part][name]
     found["similarity"].pop("against", None)
     if against_sha256 is not None:
         found["similarity"]["against"] = against_sha256
     return found
+
+
+def of_its_version(config: RunConfig, identity: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> RunConfig:
+    """Return a run's configuration as the version meant it that began the run.
+
+    A run whose manifest lacks `filters.max_repeated_output` has no such limit: it is older than the setting, or was
+    begun with null. So the default, which nobody chose, does not stand for it. A value that a person chose, which is
+    any other, or any that is `given` (as `load_config` takes flags), stays; `RunFolder.claim` refuses to go on with
+    it, and `refilter` judges anew by it.
+    """
+    filters = config.filters
+    is_chosen = filters.max_repeated_output != FilterConfig().max_repeated_output or is_given(
+        _MAX_REPEATED, given or {}
+    )
+    if is_chosen or _MAX_REPEATED in dict(_leaves(identity)):
+        return config
+    return config.model_copy(update={"filters": filters.model_copy(update={"max_repeated_output": None})})
 
 
 def refuse_disagreement(identity: Mapping[str, Any], config: RunConfig, where: str) -> None:
@@ -86,6 +110,9 @@ def refuse_disagreement(identity: Mapping[str, Any], config: RunConfig, where: s
         RunFolderError: which setting differs from the manifest's, or which filter of the run's is unknown here.
     """
     there, here = dict(_leaves(identity)), dict(_leaves(config.identity_fields()))
+    for name, implied in IMPLIED.items():
+        there.setdefault(f"filters.{name}", implied)
+        here.setdefault(f"filters.{name}", implied)
     for key in there:
         # To leave a filter out would admit too much.
         if key.startswith(("similarity.", "filters.")) and key not in here and key != AGAINST:

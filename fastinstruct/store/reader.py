@@ -174,7 +174,7 @@ class RunReader:
                 name=name,
                 instruction=instruction,
                 instances=tuple(Instance(input=given, output=output) for given, output in json.loads(instances)),
-                is_classification=bool(is_classification),
+                is_classification=None if is_classification < 0 else bool(is_classification),
             )
             for id_, name, instruction, instances, is_classification in rows
         )

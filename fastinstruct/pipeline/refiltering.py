@@ -27,7 +27,15 @@ from fastinstruct.config.recording import recorded
 from fastinstruct.errors import RunFolderError
 from fastinstruct.files.against import dumped, loaded
 from fastinstruct.pipeline.against import Against, indexed, survey, survey_again
-from fastinstruct.pipeline.changeable import AGAINST, changed_settings, is_given, refuse_disagreement, with_changes
+from fastinstruct.pipeline.changeable import (
+    AGAINST,
+    TOKENIZER,
+    changed_settings,
+    is_given,
+    refuse_disagreement,
+    with_changes,
+    with_exact_tokenizer,
+)
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.pool import TaskPool
 from fastinstruct.pipeline.reading import reading_of
@@ -157,14 +165,14 @@ def _opened(reader: RunReader, changes: Mapping[str, Any]) -> _OldRun:
     identity, file = read_manifest(reader.folder)["identity"], reader.folder / "config.yaml"
     if not file.exists():
         raise RunFolderError(f"{reader.folder}: holds no config.yaml; resume the run once, which writes it anew")
-    config = load_config(file)
+    config = with_exact_tokenizer(load_config(file), identity)
     refuse_disagreement(identity, config, str(file))
     try:
         apis = {stage: api_in(identity, stage) for stage in Stage}
         sha256 = dict(identity["similarity"]).get("against")
     except (KeyError, TypeError, ValueError) as error:
         raise RunFolderError(f"{reader.folder / 'manifest.json'}: is damaged; restore it from a copy") from error
-    changed = load_config(file, flags=changes)
+    changed = with_exact_tokenizer(load_config(file, flags=changes), None if is_given(TOKENIZER, changes) else identity)
     differing = changed_settings(config, changed, apis[Stage.INSTANCES], changes)
     if is_given(AGAINST, changes):
         against = survey(changed.similarity)

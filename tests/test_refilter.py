@@ -399,6 +399,45 @@ async def test_a_run_is_refiltered_as_it_is_at_one_moment_while_it_goes_on(tmp_p
     assert found.before == found.after
 
 
+# ------------------------------------------------------------------------------------------- the tokenizer has versions
+
+
+@pytest.fixture
+def run_of_old(run: Path, tmp_path: Path) -> Path:
+    """A run from before the second version of `unicode`: its files name none."""
+    copy = tmp_path / "old"
+    shutil.copytree(run, copy)
+    for name in ("config.yaml", "manifest.json"):
+        text = (copy / name).read_text()
+        assert text.count("unicode-2") == 1
+        (copy / name).write_text(text.replace("unicode-2", "unicode"))
+    return copy
+
+
+def tokenizers(folder: Path) -> tuple[str, str]:
+    config = load_config(folder / "config.yaml").similarity.tokenizer
+    return config, json.loads((folder / "manifest.json").read_text())["identity"]["similarity"]["tokenizer"]
+
+
+def test_a_new_run_records_the_exact_tokenizer(run: Path) -> None:
+    assert tokenizers(run) == ("unicode-2", "unicode-2")
+
+
+def test_a_run_of_the_first_tokenizer_keeps_it(run_of_old: Path, tmp_path: Path) -> None:
+    assert refilter(run_of_old, tmp_path / "new", {"similarity.threshold": 0.6}).changes == {
+        "similarity.threshold": (0.7, 0.6)
+    }
+    assert tokenizers(tmp_path / "new") == ("unicode-1", "unicode-1")
+
+
+def test_unicode_asked_for_by_name_is_the_newest(run: Path, run_of_old: Path, tmp_path: Path) -> None:
+    newest = {"similarity.tokenizer": "unicode"}
+    assert refilter(run, tmp_path / "same", newest).changes == {}
+    found = refilter(run_of_old, tmp_path / "new", newest)
+    assert found.changes == {"similarity.tokenizer": ("unicode-1", "unicode-2")}
+    assert tokenizers(tmp_path / "new") == ("unicode-2", "unicode-2")
+
+
 # ----------------------------------------------------------------------------------------------------- what is recorded
 
 
@@ -408,7 +447,7 @@ def test_the_manifest_says_where_the_new_run_comes_from(run: Path, tmp_path: Pat
     old, new, newer = (
         json.loads((folder / "manifest.json").read_text()) for folder in (run, tmp_path / "new", tmp_path / "newer")
     )
-    assert new["identity"] == old["identity"] | {"similarity": {"threshold": 0.6, "tokenizer": "unicode"}}
+    assert new["identity"] == old["identity"] | {"similarity": {"threshold": 0.6, "tokenizer": "unicode-2"}}
     origin = new["refiltered_from"]
     with RunReader(run) as reader:
         totals = reader.totals()

@@ -19,6 +19,7 @@ from fastinstruct.config.budgets import BudgetConfig, PriceConfig, SaturationCon
 from fastinstruct.config.filters import PAPER_FILTERS, FilterConfig
 from fastinstruct.config.part import Part
 from fastinstruct.records import Api, Stage
+from fastinstruct.tokenizer_names import TokenizerName, exact_tokenizer
 
 __all__ = [
     "AgainstConfig",
@@ -234,10 +235,11 @@ class SimilarityConfig(Part):
     """The near-duplicate filter: an instruction is rejected iff its ROUGE-L F-measure with another is above this.
 
     With another of the pool, that is, or with a text of the files `against`: evaluation sets to keep away from.
+    `tokenizer` `unicode` is the newest of its kind for a new run; the run's identity has its exact name.
     """
 
     threshold: float = Field(0.7, ge=0, le=1)
-    tokenizer: Literal["unicode", "rouge"] = "unicode"
+    tokenizer: TokenizerName = "unicode"
     against: tuple[AgainstConfig, ...] = ()
 
     @field_validator("against", mode="before")
@@ -336,6 +338,7 @@ class RunConfig(Part):
         kept = {"profile", "rng_seed", "instructions", "classification", "instances", "similarity"}
         fields = self.model_dump(mode="json", include=kept, exclude={"similarity": {"against"}})
         fields["filters"] = self.filters.identity_fields()
+        fields["similarity"]["tokenizer"] = exact_tokenizer(self.similarity.tokenizer)
         fields["model"] = self.model.identity_fields()
         for stage in Stage:
             own = self._part_of(stage).model

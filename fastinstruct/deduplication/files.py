@@ -61,9 +61,10 @@ class DedupSummary:
     """How far it is, or what came of it.
 
     `num_rejected` are near a kept row, `num_against` near a text of `against`; `num_tokenless` are among the kept.
-    `recall`: what method `lsh` measured of itself at the end.
+    `tokenizer`: the exact name of the one that was used. `recall`: what method `lsh` measured of itself at the end.
     """
 
+    tokenizer: str
     num_rows: int = 0
     num_kept: int = 0
     num_rejected: int = 0
@@ -96,6 +97,9 @@ def dedup_files(
     if plan.index is None:
         return _Pass(plan, empty, note).run(stream, on_progress)
     with IndexFile(plan.index, plan.threshold, plan.tokenizer, plan.method) as kept:
+        if kept.index.tokenizer != empty.tokenizer:
+            made_with = f"was made with tokenizer {kept.index.tokenizer} and goes on with it"
+            note(f"{plan.index}: {made_with}; a new index would have {empty.tokenizer}")
         summary = _Pass(plan, kept.index, note).run(stream, on_progress)
         kept.save()
     return summary
@@ -204,7 +208,7 @@ class _Pass:
         return (self._input if neighbour.source == "input" else self._against)[neighbour.position]
 
     def _look_for_tokens(self, row: Row) -> None:
-        if _SURELY_HAS_TOKENS.search(row.text) or tokenize(row.text, self._plan.tokenizer):
+        if _SURELY_HAS_TOKENS.search(row.text) or tokenize(row.text, self._index.tokenizer):
             return
         self._num_tokenless += 1
         if self._num_tokenless == 1:
@@ -212,6 +216,7 @@ class _Pass:
 
     def _summary(self) -> DedupSummary:
         return DedupSummary(
+            tokenizer=self._index.tokenizer,
             num_rows=self._num_kept + sum(self._num_near.values()),
             num_kept=self._num_kept,
             num_rejected=self._num_near["input"] + self._num_near["index"],

@@ -14,16 +14,28 @@ from fastinstruct.config import FilterConfig, RunConfig
 from fastinstruct.config.filters import IMPLIED
 from fastinstruct.errors import ConfigError, RunFolderError
 from fastinstruct.records import Api, Stage
+from fastinstruct.store import exact_identity
+from fastinstruct.tokenizer_names import exact_tokenizer, goes_on_with
 
-__all__ = ["AGAINST", "changed_settings", "is_given", "of_its_version", "refuse_disagreement", "with_changes"]
+__all__ = [
+    "AGAINST",
+    "TOKENIZER",
+    "changed_settings",
+    "is_given",
+    "of_its_version",
+    "refuse_disagreement",
+    "with_changes",
+    "with_exact_tokenizer",
+]
 
 AGAINST = "similarity.against"
+TOKENIZER = "similarity.tokenizer"
 
 _MAX_INSTANCES = "instances.max_instances"
 _MAX_REPEATED = "filters.max_repeated_output"
 _CHANGEABLE = (
     "similarity.threshold",
-    "similarity.tokenizer",
+    TOKENIZER,
     "filters.min_words",
     "filters.max_words",
     "filters.keywords",
@@ -103,13 +115,25 @@ def of_its_version(config: RunConfig, identity: Mapping[str, Any], given: Mappin
     return config.model_copy(update={"filters": filters.model_copy(update={"max_repeated_output": None})})
 
 
+def with_exact_tokenizer(config: RunConfig, identity: Mapping[str, Any] | None = None) -> RunConfig:
+    """Return the configuration with the exact name of its tokenizer.
+
+    Where it asks for `unicode`, that is the version that the run of this `identity` has; without one, the newest.
+    """
+    asked = config.similarity.tokenizer
+    similarity = exact_identity(identity or {}).get("similarity")
+    stored = similarity.get("tokenizer") if isinstance(similarity, Mapping) else None
+    exact = stored if goes_on_with(str(stored), asked) else exact_tokenizer(asked)
+    return config.model_copy(update={"similarity": config.similarity.model_copy(update={"tokenizer": exact})})
+
+
 def refuse_disagreement(identity: Mapping[str, Any], config: RunConfig, where: str) -> None:
     """Check that `config`, read from a run's folder, is that run's: somebody may have edited it.
 
     Raises:
         RunFolderError: which setting differs from the manifest's, or which filter of the run's is unknown here.
     """
-    there, here = dict(_leaves(identity)), dict(_leaves(config.identity_fields()))
+    there, here = dict(_leaves(exact_identity(identity))), dict(_leaves(config.identity_fields()))
     for name, implied in IMPLIED.items():
         there.setdefault(f"filters.{name}", implied)
         here.setdefault(f"filters.{name}", implied)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastinstruct.config import ModelConfig, RunConfig
-from fastinstruct.config.filters import IMPLIED, FilterConfig
+from fastinstruct.pipeline.changeable import of_its_version, with_exact_tokenizer
 from fastinstruct.records import Stage
 from fastinstruct.store import has_answers, read_manifest
 
@@ -30,7 +30,7 @@ def as_begun(config: RunConfig, folder: Path) -> RunConfig:
     identity = read_manifest(folder).get("identity")
     if not isinstance(identity, Mapping):
         return config
-    return _with_old_filters(_with_text_replies(config, identity), identity)
+    return with_exact_tokenizer(of_its_version(_with_text_replies(config, identity), identity), identity)
 
 
 def _with_text_replies(config: RunConfig, identity: Mapping[str, Any]) -> RunConfig:
@@ -44,14 +44,6 @@ def _with_text_replies(config: RunConfig, identity: Mapping[str, Any]) -> RunCon
         elif len(silent) == len(Stage):
             changes["model"] = _as_text(config.model)
     return config.model_copy(update=changes)
-
-
-def _with_old_filters(config: RunConfig, identity: Mapping[str, Any]) -> RunConfig:
-    """Leave a filter at what older versions did, where the manifest does not name it and nobody has set it."""
-    named, filters, default = dict(identity.get("filters") or {}), config.filters, FilterConfig()
-    silent = [key for key in IMPLIED if key not in named and getattr(filters, key) == getattr(default, key)]
-    implied = {key: tuple(IMPLIED[key]) if isinstance(IMPLIED[key], list) else IMPLIED[key] for key in silent}
-    return config.model_copy(update={"filters": filters.model_copy(update=implied)})
 
 
 def _as_text(model: ModelConfig) -> ModelConfig:

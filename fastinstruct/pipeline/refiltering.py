@@ -29,11 +29,13 @@ from fastinstruct.files.against import dumped, loaded
 from fastinstruct.pipeline.against import Against, indexed, survey, survey_again
 from fastinstruct.pipeline.changeable import (
     AGAINST,
+    TOKENIZER,
     changed_settings,
     is_given,
     of_its_version,
     refuse_disagreement,
     with_changes,
+    with_exact_tokenizer,
 )
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.pool import TaskPool
@@ -164,7 +166,7 @@ def _opened(reader: RunReader, changes: Mapping[str, Any]) -> _OldRun:
     identity, file = read_manifest(reader.folder)["identity"], reader.folder / "config.yaml"
     if not file.exists():
         raise RunFolderError(f"{reader.folder}: holds no config.yaml; resume the run once, which writes it anew")
-    config = of_its_version(load_config(file), identity)
+    config = with_exact_tokenizer(of_its_version(load_config(file), identity), identity)
     refuse_disagreement(identity, config, str(file))
     try:
         apis = {stage: api_in(identity, stage) for stage in Stage}
@@ -172,6 +174,7 @@ def _opened(reader: RunReader, changes: Mapping[str, Any]) -> _OldRun:
     except (KeyError, TypeError, ValueError) as error:
         raise RunFolderError(f"{reader.folder / 'manifest.json'}: is damaged; restore it from a copy") from error
     changed = of_its_version(load_config(file, flags=changes), identity, changes)
+    changed = with_exact_tokenizer(changed, None if is_given(TOKENIZER, changes) else identity)
     differing = changed_settings(config, changed, apis[Stage.INSTANCES], changes)
     if is_given(AGAINST, changes):
         against = survey(changed.similarity)

@@ -16,20 +16,22 @@ from fastinstruct.pipeline.changeable import of_its_version, with_exact_tokenize
 from fastinstruct.records import Stage
 from fastinstruct.store import has_answers, read_manifest
 
-__all__ = ["as_begun"]
+__all__ = ["as_begun", "begun_identity"]
 
 
-def as_begun(config: RunConfig, folder: Path) -> RunConfig:
-    """Return the configuration with the defaults of the version that began the run in this folder, if one did.
+def begun_identity(folder: Path) -> Mapping[str, Any] | None:
+    """Return the identity of the run in this folder; None where nothing was answered yet, so that it is nobody's.
 
     Raises:
-        RunFolderError: the manifest is damaged.
+        RunFolderError: the manifest or the database is damaged.
     """
     if not (folder / "manifest.json").exists() or not has_answers(folder / "run.db"):
-        return config  # a folder in which nothing was answered is nobody's
-    identity = read_manifest(folder).get("identity")
-    if not isinstance(identity, Mapping):
-        return config
+        return None
+    return dict(read_manifest(folder)["identity"])
+
+
+def as_begun(config: RunConfig, identity: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration with the defaults of the version that began the run of this identity."""
     return with_exact_tokenizer(of_its_version(_with_text_replies(config, identity), identity), identity)
 
 

@@ -57,6 +57,7 @@ from fastinstruct.store import (
     read_manifest,
 )
 from fastinstruct.text.prompting import PromptSet, parse_template
+from fastinstruct.text.repeated_outputs import RepeatedOutputs
 
 __all__ = ["Refiltered", "refilter"]
 
@@ -250,6 +251,7 @@ def _new_rejudge(old: _OldRun) -> Rejudge:
     index = RougeIndex(threshold=similarity.threshold, tokenizer=similarity.tokenizer)
     index.add(seeds)
     threshold = old.reader.meta(_THRESHOLD)
+    most_repeated = old.config.filters.max_repeated_output
     judge = Judge(
         reading_of(old.config, old.api, _phrases(old)),
         index,
@@ -257,6 +259,7 @@ def _new_rejudge(old: _OldRun) -> Rejudge:
         rng_seed=old.config.rng_seed,
         threshold=None if threshold is None else json.loads(threshold),
         against=indexed(old.against, similarity, old.seeds),
+        repeated=None if most_repeated is None else RepeatedOutputs(most_repeated),
     )
     return Rejudge(judge, TaskPool(seeds, (text for text, _ in rows)), [candidate_id for _, candidate_id in rows])
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastinstruct.records import RejectReason
+from fastinstruct.text.inline_lists import by_semicolons
 from fastinstruct.text.instruction_lists import Item, is_title
 from fastinstruct.text.instruction_noise import (
     annotation_label,
@@ -23,7 +24,6 @@ from fastinstruct.text.instruction_noise import (
     is_worked_example,
     without_trailing_annotation,
 )
-from fastinstruct.text.inline_lists import by_semicolons
 from fastinstruct.text.markup import collapsed, unwrapped
 from fastinstruct.text.numbering import trimmed, without_label
 from fastinstruct.text.reply_lines import Line
@@ -37,8 +37,12 @@ _SHORT_LINE = 40  # characters: models that wrap their lines do so further right
 _BOLD_TITLE = re.compile(
     r"(?P<mark>\*\*|__)(?P<title>[^*_]{1,80}?)(?:[:：.] ?(?P=mark)|(?P=mark) ?(?:[:：]| [-–—]|[–—])|(?P=mark)(?P<bare>)) ?(?=\S)"
 )
-_PLAIN_TITLE = re.compile(r"(?P<title>[^\s:：.!?。！？\"“”«»(（\[`*]{1,30}(?: [^\s:：.!?。！？\"“”«»(（\[`*]{1,30}){0,4}) ?(?:[:：]| [–—-]) ?(?=\S)")
-_LEADING_BRACKETS = re.compile(r"[*_]{0,2}[(（\[【][*_]{0,2}(?P<inner>[^()（）\[\]【】]{1,40})[*_]{0,2}[)）\]】][*_]{0,2} ?[:：–-]? ?(?=\S)")
+_PLAIN_TITLE = re.compile(
+    r"(?P<title>[^\s:：.!?。！？\"“”«»(（\[`*]{1,30}(?: [^\s:：.!?。！？\"“”«»(（\[`*]{1,30}){0,4}) ?(?:[:：]| [–—-]) ?(?=\S)"
+)
+_LEADING_BRACKETS = re.compile(
+    r"[*_]{0,2}[(（\[【][*_]{0,2}(?P<inner>[^()（）\[\]【】]{1,40})[*_]{0,2}[)）\]】][*_]{0,2} ?[:：–-]? ?(?=\S)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,9 +167,7 @@ def _choose_paragraphs(draft: _Draft, *, titled: bool, takes: bool, is_last: boo
     if takes and all(line.indent > first.indent + 1 or line.markers for line in later):
         return  # indented under the item, or a list that it goes on with
     ended = draft.paragraphs[0][-1].text.endswith((*_SENTENCE_ENDS, ")", '"', "”", "*", "`"))
-    if takes and not (is_last and ended):
-        draft.doubt = draft.doubt or RejectReason.UNCERTAIN
-    elif draft.paragraphs[0][-1].text.endswith(_COLONS):
+    if (takes and not (is_last and ended)) or draft.paragraphs[0][-1].text.endswith(_COLONS):
         draft.doubt = draft.doubt or RejectReason.UNCERTAIN
     draft.rest.extend(line.text for line in later)
     del draft.paragraphs[1:]
@@ -234,8 +236,10 @@ def _drop_inline_titles(drafts: Sequence[_Draft]) -> None:
     bold = [_BOLD_TITLE.match(draft.text) for draft in drafts]
     most = sum(found is not None and found["bare"] is None for found in bold) * 3 >= len(drafts) * 2 > 2
     plain = [_plain_title(draft.text) for draft in drafts]
-    all_plain = len(drafts) > 1 and sum(end > 0 for end in plain) * 3 >= len(drafts) * 2 and not any(
-        end and begins_with_a_verb(draft.text) for draft, end in zip(drafts, plain, strict=True)
+    all_plain = (
+        len(drafts) > 1
+        and sum(end > 0 for end in plain) * 3 >= len(drafts) * 2
+        and not any(end and begins_with_a_verb(draft.text) for draft, end in zip(drafts, plain, strict=True))
     )
     for draft, found, end in zip(drafts, bold, plain, strict=True):
         if found is not None:
@@ -253,7 +257,7 @@ def _drop_bold_title(draft: _Draft, found: re.Match[str], *, are_common: bool) -
         if found["bare"] is None and are_common:
             draft.doubt = draft.doubt or RejectReason.UNCERTAIN
         return
-    if rest[0].islower() or " " not in rest.strip() and rest.isascii():
+    if rest[0].islower() or (" " not in rest.strip() and rest.isascii()):
         draft.text = _tidied(unwrapped(draft.text))
         return
     draft.text = _tidied(rest)

@@ -47,7 +47,9 @@ _OTHERS = (
     "लिखिए|लिखें|बताइए|बताएं|समझाइए|समझाएं|क्या|कौन|कैसे|क्यों|कब|कहाँ"
 )
 _VERBS = re.compile(rf"(?:{_ENGLISH_VERBS})(?![\w'’-])", re.IGNORECASE)
-_OPENING = re.compile(rf"(?:please |bitte |por favor,? )?(?:{_ENGLISH_VERBS}|{_ENGLISH_REST}|{_OTHERS})(?![\w'’-])", re.IGNORECASE)
+_OPENING = re.compile(
+    rf"(?:please |bitte |por favor,? )?(?:{_ENGLISH_VERBS}|{_ENGLISH_REST}|{_OTHERS})(?![\w'’-])", re.IGNORECASE
+)
 _HAN_OPENING = re.compile(
     "请|請|写|寫|编|編|列|解释|解釋|描述|描写|翻译|翻譯|把|将|將|给|給|为|為|用|根据|根據|对|對|设计|設計|创作|創作|提供|提出|"
     "总结|總結|概括|比较|比較|分析|说明|說明|介绍|介紹|讨论|推荐|推薦|建议|找|计算|計算|判断|判斷|分类|选择|改写|生成|制定|"

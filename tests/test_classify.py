@@ -25,6 +25,7 @@ from fastinstruct.errors import (
 from fastinstruct.lm.classify import classify_exception, classify_reply
 from fastinstruct.lm.endpoints import Endpoint
 from fastinstruct.lm.error_replies import retry_after_s
+from fastinstruct.lm.jobs import detail_of
 from fastinstruct.lm.outcomes import (
     BadRequest,
     Deadline,
@@ -542,8 +543,10 @@ def test_a_reply_that_cannot_be_used_tells_what_it_cost_and_a_refusal_does_not()
 def test_reasoning_without_content_is_not_paid_for_again() -> None:
     outcome = classify(200, {"choices": [{"message": {"content": None, "reasoning_content": "Hm"}}]})
     assert isinstance(outcome, BadRequest)
+    assert outcome.kind == "empty_reply"
     assert outcome.message == (
-        "the reply holds reasoning but no content; raise max_tokens, or turn thinking off in extra_body"
+        "the reply holds what the model thought and no answer; raise the stage's max_tokens, or turn thinking off in "
+        "extra_body"
     )
 
 
@@ -576,6 +579,95 @@ def test_reasoning_without_content_is_not_paid_for_again() -> None:
 )
 def test_an_error_inside_a_200_is_judged_by_its_own_code(body: object, expected: Outcome) -> None:
     assert classify(200, body) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected", "words"),
+    [
+        pytest.param(
+            {"code": "rate_limit_daily", "message": "Error code: 429 - daily limit of 50 requests reached"},
+            Fatal,
+            "daily limit of 50 requests reached",
+            id="no-error-key",
+        ),
+        pytest.param(
+            {"code": "rate_limit", "message": "slow down, please", "choices": None},
+            RateLimited,
+            "slow down, please",
+            id="choices-null",
+        ),
+        pytest.param(
+            {"id": "x", "status": "FAILED", "error": "worker exited with code 1"},
+            Transient,
+            "500: worker exited with code 1",
+            id="runpod",
+        ),
+        pytest.param({"detail": "Too many requests"}, RateLimited, "Too many requests", id="fastapi"),
+        pytest.param(
+            {"detail": [{"loc": ["body", "x"], "msg": "Field required", "type": "missing"}]},
+            Transient,
+            "500: x: Field required",
+            id="fastapi-list",
+        ),
+        pytest.param(
+            {"success": False, "errors": [{"code": 10000, "message": "Authentication error"}], "result": None},
+            Fatal,
+            "Authentication error",
+            id="cloudflare",
+        ),
+        pytest.param({"success": False, "errors": ["out of disk"]}, Transient, "500: out of disk", id="texts"),
+        pytest.param(
+            {"choices": None, "base_resp": {"status_code": 1004, "status_msg": "login fail: no header"}},
+            Fatal,
+            "login fail: no header",
+            id="minimax",
+        ),
+        pytest.param(
+            {"error_code": 18, "error_msg": "Open api qps request limit reached"},
+            RateLimited,
+            "Open api qps request limit reached",
+            id="baidu",
+        ),
+        pytest.param(
+            {"errorMessage": "2026 Task timed out after 30.03 seconds", "errorType": "Sandbox.Timedout"},
+            Transient,
+            "500: 2026 Task timed out after 30.03 seconds",
+            id="lambda",
+        ),
+        pytest.param({"msg": "模型不存在", "code": 404}, Fatal, "模型不存在", id="msg"),
+        pytest.param(
+            {"status": 503, "title": "Service busy", "detail": "queue is full"},
+            Overloaded,
+            "queue is full",
+            id="problem-json",
+        ),
+        pytest.param({"error": "slow down", "code": 429}, RateLimited, "slow down", id="code-beside-a-text"),
+        pytest.param(
+            {"id": "x", "status": "IN_QUEUE"},
+            Transient,
+            "no_choices: the reply holds no choices, but id, status IN_QUEUE",
+            id="no-words",
+        ),
+    ],
+)
+def test_a_200_with_a_foreign_error_shows_the_servers_own_words(
+    body: object, expected: type[Outcome], words: str
+) -> None:
+    outcome = classify(200, body)
+    assert type(outcome) is expected
+    assert words in detail_of(outcome)
+
+
+def test_a_foreign_error_has_words_at_any_status() -> None:
+    outcome = classify(400, {"success": False, "errors": [{"code": 7003, "message": "No route for that URI"}]})
+    assert outcome == BadRequest("other", None, "400: No route for that URI")
+
+
+def test_a_limit_for_the_day_ends_the_run_with_its_words() -> None:
+    outcome = classify(429, error("Rate limit exceeded: free-models-per-day", code=429))
+    assert isinstance(outcome, Fatal)
+    assert outcome.kind == "quota"
+    assert "free-models-per-day" in outcome.message
 
 
 def test_a_providers_words_behind_openrouter_decide() -> None:

@@ -69,18 +69,21 @@ MATRIX: dict[str, list[str]] = {
         "test_scheduler.test_a_key_that_never_worked_ends_the_run_at_once",
         "test_scheduler.test_a_refused_key_that_worked_before_is_asked_once_more",
     ],
-    "16 an error inside a 200: as its own code": [
+    "16 an error inside a 200, in whatever shape: as its own code, with the server's words": [
         "test_classify.test_an_error_inside_a_200_is_judged_by_its_own_code",
+        "test_classify.test_a_200_with_a_foreign_error_shows_the_servers_own_words",
     ],
     "17 no JSON, HTML, nothing: another attempt": [
         "test_transport.test_replies_are_classified",
         "test_scripted_faults.test_a_malformed_answer_is_html_with_status_200",
     ],
-    "18 no choices, no content: another attempt; reasoning alone is kept for what it is": [
+    "18 no choices, no content: another attempt; reasoning alone is kept for what it is, and its JSON is the answer": [
         "test_classify.test_reasoning_without_content_is_not_paid_for_again",
+        "test_decoding.test_json_in_a_field_of_reasoning_is_the_answer_where_the_content_is_empty",
         "test_scripted_faults.test_null_content_is_a_reply_without_text",
     ],
-    "19 the reply reached its length: its last, torn item is dropped": [
+    "19 the reply reached its length, whatever it says: its last, torn item is dropped": [
+        "test_decoding.test_a_reply_that_reaches_what_was_asked_for_is_torn",
         "test_parsing.test_length_drops_only_the_torn_item",
     ],
     "20 a sound reply that holds nothing: counted; a model that has run dry ends the run": [
@@ -135,11 +138,24 @@ MATRIX: dict[str, list[str]] = {
         "test_fleet.test_another_model_than_before_is_a_warning_for_each_name",
         "test_fleet.test_another_model_ends_a_strict_run_and_what_is_in_flight_is_delivered",
     ],
+    "35 the form of the replies is refused: the run ends, and what to set is said": [
+        "test_form_refusals.test_a_refused_form_of_replies_is_fatal_and_says_what_to_set",
+        "test_form_refusals.test_a_single_generation_that_is_no_json_is_a_bad_reply_and_no_refusal_of_the_form",
+        "test_fleet.test_a_refused_form_of_replies_ends_the_run_even_where_others_take_it",
+    ],
+    "36 the role system is refused: its message goes into the user's, told once": [
+        "test_form_refusals.test_a_refused_role_is_told_from_other_refusals",
+        "test_transport.test_a_server_that_refuses_the_role_system_gets_its_message_in_the_users_with_one_notice",
+    ],
+    "37 thoughts take all the room: paid for once; a lane whose replies are all empty ends the run": [
+        "test_decoding.test_an_empty_reply_is_not_paid_for_again_and_says_what_to_do",
+        "test_scheduler.test_a_lane_whose_replies_are_all_empty_ends_the_run_though_others_are_answered",
+    ],
 }
 
 
-def test_the_matrix_has_34_rows() -> None:
-    assert [int(row.split()[0]) for row in MATRIX] == list(range(1, 35))
+def test_the_matrix_has_37_rows() -> None:
+    assert [int(row.split()[0]) for row in MATRIX] == list(range(1, 38))
 
 
 @pytest.mark.parametrize("row", MATRIX)

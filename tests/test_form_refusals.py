@@ -270,6 +270,91 @@ def test_what_a_request_for_json_is_refused_for_otherwise_stays_what_it_is(
     assert outcome.kind == kind if isinstance(outcome, Fatal) else isinstance(outcome, BadRequest) and kind == "bad"
 
 
+# --- the role system
+
+ROLES = {
+    "gemma-vllm": (400, {"object": "error", "message": "System role not supported", "code": 400}),
+    "gemma-sglang": (500, error("jinja2.exceptions.TemplateError: System role not supported")),
+    "gemma-llama.cpp": (
+        400,
+        error("Unable to generate parser for this template. Jinja Exception: System role not supported", code=400),
+    ),
+    "mistral": (400, error("Only user and assistant roles are supported!", "BadRequestError", 400)),
+    "mistral-newer": (
+        400,
+        error("Only user, assistant and tool roles are supported, with an initial optional system message!"),
+    ),
+    "llama-2": (400, error("Conversation roles must alternate user/assistant/user/assistant/...", code=400)),
+    "databricks": (400, error("Chat message input roles must alternate between 'user' and 'assistant'.")),
+    "openai-o1": (
+        400,
+        error(
+            "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+            INVALID,
+            "unsupported_value",
+            "messages[0].role",
+        ),
+    ),
+    "google": (400, [error("Developer instruction is not enabled for models/gemma-3-27b-it", code=400)]),
+    "bedrock": (
+        400,
+        error("This model doesn't support system messages. Try again without system messages or use another model."),
+    ),
+    "anthropic": (400, error('messages: Unexpected role "system". The Messages API accepts a `system` parameter.')),
+    "serde": (
+        422,
+        b"Failed to deserialize the JSON body: messages[0].role: unknown variant `system`, expected `user`",
+    ),
+    "fastapi": (422, missing("body", "messages", 0, "role", words="Input should be 'user' or 'assistant'")),
+    "json-schema": (400, error("'system' is not one of ['user', 'assistant'] - 'messages.0.role'")),
+    "invalid-role": (400, error("invalid role: system")),
+    "first-message": (400, error('messages: first message must use the "user" role')),
+    "first-role": (400, {"error_code": 336006, "error_msg": "the role of first message must be user"}),
+    "chinese": (400, error("该模型不支持 system 角色")),
+    "openrouter": (
+        400,
+        {
+            "error": {
+                "code": 400,
+                "message": "Provider returned error",
+                "metadata": {"raw": '{"error":{"message":"Unexpected role \\"system\\""}}'},
+            }
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ROLES)
+def test_a_refused_role_is_told_from_other_refusals(case: str) -> None:
+    status, body = ROLES[case]
+    outcome = classify(status, body)
+    assert isinstance(outcome, BadRequest)
+    assert (outcome.kind, outcome.parameter) == ("unsupported_parameter", "system")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, error("Unsupported parameter: 'seed'", code="unsupported_parameter", param="seed")),
+        (400, error("The system is not ready: model is loading")),
+        (400, error("System message must be at the beginning.")),
+        (404, error("System role not supported")),
+        (500, error("Internal system failure, the file system does not support this operation")),
+    ],
+)
+def test_what_only_mentions_a_system_is_no_refused_role(status: int, body: object) -> None:
+    outcome = classify(status, body, reply_format=None)
+    assert not (isinstance(outcome, BadRequest) and outcome.parameter == "system")
+
+
+def test_a_prompt_without_a_system_message_is_not_refused_for_it() -> None:
+    raw = json.dumps(error("Conversation roles must alternate user/assistant/...")).encode()
+    asked = Request(key="r1", prompt=(Message(role="user", content="u"),), sampling=Sampling())
+    outcome = classify_reply(400, {}, raw, ENDPOINT, now_s=0.0, request=asked)
+    assert isinstance(outcome, BadRequest)
+    assert outcome.kind == "other"
+
+
 @pytest.mark.parametrize("filler", ["json ", "response ", "grammar ", "no endpoints found that ", "'"])
 def test_a_long_message_is_judged_in_no_time(filler: str) -> None:
     body = json.dumps(error(filler * (2**20 // len(filler)))).encode()

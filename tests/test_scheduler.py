@@ -402,6 +402,37 @@ async def test_five_identical_refusals_without_a_success_end_the_run() -> None:
     assert inbox.names == list("abcde")
 
 
+EMPTY = BadRequest("empty_reply", None, "the model thought and gave no answer; raise max_tokens")
+
+
+@in_virtual_time
+async def test_replies_that_are_all_empty_end_the_run_after_the_first_few_each_paid_for_once() -> None:
+    server, inbox = Server(usual=(1.0, EMPTY)), Inbox()
+    with pytest.raises(ProtocolMismatch) as caught:
+        await scheduler(server, 1).run(jobs("abcdefgh"), inbox.deliver)
+    told = "every request: the model thought and gave no answer; raise max_tokens"
+    assert str(caught.value) == f"{WHERE}: {told}"
+    assert [name for _, name in server.sent] == list("abcde")
+    assert inbox.names == list("abcde")
+
+
+@in_virtual_time
+async def test_a_lane_whose_replies_are_all_empty_ends_the_run_though_others_are_answered() -> None:
+    names = [f"{lane}/{n}" for n in range(9) for lane in ("tasks", "labels")]
+    server = Server({name: [(1.0, EMPTY)] for name in names if name.startswith("labels")})
+    with pytest.raises(ProtocolMismatch, match=r"/v1: labels: the model thought and gave no answer; raise max_tokens$"):
+        await scheduler(server, 1).run(jobs(names), Inbox().deliver)
+    assert len(server.sent) == 10
+
+
+@in_virtual_time
+async def test_empty_replies_among_others_of_their_lane_end_nothing() -> None:
+    names = [str(n) for n in range(30)]
+    server, inbox = Server({name: [(1.0, EMPTY)] for name in names[1:]}), Inbox()
+    await scheduler(server, 1).run(jobs(names), inbox.deliver)
+    assert len(inbox.names) == 30
+
+
 @in_virtual_time
 async def test_refusals_that_differ_or_follow_a_success_end_nothing() -> None:
     names = [str(n) for n in range(30)]

@@ -552,6 +552,36 @@ async def test_a_refused_parameter_of_extra_body_is_the_users(
     assert caplog.records == []
 
 
+# --- a refused role
+
+TALK = (Message(role="system", content="Be brief."), Message(role="user", content="Hi"))
+MERGED = [{"role": "user", "content": "Be brief.\n\nHi"}]
+
+
+async def test_a_server_that_refuses_the_role_system_gets_its_message_in_the_users_with_one_notice(
+    serving: Answers, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = b'{"object":"error","message":"System role not supported","code":400}'
+    good = b'{"model":"m","choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}'
+    server = await serving(http(refused, "400 Bad Request"), http(good))
+    asked = replace(REQUEST, prompt=TALK)
+    async with Transport(replace(server.endpoint, api=Api.CHAT)) as transport:
+        assert await transport.send(asked) == GOOD
+        assert await transport.send(asked) == GOOD
+        where = transport.endpoint.describe()
+    assert [json.loads(seen.body)["messages"] for seen in server.seen][1:] == [MERGED, MERGED]
+    told = "refuses messages of the role system: what they say is put before the user's message instead"
+    assert [record.getMessage() for record in caplog.records] == [f"{where} {told}"]
+
+
+async def test_a_server_that_refuses_roles_whatever_is_sent_is_not_asked_for_ever(serving: Answers) -> None:
+    refused = b'{"error":{"message":"Conversation roles must alternate user/assistant"}}'
+    server = await serving(http(refused, "400 Bad Request"))
+    outcome = await send_once(replace(server.endpoint, api=Api.CHAT), replace(REQUEST, prompt=TALK))
+    assert isinstance(outcome, BadRequest)
+    assert len(server.seen) == 2
+
+
 # --- the form of replies
 
 

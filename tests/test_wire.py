@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastinstruct.errors import ConfigError, InputError
+from fastinstruct.lm.decoding import ReplyProblem, decode_reply
 from fastinstruct.lm.endpoints import Endpoint, Request
-from fastinstruct.lm.wire import ReplyProblem, decode_reply, encode_body, parse_json
+from fastinstruct.lm.wire import encode_body, parse_json
 from fastinstruct.records import (
     Api,
     Completion,
@@ -132,6 +133,21 @@ def test_a_reply_format_is_asked_for_as_servers_of_the_route_read_it(
     body = json.loads(encode_body(Endpoint(base_url="http://h/v1", model="m", api=api), request, ()))
     prompt = {"prompt": "x"} if api is Api.COMPLETIONS else {"messages": [{"role": "user", "content": "x"}]}
     assert body == {"model": "m", **prompt, **fields}
+
+
+def test_without_the_role_system_its_messages_come_before_what_the_user_says_first() -> None:
+    system, user = Message(role="system", content="S"), Message(role="user", content="U")
+    answer = Message(role="assistant", content="A")
+    for prompt, expected in (
+        ((system, user, answer, user), [("user", "S\n\nU"), ("assistant", "A"), ("user", "U")]),
+        ((system, system, user), [("user", "S\n\nS\n\nU")]),
+        ((system,), [("user", "S")]),
+        ((user,), [("user", "U")]),
+    ):
+        body = body_of(CHAT, prompt, Sampling(), {"system"})
+        assert isinstance(body, dict)
+        assert [(message["role"], message["content"]) for message in body["messages"]] == expected
+    assert body_of(CHAT, "x", Sampling(), {"system"}) == body_of(CHAT, "x", Sampling())
 
 
 def test_extra_body_outranks_the_reply_format() -> None:
@@ -276,23 +292,21 @@ def test_a_reply_that_thought_and_said_nothing_tells_what_it_cost() -> None:
     choice = {"message": {"content": None, "reasoning": "Hm."}, "finish_reason": "length"}
     problem = decode_reply(Api.CHAT, {"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 50}})
     assert isinstance(problem, ReplyProblem)
-    assert (problem.kind, problem.usage) == ("no_content", Usage(prompt_tokens=9, completion_tokens=50))
+    assert (problem.kind, problem.usage) == ("empty", Usage(prompt_tokens=9, completion_tokens=50))
 
 
 @pytest.mark.parametrize(
     ("raw", "text"),
     [
         ("<think>Hm.\nYes.</think>\n\nAnswer", "Answer"),
-        ("A <think>b</think>c", "A c"),
+        ("A <think>b</think>c", "A <think>b</think>c"),
         ("prompted thought</think>\nAnswer", "Answer"),
         ("<think>a<think>b</think>c</think>d", "d"),
-        ("\n<think>never closed", ""),
-        ("<think></think>", ""),
         ("The tag <think> opens a thought", "The tag <think> opens a thought"),
         ("  I think> so", "  I think> so"),
     ],
 )
-def test_think_blocks_are_removed(raw: str, text: str) -> None:
+def test_thoughts_are_removed(raw: str, text: str) -> None:
     assert text_of(raw, finish_reason="length") == text
 
 
@@ -322,8 +336,8 @@ def test_a_refusal_stands_for_missing_content() -> None:
         ({"choices": [None]}, "malformed"),
         ({"choices": [{"text": "wrong route"}]}, "malformed"),
         ({"choices": [{"message": {"content": None}}]}, "malformed"),
-        ({"choices": [{"message": {"content": None, "reasoning_content": "Hm"}}]}, "no_content"),
-        ({"choices": [{"message": {"reasoning": "Hm"}}]}, "no_content"),
+        ({"choices": [{"message": {"content": None, "reasoning_content": "Hm"}}]}, "empty"),
+        ({"choices": [{"message": {"reasoning": "Hm"}}]}, "empty"),
     ],
 )
 def test_a_reply_without_text_is_a_problem(payload: object, kind: str) -> None:

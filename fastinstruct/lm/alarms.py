@@ -1,4 +1,4 @@
-"""What concerns the whole run in single outcomes: an outage that lasts, refusals without one success, another model.
+"""What concerns the whole run in single outcomes: a lasting outage, only refusals or empty replies, another model.
 
 Knows nothing of jobs, slots or retries. Guarantees: what is said is said once, or now and then while it goes on.
 """
@@ -36,10 +36,12 @@ class Alarms:
         self._max_outage_s = max_outage_s
         self._strict_model = strict_model
         self._told_at: dict[Channel, float] = {}
+        self._num_empty: dict[tuple[Channel, str], int] = {}
+        self._answered: set[tuple[Channel, str]] = set()
         self._out: set[Channel] = set()
 
-    def notice(self, channel: Channel, outcome: Outcome, now: float) -> EndpointError | None:
-        """Take in what a request came to, once its channel has; return why the run should end, if it should."""
+    def notice(self, channel: Channel, lane: str, outcome: Outcome, now: float) -> EndpointError | None:
+        """Take in what a lane's request came to, once its channel has; return why the run should end, if it should."""
         if is_unreachable(outcome) or (is_failure(outcome) and channel.out_since(now) is not None):
             return self._notice_outage(channel, outcome, now)
         if channel.out_since(now) is None:
@@ -47,7 +49,10 @@ class Alarms:
         if isinstance(outcome, RateLimited | Overloaded):
             self._notice_waiting(channel, outcome, now)
         if isinstance(outcome, Ok):
+            self._answered.add((channel, lane))
             return self._notice_model(channel, outcome)
+        if isinstance(outcome, BadRequest) and outcome.kind == "empty_reply":
+            return self._notice_empty(channel, lane, outcome)
         return self._notice_refusal(channel, outcome) if is_refusal(outcome) else None
 
     def _notice_outage(self, channel: Channel, outcome: Outcome, now: float) -> EndpointError | None:
@@ -71,7 +76,7 @@ class Alarms:
             return
         self._told_at[channel] = now
         told = "%s: has refused every request for %.0f s (%s); waiting as it asks"
-        _LOG.warning(told, channel.address, now - since, outcome.name)
+        _LOG.warning(told, channel.address, now - since, detail_of(outcome))
 
     def _notice_model(self, channel: Channel, outcome: Ok) -> EndpointError | None:
         name = channel.changed_model(outcome)
@@ -83,6 +88,16 @@ class Alarms:
         _LOG.warning("%s", told)
         return None
 
+    def _notice_empty(self, channel: Channel, lane: str, outcome: BadRequest) -> EndpointError | None:
+        """Each lane has room of its own for replies: what is too little for one may do for another."""
+        if (channel, lane) in self._answered:
+            return None
+        self._num_empty[channel, lane] = self._num_empty.get((channel, lane), 0) + 1
+        if self._num_empty[channel, lane] < _MAX_REFUSALS:
+            return None
+        told = f"{channel.address}: {lane or 'every request'}: {outcome.message}"
+        return None if self._fleet.close(channel, told) else ProtocolMismatch(told)
+
     def _notice_refusal(self, channel: Channel, outcome: Outcome) -> EndpointError | None:
         message = detail_of(outcome)
         if channel.num_refusals(message) < _MAX_REFUSALS:
@@ -92,5 +107,5 @@ class Alarms:
 
 
 def is_refusal(outcome: Outcome) -> bool:
-    """Whether the server refuses the request for its form, so that it may refuse every one."""
-    return isinstance(outcome, BadRequest) and outcome.kind in {"other", "unsupported_parameter"}
+    """Whether the server refuses the request for its form, so that it may refuse every one, or says nothing to it."""
+    return isinstance(outcome, BadRequest) and outcome.kind in {"other", "unsupported_parameter", "empty_reply"}

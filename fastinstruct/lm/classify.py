@@ -10,14 +10,16 @@ from __future__ import annotations
 import errno
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
 
+from fastinstruct.lm.decoding import ReplyProblem, decode_reply
 from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.error_replies import ErrorInfo, error_info, parse_error, retry_after_s, shown
+from fastinstruct.lm.inner_errors import inner_status
 from fastinstruct.lm.outcomes import (
     BadRequest,
     BadRequestKind,
@@ -31,8 +33,15 @@ from fastinstruct.lm.outcomes import (
     Transient,
     Truncated,
 )
-from fastinstruct.lm.refusals import FAILED_GENERATION, REPLY_FORMAT, UNSUPPORTED, unsupported_parameter, verdict
-from fastinstruct.lm.wire import ReplyProblem, decode_reply, parse_json
+from fastinstruct.lm.refusals import (
+    FAILED_GENERATION,
+    REPLY_FORMAT,
+    SYSTEM_ROLE,
+    UNSUPPORTED,
+    unsupported_parameter,
+    verdict,
+)
+from fastinstruct.lm.wire import parse_json
 from fastinstruct.records import FinishReason, ReplyForm
 
 __all__ = ["classify_exception", "classify_reply"]
@@ -54,6 +63,11 @@ class _Reply:
         return self.request is not None and self.request.reply_format is not None
 
     @property
+    def has_system_message(self) -> bool:
+        prompt = self.request.prompt if self.request is not None else ""
+        return not isinstance(prompt, str) and any(message.role == "system" for message in prompt)
+
+    @property
     def words(self) -> str:
         return shown(self.info.message, self.endpoint) or "no message"
 
@@ -66,20 +80,6 @@ class _Reply:
         return retry_after_s(self.headers, self.info.message, self.now_s)
 
 
-# Codes found inside a 200; where a number stands there, it is read as a status.
-_TAG_STATUSES: Final[Mapping[str, int]] = {
-    "authentication_error": 401,
-    "content_filter": 400,
-    "context_length_exceeded": 400,
-    "insufficient_quota": 429,
-    "invalid_api_key": 401,
-    "invalid_request_error": 400,
-    "model_not_found": 404,
-    "overloaded_error": 529,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-}
-
 _BUSY: Final = re.compile(r"concurren|overloaded|at capacity|capacity exceeded|queue", re.IGNORECASE)
 
 
@@ -91,6 +91,7 @@ def classify_reply(
     *,
     now_s: float,
     request: Request | None = None,
+    limits: Collection[int] = (),
 ) -> Outcome:
     """What a whole reply came to.
 
@@ -101,9 +102,10 @@ def classify_reply(
         endpoint: that was asked.
         now_s: Unix time, for hints that are dates.
         request: what was asked for, where it was a completion.
+        limits: the lengths that its reply was to end at, in tokens, as they were sent.
     """
     if status == 200:
-        return _success(headers, body, endpoint, request, now_s)
+        return _success(headers, body, endpoint, request, limits, now_s)
     return _refusal(_reply(status, headers, parse_error(body), endpoint, request, now_s))
 
 
@@ -115,7 +117,12 @@ def _reply(
 
 
 def _success(
-    headers: Mapping[str, str], body: bytes, endpoint: Endpoint, request: Request | None, now_s: float
+    headers: Mapping[str, str],
+    body: bytes,
+    endpoint: Endpoint,
+    request: Request | None,
+    limits: Collection[int],
+    now_s: float,
 ) -> Outcome:
     try:
         payload = parse_json(body)
@@ -123,10 +130,11 @@ def _success(
         return _unparsable(body, endpoint)
     if isinstance(payload, dict) and (error := _error_inside(payload)) is not None:
         info = error_info(error)
-        return _refusal(_reply(_status_inside(error, info), headers, info, endpoint, request, now_s))
-    completion = decode_reply(endpoint.api, payload, default_model=endpoint.model)
+        return _refusal(_reply(inner_status(error, info.message), headers, info, endpoint, request, now_s))
+    asked = request.reply_format if request is not None else None
+    completion = decode_reply(endpoint.api, payload, default_model=endpoint.model, reply_format=asked, limits=limits)
     if isinstance(completion, ReplyProblem):
-        return _unusable(completion)
+        return _unusable(completion, payload, endpoint)
     if completion.finish_reason is FinishReason.CONTENT_FILTER:
         told = "a content filter cut the reply short (finish_reason)"
         return BadRequest("content_filter", None, told, completion.usage)
@@ -144,36 +152,40 @@ def _unparsable(body: bytes, endpoint: Endpoint) -> Outcome:
     return Transient("malformed", f"200 with no JSON: {shown(parse_error(body).message, endpoint)}")
 
 
-def _unusable(problem: ReplyProblem) -> Outcome:
-    if problem.kind == "no_content":  # another attempt would be paid for and end the same way
-        advice = f"{problem.detail}; raise max_tokens, or turn thinking off in extra_body"
-        return BadRequest("other", None, advice, problem.usage)
-    return Transient(problem.kind, problem.detail)
+def _unusable(problem: ReplyProblem, payload: object, endpoint: Endpoint) -> Outcome:
+    match problem.kind:
+        case "empty":  # another attempt would be paid for and end the same way
+            advice = f"{problem.detail}; raise the stage's max_tokens, or turn thinking off in extra_body"
+            return BadRequest("empty_reply", None, advice, problem.usage)
+        case "no_choices" if isinstance(payload, dict) and payload.keys() - {"choices"}:
+            return Transient(problem.kind, f"{problem.detail}, but {shown(_names(payload), endpoint)}")
+        case kind:
+            return Transient(kind, problem.detail)
+
+
+def _names(payload: dict[str, object]) -> str:
+    """What a reply without choices holds instead, by name only; a status is worth telling."""
+    status = payload.get("status")
+    names = [name for name in payload if name not in ("choices", "status")]
+    return ", ".join([*names, f"status {status}"] if isinstance(status, str) else names)
 
 
 def _error_inside(payload: dict[str, object]) -> object | None:
-    """The object that holds an error in a 200 reply: the whole, or the first choice (OpenRouter)."""
+    """The object that holds an error in a 200 reply: the whole, or the first choice (OpenRouter).
+
+    A reply without choices that has something to say says what went wrong.
+    """
     if payload.get("error") or payload.get("object") == "error":
         return payload
     choices = payload.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) and first.get("error") else None
-
-
-def _status_inside(payload: object, info: ErrorInfo) -> int:
-    """The error's code as if it were an HTTP status; 500, which is tried again, where it says nothing."""
-    error = payload.get("error") or payload if isinstance(payload, dict) else None
-    for name in ("code", "status"):
-        value = error.get(name) if isinstance(error, dict) else None
-        if isinstance(value, str) and value.isascii() and value.isdigit():
-            value = int(value[:4])
-        if isinstance(value, int) and 400 <= value <= 599:
-            return value
-    return next((_TAG_STATUSES[tag] for tag in sorted(info.tags) if tag in _TAG_STATUSES), 500)
+    if not isinstance(choices, list) or not choices:
+        return payload if error_info(payload).message else None
+    return choices[0] if isinstance(choices[0], dict) and choices[0].get("error") else None
 
 
 def _refusal(reply: _Reply) -> Outcome:
-    return _VERDICTS[verdict(reply.status, reply.info, asks_for_json=reply.asks_for_json)](reply)
+    asked = {"asks_for_json": reply.asks_for_json, "has_system_message": reply.has_system_message}
+    return _VERDICTS[verdict(reply.status, reply.info, **asked)](reply)
 
 
 def _bad_request(kind: BadRequestKind) -> Callable[[_Reply], Outcome]:
@@ -214,13 +226,13 @@ def _quota(reply: _Reply) -> Outcome:
     """Google words its rate limits as a spent quota, with a hint of seconds: that is a rate limit."""
     hint_s = reply.hint_s
     if reply.status == 429 and "insufficient_quota" not in reply.info.tags and hint_s is not None and hint_s <= 120:
-        return RateLimited(hint_s)
+        return RateLimited(hint_s, reply.words)
     return _fatal("quota", "the account's quota or credit is used up; add credit, then resume the run")(reply)
 
 
 def _rate(reply: _Reply) -> Outcome:
     busy = _BUSY.search(reply.info.message) is not None or "engine_overloaded" in reply.info.tags
-    return Overloaded(reply.hint_s) if busy else RateLimited(reply.hint_s)
+    return Overloaded(reply.hint_s, reply.words) if busy else RateLimited(reply.hint_s, reply.words)
 
 
 def _redirect(reply: _Reply) -> Outcome:
@@ -238,13 +250,14 @@ _VERDICTS: Final[Mapping[str, Callable[[_Reply], Outcome]]] = {
     "no_route": _fatal("protocol", "no such route; a base URL usually ends in /v1"),
     "not_ok": lambda reply: Transient("malformed", f"{reply.status} in place of 200"),
     "other": _bad_request("other"),
-    "overloaded": lambda reply: Overloaded(reply.hint_s),
+    "overloaded": lambda reply: Overloaded(reply.hint_s, reply.words),
     "proxy_auth": _fatal("protocol", "the proxy asks for a password; check HTTPS_PROXY"),
     "quota": _quota,
     "rate": _rate,
     "redirect": _redirect,
     REPLY_FORMAT: _reply_format,
     UNSUPPORTED: _unsupported,
+    SYSTEM_ROLE: lambda reply: BadRequest("unsupported_parameter", "system", reply.words),
     "server": lambda reply: Transient("server", f"{reply.status}: {reply.words}"),
     "wrong_route": _fatal("protocol", "{model} is not served on this route; set api to the other of chat, completions"),
 }

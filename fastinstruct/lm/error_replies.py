@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from fastinstruct.lm.endpoints import Endpoint
+from fastinstruct.lm.inner_errors import foreign_words
 from fastinstruct.lm.wire import parse_json
 
 __all__ = ["ErrorInfo", "duration_s", "error_info", "parse_error", "plain_number", "retry_after_s", "shown"]
@@ -83,7 +84,7 @@ def error_info(payload: object) -> ErrorInfo:
     return ErrorInfo(
         tags=_tags(error.get("code"), error.get("type"), error.get("status"), inner_code),
         parameter=parameter if isinstance(parameter, str) else None,
-        message=_message(error)[:_MAX_READ],
+        message=(_message(error) or foreign_words(payload))[:_MAX_READ],
     )
 
 

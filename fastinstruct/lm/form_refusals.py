@@ -15,7 +15,7 @@ from typing import Final
 
 from fastinstruct.lm.error_replies import ErrorInfo
 
-__all__ = ["is_failed_generation", "refuses_reply_format"]
+__all__ = ["is_failed_generation", "refuses_reply_format", "refuses_system_role"]
 
 _SEARCHED: Final = 500  # characters of a message
 _STATUSES: Final = frozenset({400, 404, 422, 500, 501})
@@ -36,6 +36,21 @@ _FORMAT_PARAMETERS: Final = re.compile(
     r"(?:text\.)?(?:response_?format|json_?schema|guided_json|structured_outputs?|output_format|format|grammar)\b",
     re.IGNORECASE,
 )
+_MARK: Final = r"[\\`'\"]{0,2}"
+_SYSTEM_STATUSES: Final = frozenset({400, 422, 500, 501})
+_SYSTEM: Final = re.compile(
+    rf"\b(?:system|developer){_MARK} ?(?:role|messages?|prompts?|instructions?)\b.{{0,40}}?"
+    r"\b(?:not|unsupported|isn't|aren't|cannot|can't|invalid)\b"
+    rf"|(?:\bnot\b|n't|unsupported|invalid|unknown|unexpected|unrecogni[sz]ed).{{0,40}}?"
+    rf"\b(?:support|role|variant|accept|allow)\w{{0,4}}:? (?:the )?(?:role )?{_MARK}(?:system|developer)\b"
+    rf"|{_MARK}system{_MARK} is not (?:one of|a valid|valid|allowed|supported)"
+    rf"|role\b.{{0,60}}?\b(?:should|must) be (?:one of )?\W{{0,3}}(?:user|assistant)\b"
+    rf"|\bonly (?:the )?{_MARK}user{_MARK}(?:,| and| or)[^.]{{0,60}}?\broles?\b"
+    r"|roles? (?:must|should) (?:strictly )?alternate|messages? (?:must|should) alternate|must alternate between"
+    r"|first message\b.{0,30}\b(?:must|should|has to)\b.{0,30}\buser\b"
+    r"|不支持.{0,10}system|system.{0,10}不(?:支持|允许)",
+    re.IGNORECASE,
+)
 _FAILED_GENERATION: Final = re.compile(r"failed[ _]generation|failed to (?:generate|validate) json", re.IGNORECASE)
 
 
@@ -46,6 +61,11 @@ def refuses_reply_format(status: int, info: ErrorInfo) -> bool:
     if info.parameter is not None and _FORMAT_PARAMETERS.match(info.parameter):
         return True
     return _FORMAT.search(info.message[:_SEARCHED]) is not None
+
+
+def refuses_system_role(status: int, info: ErrorInfo) -> bool:
+    """Whether this refusal of a request with a system message says that the model knows no such role."""
+    return status in _SYSTEM_STATUSES and _SYSTEM.search(info.message[:_SEARCHED]) is not None
 
 
 def is_failed_generation(info: ErrorInfo) -> bool:

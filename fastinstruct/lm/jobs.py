@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from fastinstruct.lm.endpoints import Request
-from fastinstruct.lm.outcomes import BadRequest, Fatal, Outcome, Transient, Truncated
+from fastinstruct.lm.outcomes import BadRequest, Fatal, Outcome, Overloaded, RateLimited, Transient, Truncated
 
 __all__ = ["Delivery", "FailedAttempt", "Job", "ListSource", "Source", "detail_of"]
 
@@ -94,5 +94,7 @@ def detail_of(outcome: Outcome) -> str:
             return detail
         case BadRequest(message=message) | Fatal(message=message):
             return message
+        case RateLimited(words=words) | Overloaded(words=words) if words:
+            return words
         case _:
             return outcome.name

@@ -47,7 +47,9 @@ __all__ = [
     "unreachable_error",
 ]
 
-BadRequestKind: TypeAlias = Literal["context_overflow", "content_filter", "unsupported_parameter", "other"]
+BadRequestKind: TypeAlias = Literal[
+    "context_overflow", "content_filter", "unsupported_parameter", "empty_reply", "other"
+]
 FatalKind: TypeAlias = Literal["auth", "quota", "model", "protocol", "reply_format"]
 
 
@@ -61,18 +63,20 @@ class Ok:
 
 @dataclass(frozen=True, slots=True)
 class RateLimited:
-    """Too many requests or tokens in a while; the server's hint in seconds, where it gave one."""
+    """Too many requests or tokens in a while; the server's hint in seconds, where it gave one, and its words."""
 
     name: ClassVar[str] = "rate_limited"
     retry_after_s: float | None = None
+    words: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Overloaded:
-    """The server has too much to do right now; its hint in seconds, where it gave one."""
+    """The server has too much to do right now; its hint in seconds, where it gave one, and its words."""
 
     name: ClassVar[str] = "overloaded"
     retry_after_s: float | None = None
+    words: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Transient:
     """It failed in a way that another attempt may mend.
 
     `kind` is one of connect, connect_timeout, dns, tls, proxy, fd_limit, ports, disconnected, idle, server, malformed,
-    no_choices, no_content, interrupted, too_large, client.
+    no_choices, interrupted, too_large, client.
     """
 
     name: ClassVar[str] = "transient"
@@ -100,8 +104,10 @@ class Truncated:
 class BadRequest:
     """The server refuses this request; `parameter` is the wire name of what it refuses, where it says so.
 
-    `content_filter` is also the outcome of a 200 whose finish_reason says that a filter cut the reply short. `usage` is
-    that of a reply which was written, and is paid for, but cannot be used; None where the request was refused.
+    `content_filter` is also the outcome of a 200 whose finish_reason says that a filter cut the reply short, and
+    `empty_reply` that of one which was cut off, or held but thoughts, before it said anything. `usage` is that of a
+    reply which was written, and is paid for, but cannot be used; None where the request was refused. A `parameter` may
+    be `system`, the role.
     """
 
     name: ClassVar[str] = "bad_request"

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from fastinstruct.lm.error_replies import ErrorInfo
-from fastinstruct.lm.form_refusals import is_failed_generation, refuses_reply_format
+from fastinstruct.lm.form_refusals import is_failed_generation, refuses_reply_format, refuses_system_role
 from fastinstruct.lm.wire import DROPPABLE_PARAMETERS
 
-__all__ = ["FAILED_GENERATION", "REPLY_FORMAT", "UNSUPPORTED", "unsupported_parameter", "verdict"]
+__all__ = ["FAILED_GENERATION", "REPLY_FORMAT", "SYSTEM_ROLE", "UNSUPPORTED", "unsupported_parameter", "verdict"]
 
 FAILED_GENERATION: Final = "failed_generation"
 REPLY_FORMAT: Final = "reply_format"
+SYSTEM_ROLE: Final = "system_role"
 UNSUPPORTED: Final = "unsupported_parameter"
 
 
@@ -82,6 +83,8 @@ _RULES_OF_ANY_FORM: Final = (
         r"billing (?:hard )?limit",
         r"billing (?:details|is not active)",
         r"(?:spend|spending|usage) limit (?:reached|exceeded)",
+        r"\bdaily\b.{0,30}\b(?:limit|quota)\b",  # no run waits for tomorrow
+        r"\bper-day\b",
     ),
 )
 # And these after: "this model does not support json_schema" is no unknown model.
@@ -150,14 +153,17 @@ _UNDERSCORED: Final = {
 _PARAMETER_SEARCHED: Final = 300  # characters: what comes later may be an echo of the prompt
 
 
-def verdict(status: int, info: ErrorInfo, *, asks_for_json: bool = False) -> str:
+def verdict(status: int, info: ErrorInfo, *, asks_for_json: bool = False, has_system_message: bool = False) -> str:
     """The name of what a refusal comes to: by its codes and words where a rule knows them, else by its status.
 
-    `asks_for_json` says that the request carried a reply format, which it may have been refused for.
+    `asks_for_json` says that the request carried a reply format, and `has_system_message` one of that role: it may have
+    been refused for either.
     """
     for rule in _RULES_OF_ANY_FORM:
         if _applies(rule, status, info):
             return rule.verdict
+    if has_system_message and refuses_system_role(status, info):
+        return SYSTEM_ROLE
     if asks_for_json and is_failed_generation(info):
         return FAILED_GENERATION
     if asks_for_json and refuses_reply_format(status, info):

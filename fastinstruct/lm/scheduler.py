@@ -277,7 +277,7 @@ class Scheduler(Generic[T]):
             self._end(flight, ticket, outcome, source)
         now = loop.time()
         latency_s = now - ticket.sent_at
-        self._watch(channel, outcome, now)
+        self._watch(channel, flight.job.lane, outcome, now)
         verdict = self._retrying.decide(flight, ticket, outcome, source, now)
         if verdict is not None:
             flight.note(channel, outcome, verdict, latency_s)
@@ -313,9 +313,9 @@ class Scheduler(Generic[T]):
             self._failure = error
         self.stop()
 
-    def _watch(self, channel: Channel, outcome: Outcome, now: float) -> None:
+    def _watch(self, channel: Channel, lane: str, outcome: Outcome, now: float) -> None:
         """Notice what concerns more than one job."""
-        if (alarm := self._alarms.notice(channel, outcome, now)) is not None:
+        if (alarm := self._alarms.notice(channel, lane, outcome, now)) is not None:
             self._fail(alarm)
         if isinstance(outcome, Transient) and outcome.kind == "fd_limit":
             self._run_out_of_descriptors()

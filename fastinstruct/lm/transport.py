@@ -30,7 +30,7 @@ from fastinstruct.lm.classify import classify_exception, classify_reply
 from fastinstruct.lm.deadlines import Deadlines
 from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.outcomes import BadRequest, Deadline, Fatal, Outcome, Transient
-from fastinstruct.lm.wire import DROPPABLE_PARAMETERS, ROUTES, encode_body, parse_json
+from fastinstruct.lm.wire import DROPPABLE_PARAMETERS, ROUTES, encode_body, length_limits, parse_json
 
 __all__ = ["Exchange", "HttpTransport", "Reply", "has_c_parser", "route_address"]
 
@@ -42,6 +42,11 @@ _KEEPALIVE_S: Final = 15.0
 _DNS_TTL_S: Final = 60
 _PROBE_TIMEOUT_S: Final = 30.0
 _METRICS_TIMEOUT_S: Final = 5.0
+# What is told of a refused parameter that something else takes the place of.
+_REPLACED: Final = {
+    "max_tokens": ("the parameter max_tokens", "max_completion_tokens is sent instead"),
+    "system": ("messages of the role system", "what they say is put before the user's message instead"),
+}
 _VERSIONS: Final = frozenset({"v1", "v2", "v3", "openai"})
 _NO_MODEL_LIST: Final = frozenset({404, 405, 501})
 # NATs forget silent connections after 120 to 350 s, and a long reply is silent until it is written.
@@ -154,31 +159,32 @@ class HttpTransport:
 
     async def _send_accepted(self, request: Request) -> Outcome:
         """Sends, and sends again without it for each parameter that the server refuses."""
-        body = encode_body(self.endpoint, request, self._dropped)
+        dropped = self._dropped
+        body = encode_body(self.endpoint, request, dropped)
         while True:
-            outcome = await self._send_body(body, request)
+            outcome = await self._send_body(body, request, length_limits(self.endpoint, request, dropped))
             if not isinstance(outcome, BadRequest) or outcome.kind != "unsupported_parameter":
                 return outcome
-            previous, body = body, self._body_without(request, outcome.parameter)
+            self._drop(outcome.parameter, request)
+            dropped, previous = self._dropped, body
+            body = encode_body(self.endpoint, request, dropped)
             if body == previous:  # what is refused was not ours to drop, extra_body's for example
                 return outcome
 
-    def _body_without(self, request: Request, parameter: str | None) -> bytes:
-        """The body that leaves `parameter` out, too; drops it for good, with one notice, if that changes anything."""
-        known = encode_body(self.endpoint, request, self._dropped)
+    def _drop(self, parameter: str | None, request: Request) -> None:
+        """Leave `parameter` out for good, with one notice, if that changes anything."""
         if parameter is None or parameter not in DROPPABLE_PARAMETERS or parameter in self._dropped:
-            return known  # perhaps dropped meanwhile, because of another request
-        body = encode_body(self.endpoint, request, self._dropped | {parameter})
-        if body != known:
+            return  # perhaps dropped meanwhile, because of another request
+        known = encode_body(self.endpoint, request, self._dropped)
+        if encode_body(self.endpoint, request, self._dropped | {parameter}) != known:
             self._dropped |= {parameter}
             self._notify_dropped(parameter)
-        return body
 
     def _notify_dropped(self, parameter: str) -> None:
-        instead = "max_completion_tokens is sent instead" if parameter == "max_tokens" else "it is no longer sent"
-        _LOGGER.warning("%s refuses the parameter %s: %s", self.endpoint.describe(), parameter, instead)
+        what, instead = _REPLACED.get(parameter, (f"the parameter {parameter}", "it is no longer sent"))
+        _LOGGER.warning("%s refuses %s: %s", self.endpoint.describe(), what, instead)
 
-    async def _send_body(self, body: bytes, request: Request) -> Outcome:
+    async def _send_body(self, body: bytes, request: Request, limits: frozenset[int]) -> Outcome:
         """One exchange, and a second on a new connection if the first met a dead one."""
         exchange = Exchange()
         try:
@@ -191,13 +197,14 @@ class HttpTransport:
                 reply = await self._exchange(self._url, body, exchange, fresh=True)
         except Exception as error:  # noqa: BLE001 - a transport reports, it does not raise
             return classify_exception(error, self.endpoint, reply_begun=exchange.reply_begun)
-        return self._classify(reply, request) if isinstance(reply, Reply) else reply
+        return self._classify(reply, request, limits) if isinstance(reply, Reply) else reply
 
-    def _classify(self, reply: Reply, request: Request | None = None) -> Outcome:
+    def _classify(self, reply: Reply, request: Request | None = None, limits: frozenset[int] = frozenset()) -> Outcome:
         if self.on_headers is not None:
             self.on_headers(reply.headers, asyncio.get_running_loop().time())
+        status, headers, body = reply
         now_s = time.time()
-        return classify_reply(reply.status, reply.headers, reply.body, self.endpoint, now_s=now_s, request=request)
+        return classify_reply(status, headers, body, self.endpoint, now_s=now_s, request=request, limits=limits)
 
     def _headers(self) -> CIMultiDict[str]:
         """What every request says; the endpoint's own headers outrank ours."""

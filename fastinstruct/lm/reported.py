@@ -1,0 +1,118 @@
+"""What a reply reports beside its text: the tokens it cost, and the log-probabilities of its first token.
+
+Knows nothing of routes, requests or outcomes. Guarantees: whatever stands in the reply, counts are between 0 and 2**53,
+log-probabilities are finite, and nothing raises.
+
+Source: OpenAI API reference, "The chat completion object" and "The completion object (legacy)".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Final, TypeAlias
+
+from fastinstruct.lm.wire import without_surrogates
+from fastinstruct.records import Usage
+
+__all__ = ["first_token_logprobs", "has_thought", "reaches", "usage_of"]
+
+_MAX_TOKEN_COUNT: Final = 2**53  # beyond it no count is real, and SQLite's integers end soon after
+
+_Json: TypeAlias = "dict[str, object]"
+
+
+def reaches(limits: Collection[int], usage: object) -> bool:
+    """Whether a reply's tokens reach one of the lengths that were asked for, so that it is torn.
+
+    Where they go beyond it only because of what the model thought, the limit was not one on thoughts.
+    """
+    num_tokens = usage_of(usage).completion_tokens
+    if not limits or num_tokens == 0:
+        return False
+    most = max(limits)
+    return num_tokens in limits or (num_tokens > most and num_tokens - _num_thought(usage) >= most)
+
+
+def has_thought(usage: object) -> bool:
+    """Whether a reply's usage says that the model thought before it answered, in its details or by its total."""
+    if not isinstance(usage, dict):
+        return False
+    return _num_thought(usage) > 0 or usage_of(usage).completion_tokens > _token_count(usage.get("completion_tokens"))
+
+
+def _num_thought(usage: object) -> int:
+    details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
+    return _token_count(details.get("reasoning_tokens")) if isinstance(details, dict) else 0
+
+
+def usage_of(value: object) -> Usage:
+    """What a reply cost; 0 for what it does not report, or not as a number."""
+    if not isinstance(value, dict):
+        return Usage()
+    prompt_tokens = _token_count(value.get("prompt_tokens"))
+    # Some servers (Gemini, Grok) leave what the model thought out of the completion, but not out of the total.
+    thought = _token_count(value.get("total_tokens")) - prompt_tokens if prompt_tokens else 0
+    return Usage(
+        prompt_tokens=prompt_tokens,
+        completion_tokens=max(thought, _token_count(value.get("completion_tokens"))),
+        cached_tokens=min(prompt_tokens, _cached_tokens(value)),
+    )
+
+
+def _cached_tokens(usage: _Json) -> int:
+    """What came from the cache, as OpenAI and vLLM say it, or DeepSeek."""
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return _token_count(usage.get("prompt_cache_hit_tokens") if cached is None else cached)
+
+
+def _token_count(value: object) -> int:
+    if type(value) is int:  # as mostly; no bool
+        return value if 0 <= value < _MAX_TOKEN_COUNT else 0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _MAX_TOKEN_COUNT:
+        return 0  # NaN compares false, too
+    return int(value)
+
+
+def first_token_logprobs(logprobs: object) -> Mapping[str, float] | None:
+    """The first token's alternatives, from the chat shape (llama.cpp uses it on both routes) or the legacy one."""
+    if not isinstance(logprobs, dict):
+        return None
+    content = logprobs.get("content")
+    found = _chat_logprobs(content) if isinstance(content, list) else _legacy_logprobs(logprobs)
+    return {without_surrogates(token): value for token, value in found.items()} or None
+
+
+def _chat_logprobs(content: list[object]) -> dict[str, float]:
+    first = content[0] if content else None
+    if not isinstance(first, dict):
+        return {}
+    alternatives = first.get("top_logprobs")
+    found: dict[str, float] = {}
+    for entry in [*(alternatives if isinstance(alternatives, list) else []), first]:
+        if isinstance(entry, dict):
+            _add_logprob(found, entry.get("token"), entry.get("logprob"))
+    return found
+
+
+def _legacy_logprobs(logprobs: _Json) -> dict[str, float]:
+    found: dict[str, float] = {}
+    alternatives = _first(logprobs.get("top_logprobs"))
+    if isinstance(alternatives, dict):
+        for token, value in alternatives.items():
+            _add_logprob(found, token, value)
+    _add_logprob(found, _first(logprobs.get("tokens")), _first(logprobs.get("token_logprobs")))
+    return found
+
+
+def _first(values: object) -> object:
+    return values[0] if isinstance(values, list) and values else None
+
+
+def _add_logprob(found: dict[str, float], token: object, value: object) -> None:
+    """Keeps the larger of two values: distinct tokens may decode to one text."""
+    if not isinstance(token, str) or isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if math.isfinite(value):
+        found[token] = max(float(value), found.get(token, -math.inf))

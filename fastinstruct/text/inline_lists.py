@@ -75,7 +75,7 @@ def _cut(marker: Marker, cuts: Sequence[tuple[int, int, int]]) -> list[Marker]:
     ends = [*(start for start, _, _ in cuts), len(marker.rest)]
     numbers = [marker.number, *(number for _, _, number in cuts)]
     return [
-        Marker(style=marker.style, number=number, rest=marker.rest[start:end].strip())
+        Marker(style=marker.style, number=number, rest=marker.rest[start:end].strip().rstrip(";； "))
         for number, start, end in zip(numbers, starts, ends, strict=True)
     ]
 

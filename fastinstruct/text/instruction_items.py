@@ -11,9 +11,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from fastinstruct.records import RejectReason
-from fastinstruct.text.inline_lists import by_semicolons
 from fastinstruct.text.instruction_lists import Item, is_title
 from fastinstruct.text.instruction_noise import (
     annotation_label,
@@ -24,10 +24,11 @@ from fastinstruct.text.instruction_noise import (
     is_worked_example,
     without_trailing_annotation,
 )
+from fastinstruct.text.inline_lists import by_semicolons
 from fastinstruct.text.markup import collapsed, unwrapped
-from fastinstruct.text.numbering import trimmed, without_label
+from fastinstruct.text.numbering import LABEL, trimmed, without_label
 from fastinstruct.text.reply_lines import Line
-from fastinstruct.text.task_words import begins_a_task, begins_with_a_verb
+from fastinstruct.text.task_words import begins_a_task, opens_a_task
 
 __all__ = ["Settled", "settle"]
 
@@ -37,12 +38,8 @@ _SHORT_LINE = 40  # characters: models that wrap their lines do so further right
 _BOLD_TITLE = re.compile(
     r"(?P<mark>\*\*|__)(?P<title>[^*_]{1,80}?)(?:[:：.] ?(?P=mark)|(?P=mark) ?(?:[:：]| [-–—]|[–—])|(?P=mark)(?P<bare>)) ?(?=\S)"
 )
-_PLAIN_TITLE = re.compile(
-    r"(?P<title>[^\s:：.!?。！？\"“”«»(（\[`*]{1,30}(?: [^\s:：.!?。！？\"“”«»(（\[`*]{1,30}){0,4}) ?(?:[:：]| [–—-]) ?(?=\S)"
-)
-_LEADING_BRACKETS = re.compile(
-    r"[*_]{0,2}[(（\[【][*_]{0,2}(?P<inner>[^()（）\[\]【】]{1,40})[*_]{0,2}[)）\]】][*_]{0,2} ?[:：–-]? ?(?=\S)"
-)
+_PLAIN_TITLE = re.compile(r"(?P<title>[^\s:：.!?。！？\"“”«»(（\[`*]{1,30}(?: [^\s:：.!?。！？\"“”«»(（\[`*]{1,30}){0,4}) ?(?:[:：]| [–—-]) ?(?=\S)")
+_LEADING_BRACKETS = re.compile(r"[*_]{0,2}[(（\[【][*_]{0,2}(?P<inner>[^()（）\[\]【】]{1,40})[*_]{0,2}[)）\]】][*_]{0,2} ?[:：–-]? ?(?=\S)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +70,7 @@ def settle(items: Sequence[Item], *, takes_paragraphs: bool) -> list[Settled]:
         takes_paragraphs: whether a paragraph after an empty line may belong to an item, as it may in a chat's reply.
     """
     recurring = _recurring_labels(items)
-    drafts = [_draft(item, recurring) for item in items]
-    if drafts:
-        _drop_remarks(drafts[-1])
+    drafts = [_draft(item, recurring, is_last=item is items[-1]) for item in items]
     titled = _titles_stand_apart(drafts)
     for place, draft in enumerate(drafts):
         _choose_paragraphs(draft, titled=titled, takes=takes_paragraphs, is_last=place == len(drafts) - 1)
@@ -91,16 +86,16 @@ def _recurring_labels(items: Sequence[Item]) -> frozenset[str]:
         return frozenset()
     counts: Counter[str] = Counter()
     for item in items:
-        counts.update({annotation_label(line.text) for line in item.lines[1:]} - {""})
+        counts.update({annotation_label(line.text) for line in item.lines[1:] if not _is_label(line)} - {""})
     return frozenset(label for label, count in counts.items() if count > 1 and count * 3 >= len(items) * 2)
 
 
-def _draft(item: Item, recurring: frozenset[str]) -> _Draft:
+def _draft(item: Item, recurring: frozenset[str], *, is_last: bool) -> _Draft:
     doubt = RejectReason.UNCERTAIN if item.is_doubtful else None
     paragraphs: list[list[Line]] = []
     follows_annotation = False
-    is_first = True
-    for lines in item.paragraphs:
+    is_first = bool(item.marker.rest)
+    for lines in _without_remarks(item.paragraphs) if is_last else item.paragraphs:
         kept: list[Line] = []
         for line in lines:
             if is_first:
@@ -108,6 +103,8 @@ def _draft(item: Item, recurring: frozenset[str]) -> _Draft:
                 is_first = False
             elif is_worked_example(line.text):
                 doubt = RejectReason.MARKER
+            elif _is_label(line) and all(is_title(above.text) for above in (*chain(*paragraphs), *kept)):
+                paragraphs, kept, follows_annotation = [], [line], False  # "Task: Write ..." below its title
             elif _is_about_the_task(line, recurring):
                 follows_annotation = True
                 continue
@@ -120,22 +117,26 @@ def _draft(item: Item, recurring: frozenset[str]) -> _Draft:
     return _Draft(item=item, paragraphs=paragraphs, doubt=doubt, rest=[])
 
 
+def _is_label(line: Line) -> bool:
+    return bool(line.markers) and line.markers[0].style == LABEL
+
+
 def _is_about_the_task(line: Line, recurring: frozenset[str]) -> bool:
     return is_annotation(line.text) or is_commentary(line.text) or annotation_label(line.text) in recurring
 
 
-def _drop_remarks(draft: _Draft) -> None:
-    """Take closing remarks off the last item; its first line stays."""
-    lines = [line for paragraph in draft.paragraphs for line in paragraph]
-    first = next((place for place, line in enumerate(lines) if place and is_closing_remark(line.text)), None)
-    if first is None:
-        return
-    left = first
-    paragraphs = []
-    for paragraph in draft.paragraphs:
-        paragraphs.append(paragraph[:left])
-        left = max(0, left - len(paragraph))
-    draft.paragraphs = [paragraph for paragraph in paragraphs if paragraph]
+def _without_remarks(paragraphs: Sequence[Sequence[Line]]) -> list[list[Line]]:
+    """The last item's lines before a closing remark; its first line stays."""
+    kept: list[list[Line]] = []
+    is_first = True
+    for lines in paragraphs:
+        kept.append([])
+        for line in lines:
+            if not is_first and is_closing_remark(line.text):
+                return kept
+            is_first = False
+            kept[-1].append(line)
+    return kept
 
 
 def _titles_stand_apart(drafts: Sequence[_Draft]) -> bool:
@@ -167,7 +168,9 @@ def _choose_paragraphs(draft: _Draft, *, titled: bool, takes: bool, is_last: boo
     if takes and all(line.indent > first.indent + 1 or line.markers for line in later):
         return  # indented under the item, or a list that it goes on with
     ended = draft.paragraphs[0][-1].text.endswith((*_SENTENCE_ENDS, ")", '"', "”", "*", "`"))
-    if (takes and not (is_last and ended)) or draft.paragraphs[0][-1].text.endswith(_COLONS):
+    if takes and not (is_last and ended):
+        draft.doubt = draft.doubt or RejectReason.UNCERTAIN
+    elif draft.paragraphs[0][-1].text.endswith(_COLONS):
         draft.doubt = draft.doubt or RejectReason.UNCERTAIN
     draft.rest.extend(line.text for line in later)
     del draft.paragraphs[1:]
@@ -198,10 +201,14 @@ def _joined(draft: _Draft) -> str:
 def _hang_together(lines: Sequence[Line]) -> bool:
     inner = [line for line in lines[1:] if line.markers]
     tasks = sum(begins_a_task(line.markers[0].rest) for line in inner)
+    flush = [line for line in inner if line.indent <= lines[0].indent]
+    if flush and not any(line.text.endswith(_COLONS) for line in lines) and any(begins_a_task(line.markers[-1].rest) for line in flush):
+        return False  # "- Write a song." below "9. Write a poem.", and no deeper
     if len(inner) > 1 and tasks == len(inner) and is_title(_without_marks(lines[0].text)):
         return False  # a heading with tasks under it
     for before, line in zip(lines, lines[1:], strict=False):
-        if annotation_label(line.text) and not line.markers and not before.text.endswith(_COLONS):
+        is_labelled = annotation_label(line.text) and (not line.markers or _is_label(line))
+        if is_labelled and not before.text.endswith(_COLONS):
             return False  # "Label: text" on a line of its own, whatever it is
         if _breaks(before.text, line.text) and not line.markers and not before.markers:
             if line.indent <= lines[0].indent or begins_a_task(line.text):
@@ -234,48 +241,52 @@ def _unenclosed(text: str) -> str:
 def _drop_inline_titles(drafts: Sequence[_Draft]) -> None:
     """Take "**Haiku:**" and, where most items have one, "Poem:" off the items' beginnings."""
     bold = [_BOLD_TITLE.match(draft.text) for draft in drafts]
-    most = sum(found is not None and found["bare"] is None for found in bold) * 3 >= len(drafts) * 2 > 2
-    plain = [_plain_title(draft.text) for draft in drafts]
-    all_plain = (
-        len(drafts) > 1
-        and sum(end > 0 for end in plain) * 3 >= len(drafts) * 2
-        and not any(end and begins_with_a_verb(draft.text) for draft, end in zip(drafts, plain, strict=True))
-    )
-    for draft, found, end in zip(drafts, bold, plain, strict=True):
-        if found is not None:
-            _drop_bold_title(draft, found, are_common=most)
-        elif all_plain and end:
-            draft.text = _tidied(draft.text[end:])
+    are_common = _are_most([found is not None and found["bare"] is None for found in bold])
+    plain = [_PLAIN_TITLE.match(draft.text) for draft in drafts]
+    for place, (draft, found) in enumerate(zip(drafts, plain, strict=True)):
+        if found and not _may_be_title(found["title"], draft.text[found.end() :]):
+            plain[place] = None
+    have_plain = _are_most([found is not None for found in plain])
+    for draft, bold_one, plain_one in zip(drafts, bold, plain, strict=True):
+        if bold_one is not None:
+            _drop_bold_title(draft, bold_one, are_common=are_common)
+        elif plain_one is not None and have_plain:
+            draft.text = _tidied(draft.text[plain_one.end() :])
+
+
+def _are_most(flags: Sequence[bool]) -> bool:
+    """Whether two thirds of the items have something, and it is more than one."""
+    return len(flags) > 1 and sum(flags) * 3 >= len(flags) * 2
+
+
+def _may_be_title(title: str, rest: str) -> bool:
+    """Whether words before a colon name the task that follows: "Haiku: Write ...", not "Translate: The cat sleeps."."""
+    if rest[0].islower() or (rest.isascii() and " " not in rest):
+        return False
+    if not opens_a_task(title):
+        return True
+    return " " not in title and opens_a_task(rest) and not rest.endswith(("?", "？"))
 
 
 def _drop_bold_title(draft: _Draft, found: re.Match[str], *, are_common: bool) -> None:
     rest = draft.text[found.end() :]
-    is_verb = begins_with_a_verb(found["title"])
-    if found["bare"] is not None or (is_verb and not begins_a_task(rest)):
-        # "**Write a poem** about the sea", "**Translate:** The cat sleeps."
-        draft.text = _tidied(unwrapped(draft.text))
-        if found["bare"] is None and are_common:
-            draft.doubt = draft.doubt or RejectReason.UNCERTAIN
+    is_sentence = found[0].rstrip().rstrip("*_").endswith(".") and opens_a_task(found["title"])
+    if found["bare"] is None and not is_sentence and _may_be_title(found["title"], rest):
+        draft.text = _tidied(rest)
         return
-    if rest[0].islower() or (" " not in rest.strip() and rest.isascii()):
-        draft.text = _tidied(unwrapped(draft.text))
-        return
-    draft.text = _tidied(rest)
-
-
-def _plain_title(text: str) -> int:
-    """Where a title before a colon or a dash ends; 0 if there is none."""
-    found = _PLAIN_TITLE.match(text)
-    return found.end() if found and not text[found.end()].islower() else 0
+    # "**Write a poem** about the sea", "**Translate:** The cat sleeps."
+    draft.text = _tidied(unwrapped(draft.text))
+    if found["bare"] is None and not is_sentence and are_common:
+        draft.doubt = draft.doubt or RejectReason.UNCERTAIN
 
 
 def _drop_brackets(drafts: Sequence[_Draft]) -> None:
     """Take remarks in brackets off the items' ends and beginnings."""
-    trailing = sum(has_trailing_brackets(draft.text) for draft in drafts)
+    are_common = _are_most([has_trailing_brackets(draft.text) for draft in drafts])
     leading = [_LEADING_BRACKETS.match(draft.text) for draft in drafts]
-    many_lead = sum(found is not None for found in leading) * 3 >= len(drafts) * 2 > 2
+    many_lead = _are_most([found is not None for found in leading])
     for draft, found in zip(drafts, leading, strict=True):
-        draft.text = without_trailing_annotation(draft.text, is_common=trailing * 3 >= len(drafts) * 2 > 2)
+        draft.text = without_trailing_annotation(draft.text, is_common=are_common)
         if found and (many_lead or is_annotation(found["inner"])):
             draft.text = _tidied(draft.text[found.end() :])
         if draft.doubt is None and len(by_semicolons(draft.text)) > 1:

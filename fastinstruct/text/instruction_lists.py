@@ -15,7 +15,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fastinstruct.text.instruction_noise import is_annotation, is_closing_remark, is_introduction, is_role
+from fastinstruct.text.instruction_noise import (
+    is_annotation,
+    is_answer_heading,
+    is_closing_remark,
+    is_introduction,
+    is_role,
+)
 from fastinstruct.text.numbering import BULLET, DECIMAL, LABEL, Marker
 from fastinstruct.text.reply_lines import Line
 from fastinstruct.text.task_words import begins_a_task
@@ -67,7 +73,9 @@ def list_style(lines: Sequence[Line], first_number: int) -> str | None:
     ]
     if not believed:
         return None
-    first = believed[0]
+    first_line = by_style[believed[0]][0][0]
+    # "- Task: Write ..." is a label and a bullet: what more lines begin with counts.
+    first = max((style for style in believed if first_line.of(style)), key=lambda style: len(by_style[style]))
     if first.startswith(BULLET) or first == LABEL:
         for style in believed[1:]:
             if (
@@ -80,7 +88,7 @@ def list_style(lines: Sequence[Line], first_number: int) -> str | None:
 
 
 def _is_believable(style: str, markers: Sequence[Marker], first_number: int) -> bool:
-    if style.startswith(BULLET) or style in (LABEL, "table"):
+    if style.startswith(BULLET) or style in (LABEL, "table", "tag"):
         return True
     numbers = [marker.number for marker in markers[:2]]
     counts_on = len(numbers) == 2 and 0 < numbers[1] - numbers[0] <= _MAX_STEP and numbers[0] < _FIRST_YEAR
@@ -120,7 +128,23 @@ def list_items(lines: Sequence[Line], style: str, first_number: int, *, is_opene
         first_number: the number after the last in-context instruction.
         is_opened: whether the reply starts inside that item.
     """
-    return _Dealer(lines, style, first_number, is_opened=is_opened).deal()
+    start = 0 if is_opened else _start(lines, style, first_number)
+    listed = _Dealer(lines[start:], style, first_number, is_opened=is_opened).deal()
+    listed.rest[:0] = [line.text for line in lines[:start] if line.text]
+    return listed
+
+
+def _start(lines: Sequence[Line], style: str, first_number: int) -> int:
+    """Where the list begins that goes on from the prompt, if another one, from 1, stands before it: a draft."""
+    before: int | None = None
+    for place, line in enumerate(lines):
+        marker = line.of(style)
+        if marker is None or style != DECIMAL:
+            continue
+        if marker.number == first_number and before is not None:
+            return place if before < first_number - _MAX_STEP else 0
+        before = marker.number
+    return 0
 
 
 class _Dealer:
@@ -141,7 +165,7 @@ class _Dealer:
         self._inner = 0  # the last number of a list inside the current item
         self._listed = Listed()
         self._open = is_opened
-        self._after_heading = False
+        self._after_heading = self._after_blank = self._are_spaced = False
         self._fence_around = self._fence_inside = False
         if is_opened:
             self._listed.items.append(Item(Marker(style=style, number=first_number, rest="")))
@@ -154,6 +178,7 @@ class _Dealer:
             if not line.text:
                 after_blank = True
                 continue
+            self._after_blank = after_blank
             if self._is_end(line):
                 self._listed.rest.extend(left.text for left in self._lines[place:] if left.text)
                 break
@@ -173,7 +198,29 @@ class _Dealer:
 
     def _is_end(self, line: Line) -> bool:
         """Whether the model has begun to speak for another: what follows is no list any more."""
-        return bool(self._listed.items) and not line.markers and is_role(line.text)
+        if not self._listed.items or line.markers:
+            return self._is_other_list(line)
+        return is_role(line.text) or is_answer_heading(line.text)
+
+    def _is_other_list(self, line: Line) -> bool:
+        """Whether a list starts again without a heading and, unlike the first, holds no tasks: answers, mostly."""
+        marker = line.of(self._style)
+        if not marker or marker.number != 1 or line.indent > self._max_indent or self._after_heading or self._all_alike:
+            return False
+        begins = self._last is not None and self._last > 1 and not self._open_with_colon() and not self._resumes()
+        begins = begins and self._after_blank
+        return begins and not begins_a_task(marker.rest)
+
+    def _open_with_colon(self) -> bool:
+        lines = self._listed.items[-1].lines if self._listed.items else []
+        return bool(lines) and lines[-1].text.endswith(_COLONS)
+
+    def _resumes(self) -> bool:
+        """Whether the numbers go on from the last item's after the list that starts at the next 1."""
+        position, expected = self._seen, 1
+        while position < len(self._numbers) and self._numbers[position] == expected:
+            position, expected = position + 1, expected + 1
+        return position < len(self._numbers) and 0 < self._numbers[position] - (self._last or 0) <= _MAX_STEP
 
     def _take(self, line: Line, *, after_blank: bool, before_item: bool) -> None:
         items = self._listed.items
@@ -251,8 +298,6 @@ class _Dealer:
 
     def _starts_item(self, line: Line, marker: Marker) -> bool:
         is_flush = line.indent <= self._max_indent
-        if is_flush:
-            self._seen += 1
         number = marker.number
         if number == 0 or self._all_alike or self._style == "table":
             starts = is_flush
@@ -261,7 +306,10 @@ class _Dealer:
         else:
             starts = self._is_next(number)
         if starts:
+            begins_anew = self._last is not None and number <= 1 < self._last
+            self._are_spaced |= self._after_blank and self._last is not None and not begins_anew
             self._last, self._inner, self._after_heading = number, 0, False
+        self._seen += is_flush
         return starts
 
     def _is_next(self, number: int) -> bool:
@@ -280,16 +328,9 @@ class _Dealer:
 
     def _begins_anew(self) -> bool:
         """Whether a number 1 goes on with the reply's list; else it begins a list inside the item."""
-        lines = self._listed.items[-1].lines if self._listed.items else []
-        if lines and lines[-1].text.endswith(_COLONS):
+        stands_apart = self._after_blank and not self._are_spaced
+        if self._open_with_colon() or self._resumes() or not stands_apart:
             self._inner = 1
-            return False
-        expected = 2
-        position = self._seen
-        while position < len(self._numbers) and self._numbers[position] == expected:
-            position, expected = position + 1, expected + 1
-        resumes = position < len(self._numbers) and self._last is not None
-        if resumes and 0 < self._numbers[position] - (self._last or 0) <= _MAX_STEP:
-            self._inner = 1
+            self._listed.items[-1].is_doubtful |= not self._open_with_colon()
             return False
         return self._last is not None and self._last > 1

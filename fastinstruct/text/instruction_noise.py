@@ -19,6 +19,7 @@ __all__ = [
     "annotation_label",
     "has_trailing_brackets",
     "instruction_fault",
+    "is_answer_heading",
     "is_annotation",
     "is_closing_remark",
     "is_commentary",
@@ -34,23 +35,22 @@ __all__ = [
 _ANNOTATED = (
     # English
     "type|category|categories|difficulty|difficulty level|level|why|rationale|reason|reasoning|explanation|purpose|goal|skill|skills|"
-    "skills? tested|tags?|topics?|domain|kind|genre|format|field|focus|area|theme|audience|target audience|style|tone|length|word count|"
-    "time|estimated time|time required|notes?|comment|comments|hint|hints|id|source|subject|task type|type of task|type of work|"
-    "kind of work|expected length|language|complexity|is_classification|classification|requires input|input required|input needed|"
+    "skills? tested|tags?|topics?|domain|kind|genre|field|area|theme|word count|"
+    "estimated time|time required|id|subject|task type|type of task|type of work|kind of work|complexity|is_classification|classification|requires input|input required|input needed|"
     # German, French, Spanish, Portuguese, Italian
-    "typ|art|kategorie|schwierigkeit|schwierigkeitsgrad|warum|grund|begründung|ziel|zweck|thema|bereich|hinweis|anmerkung|fähigkeit|"
-    "catégorie|difficulté|niveau|pourquoi|raison|justification|objectif|but|thème|domaine|remarque|compétence|genre|"
-    "tipo|categoría|dificultad|nivel|por qué|porqué|razón|motivo|objetivo|propósito|tema|área|nota|habilidad|género|"
-    "categoria|dificuldade|nível|por quê|por que|razão|propósito|observação|habilidade|gênero|"
+    "typ|art|kategorie|schwierigkeit|schwierigkeitsgrad|warum|grund|begründung|ziel|zweck|thema|bereich|fähigkeit|"
+    "catégorie|difficulté|niveau|pourquoi|raison|justification|objectif|but|thème|domaine|compétence|genre|"
+    "tipo|categoría|dificultad|nivel|por qué|porqué|razón|motivo|objetivo|propósito|tema|área|habilidad|género|"
+    "categoria|dificuldade|nível|por quê|por que|razão|propósito|habilidade|gênero|"
     "difficoltà|livello|perché|ragione|obiettivo|scopo|ambito|competenza|genere|"
     # Russian, Arabic, Hindi
-    "тип|вид|категория|сложность|уровень|уровень сложности|почему|причина|обоснование|цель|тема|область|примечание|навык|жанр|"
-    "النوع|نوع|الفئة|فئة|التصنيف|الصعوبة|صعوبة|مستوى الصعوبة|المستوى|السبب|لماذا|الهدف|الموضوع|ملاحظة|المهارة|"
-    "प्रकार|श्रेणी|कठिनाई|कठिनाई स्तर|स्तर|क्यों|कारण|उद्देश्य|विषय|टिप्पणी|कौशल|"
+    "тип|вид|категория|сложность|уровень|уровень сложности|почему|причина|обоснование|цель|тема|область|навык|жанр|"
+    "النوع|نوع|الفئة|فئة|التصنيف|الصعوبة|صعوبة|مستوى الصعوبة|المستوى|السبب|لماذا|الهدف|الموضوع|المهارة|"
+    "प्रकार|श्रेणी|कठिनाई|कठिनाई स्तर|स्तर|क्यों|कारण|उद्देश्य|विषय|कौशल|"
     # Chinese, Japanese, Korean
-    "类型|類型|类别|類別|分类|分類|难度|難度|难度等级|等级|原因|理由|目的|目标|目標|主题|主題|领域|領域|备注|備註|说明|說明|标签|標籤|技能|"
-    "タイプ|種類|種別|カテゴリ|カテゴリー|難易度|レベル|テーマ|分野|備考|補足|スキル|ジャンル|"
-    "유형|종류|카테고리|분류|난이도|수준|이유|목적|목표|주제|분야|비고|참고|기술|장르"
+    "类型|類型|类别|類別|分类|分類|难度|難度|难度等级|等级|原因|理由|目的|目标|目標|主题|主題|领域|領域|备注|标签|標籤|技能|"
+    "タイプ|種類|種別|カテゴリ|カテゴリー|難易度|レベル|テーマ|分野|スキル|ジャンル|"
+    "유형|종류|카테고리|분류|난이도|수준|이유|목적|목표|주제|분야|기술|장르"
 )
 _CATEGORIES = (
     "creative|practical|technical|analytical|analysis|labell?ing|classification|writing|creative writing|reasoning|coding|programming|"
@@ -75,6 +75,7 @@ _BARE_CATEGORY = re.compile(
 _TRAILING = re.compile(
     r"(?:(?<=[.!?。！？;…।؟\"”'’」])|(?<=[.!?।؟] )) ?(?P<open>[*_]{0,2}[(（\[【{][*_]{0,2})(?P<inner>[^()（）\[\]【】{}]{1,80})[*_]{0,2}[)）\]】}][*_]{0,2}[.。]?\Z"
 )
+_TRAILING_DASH = re.compile(r"(?<=[.!?。！？।؟])[\"”’」]? ?[-–—|·→] ?[*_]{0,3}(?P<inner>[^.!?。！？|\n]{1,60})\Z")
 _TRAILING_LABEL = re.compile(
     r"[.!?。！？।؟] ?(?:[|/–—-] ?)?[*_]{0,3}(?:type|category|difficulty|why|rationale|难度|类型|类别|難易度|カテゴリー?|난이도|유형|"
     r"kategorie|schwierigkeit|catégorie|difficulté|categoría|dificultad|categoria|dificuldade|difficoltà|категория|сложность)"
@@ -116,7 +117,7 @@ def without_trailing_annotation(text: str, *, is_common: bool = False) -> str:
         text: an instruction.
         is_common: whether most items of the reply end so: then any remark of three words or fewer goes.
     """
-    found = _TRAILING.search(text[-100:])
+    found = _TRAILING.search(text[-100:]) or _TRAILING_DASH.search(text[-100:])
     if found is None:
         return text
     inner = found["inner"].strip(" *_")
@@ -127,7 +128,7 @@ def without_trailing_annotation(text: str, *, is_common: bool = False) -> str:
 
 def has_trailing_brackets(text: str) -> bool:
     """Whether a short remark in brackets follows the last sentence."""
-    found = _TRAILING.search(text[-100:])
+    found = _TRAILING.search(text[-100:]) or _TRAILING_DASH.search(text[-100:])
     return found is not None and found["inner"].count(" ") < 3
 
 
@@ -149,13 +150,19 @@ _IO_LINE = re.compile(rf"{_BULLETS}[*_`]{{0,3}}(?:{_IO_NAMES})(?: \d{{1,2}})?[*_
 _IO_INSIDE = re.compile(
     rf"(?<=[.!?。！？;।؟\"”)*]) ?[(\[*_`-]{{0,4}} ?(?:{_IO_NAMES})(?: \d{{1,2}})?[*_`]{{0,3}} ?[:：]", re.IGNORECASE
 )
+_ANSWERS = re.compile(
+    r"[#*_ ]{0,8}(?:(?:sample|example|model|possible|the) )?(?:answers?|solutions?|outputs?|responses?|answer key|examples? of answers?|"
+    r"antworten|lösungen|réponses|solutions|respuestas|soluciones|respostas|soluções|risposte|soluzioni|ответы|решения|الإجابات|الأجوبة|"
+    r"उत्तर|答案|回答|解答|参考答案|정답|답안|해답)(?: ?\([^()]{1,20}\))?[*_ ]{0,4}[:：]?[*_ ]{0,4}",
+    re.IGNORECASE,
+)
 _CLOSING = (
-    r"let me know|i hope (?:th|you)|hope (?:this|these|that|it) help|feel free to (?:ask|reach|let|modif|adapt|use|adjust|pick|request)|"
+    r"let me know(?: if| when| whether| which| what you think| should| how|[.!]|$)|i hope (?:th(?:is|ese|at|e (?:list|tasks))|you (?:like|enjoy|find))|hope (?:this|these|that|it) help|feel free to (?:ask|reach|let|modif|adapt|use|adjust|pick|request)|"
     r"would you like (?:me|more|another|any|to see)|do you want (?:me|more)|is there anything else|happy to help|"
     r"if you(?:['’]d like| would like| want| need) (?:me|more|any|additional|further|other|help)|"
     r"(?:these|the above) (?:\w+ )?(?:tasks|instructions|prompts|examples)\b|this list (?:\w+ )?(?:includes|covers|contains|is|has)\b|"
     r"note:? (?:that )?(?:these|all|the|each|i)\b|all (?:of these )?(?:tasks|instructions|prompts) (?:are|can|above|differ|were|have)\b|"
-    r"end of (?:list|tasks)|that(?:['’]s| is| makes| concludes) (?:all|the end|the list|eight|ten|\d)|please (?:let me know|note)|"
+    r"end of (?:list|tasks)|that(?:['’]s| is| makes| concludes) (?:all|the end|the list|eight|ten|\d)|please note|"
     r"i (?:can|could|will|would be happy to) (?:also )?(?:provide|add|write|give|generate|create) (?:more|another|additional|further)|"
     r"enjoy[.!]|good luck|"
     r"sag(?:en sie)? (?:mir )?bescheid|lassen sie (?:es )?mich wissen|lass (?:es )?mich wissen|ich hoffe|gerne? (?:kann|erstelle|helfe) ich|"
@@ -167,12 +174,12 @@ _CLOSING = (
     r"آمل أن|أتمنى أن|أخبرني|إذا كنت (?:بحاجة|تريد|ترغب)|إذا أردت|هذه المهام|"
     r"आशा है|मुझे उम्मीद|मुझे बताएं|यदि आपको|अगर आपको|ये कार्य|"
     r"希望这些|希望這些|希望以上|希望对你|希望对您|如果你需要|如果您需要|如果需要|如需|如有需要|以上任务|以上是|这些任务|這些任務|需要我|"
-    r"以上の|以上が|これらの(?:タスク|課題)|必要であれば|必要でしたら|ご要望|お役に立|他に(?:も|何か)|さらに必要|"
+    r"以上の|以上が|これらの(?:タスク|課題)|必要であれば|必要でしたら|ご要望|お役に立|他に(?:も|何か|必要)|さらに必要|"
     r"이 작업들|이 과제들|이상입니다|도움이 되|더 필요하|필요하시면|추가로 필요|원하시면"
 )
-_REMARK = re.compile(rf"[\s*_(\[>\"“–—-]*(?:{_CLOSING})", re.IGNORECASE)
+_REMARK = re.compile(rf"[\s*_(\[>\"“–—-]*(?:please |kindly )?(?:{_CLOSING})", re.IGNORECASE)
 _REMARK_INSIDE = re.compile(
-    r"(?<=[.!?。！？)\"”।؟]) ?[*_(\[]{0,3}(?:let me know|i hope (?:this|these|you)|hope (?:this|these) help|feel free to (?:ask|reach|let|modif|adapt)|"
+    r"(?:(?<=[.!?。！？)”।؟])|(?<=[.!?]\" )) ?[*_(\[]{0,3}(?:let me know (?:if|when|whether|which|what you think|should)|i hope (?:this|these|you)|hope (?:this|these) help|feel free to (?:ask|reach|let|modif|adapt)|"
     r"would you like (?:me|more|another)|is there anything else|these (?:tasks|instructions|prompts) (?:are|cover|mix|range|should)|"
     r"if you(?:['’]d like| would like| want| need) (?:me to|more|any more|additional|further) |"
     r"希望这些|希望這些|希望以上|如果您需要|如有需要|如需|これらの(?:タスク|課題)は|必要であれば|도움이 되(?:길|었)|필요하시면|"
@@ -200,6 +207,11 @@ def is_worked_example(line: str) -> bool:
     return _IO_LINE.match(line) is not None
 
 
+def is_answer_heading(line: str) -> bool:
+    """Whether the line is a heading over answers: what follows is no list of tasks ("## Answers", "答案：")."""
+    return _ANSWERS.fullmatch(line) is not None
+
+
 def is_closing_remark(line: str) -> bool:
     """Whether the line speaks to the user about the list ("Let me know if ...", "希望这些 ...")."""
     return _REMARK.match(line) is not None
@@ -215,7 +227,7 @@ def is_introduction(line: str) -> bool:
 _TAGS = (
     r"a|b|i|u|p|s|q|br|hr|em|li|ol|ul|td|th|tr|h[1-6]|div|img|nav|pre|sub|sup|svg|var|body|code|form|head|html|link|main|meta|span|table|"
     r"title|input|label|button|script|style|strong|select|option|header|footer|section|article|canvas|video|audio|iframe|textarea|"
-    r"string|int|str|char|float|double|bool|vector|list|map|set|iostream|stdio\.h|T|K|V"
+    r"mask|blank|anonymized|redacted|string|int|str|char|float|double|bool|vector|list|map|set|iostream|stdio\.h|T|K|V"
 )
 _HOLE_WORDS = (
     r"link|url|name|title|topic|company|customer|client|product|text|article|city|date|number|person|place|subject|insert|your|word|"
@@ -225,18 +237,19 @@ _HOLE_WORDS = (
 )
 _HOLE = re.compile(
     # <web page ...>, <customer reply here>; no tag of HTML, no type's parameter
-    rf"(?<![\w<])<(?!/)(?!(?:{_TAGS})(?:[ />]))(?:[^\W\d_][^<>=\n]{{1,80}}|\.\.\.)>"
+    rf"(?<![\w<“\"'‘`])<(?!/)(?!(?:{_TAGS})(?:[ />]))(?:[^\W\d_][^<>=\n]{{1,80}}|\.\.\.)>"
     # [link], [Customer Name], [insert a topic]; no [text](address), no [a, b]
     rf"|\[(?:(?:[A-Za-z'’]+[ _-]){{0,5}}(?:{_HOLE_WORDS})(?:[ _-][A-Za-z'’]+){{0,4}}|[A-Z][a-z]+(?: [A-Z][a-z]+){{1,3}})s?\](?!\()"
     r"|\{\{[^{}\n]{1,60}\}\}"
     rf"|\{{(?:[A-Za-z]+[ _-]){{0,3}}(?:{_HOLE_WORDS})s?\}}"
     r"|[\[【（(<{](?:此处|在此|这里|插入|填写|填入|您的|你的|ここに|여기에|hier einf|insérez|insertar|inserte|inserir|inserisci|вставьте|أدخل|यहाँ)[^\]】）)>}\n]{0,40}[\]】）)>}]"
 )
+_ONLY_A_HOLE = re.compile(r"[\[<{][^\[\]<>{}]{1,60}[\]>}][.]?")
 _HOLE_SIGNS = ("<", "[", "{", "【", "（", "(")
 _HEADING_INSIDE = re.compile(r"\s\#{2,6} ?\w|(?<=[.!?。！？] )\# \w")
-_FENCE = re.compile(r"`{3}|~{3}")
+_FENCE = re.compile(r"`{3}|~{3}|[.!?。！？] ?<br ?/?>|</?(?:task|tasks|instruction|instructions|item|prompt)>", re.IGNORECASE)
 _ENDS_LIKE_A_MARKER = re.compile(
-    r"(?:(?<=[.!?。！？] )|(?<=[.!?。！？]))(?:[(\[]?\d{1,3}[.)\]:]|[•‣◦●▪■►➤*#|–—-]{1,3}|(?:task|instruction|prompt) ?\d{0,3}[:.]?)\Z|[\"”],?[\]}]{0,2},\Z",
+    r"(?:(?<=[.!?。！？] )|(?<=[.!?。！？]))(?<!No\. )(?<!Nr\. )(?<!Vol\. )(?<!pp\. )(?:[(\[]?\d{1,3}[.)\]:]|[•‣◦●▪■►➤*#|–—-]{1,3}|(?:task|instruction|prompt) ?\d{0,3}[:.]?)\Z|[\"”],?[\]}]{0,2},\Z",
     re.IGNORECASE,
 )
 _ENDS_WITH_HEADING = re.compile(r"(?<=[.!?。！？] )(?:\w{1,30} ){0,3}\w{1,30}[:：]\Z")
@@ -260,7 +273,7 @@ def instruction_fault(text: str) -> RejectReason | None:
         return RejectReason.REFUSAL
     if leaks_into_instruction(text):
         return RejectReason.TEMPLATE_LEAK
-    if any(map(text.__contains__, _HOLE_SIGNS)) and _HOLE.search(text):
+    if any(map(text.__contains__, _HOLE_SIGNS)) and (_HOLE.search(text) or _ONLY_A_HOLE.fullmatch(text)):
         return RejectReason.PLACEHOLDER
     if _BEFORE.match(text) or _REMARK.match(text) or _REMARK_INSIDE.search(text):
         return RejectReason.REMARK

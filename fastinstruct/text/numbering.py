@@ -126,14 +126,13 @@ def markers_of(line: str) -> tuple[Marker, ...]:
     if not _MAYBE.match(line):
         return ()
     found = _MARKER.match(line)
-    if found:
-        readings = _counted(line, found)
-        if readings:
-            return readings
+    readings = _counted(line, found) if found else ()
+    if readings and readings[0].style != LABEL:
+        return readings
     bullet = _BULLET.match(line)
     if bullet:
-        return (Marker(style=f"{BULLET} {bullet['sign'][0]}", number=0, rest=trimmed(line[bullet.end() :])),)
-    return ()
+        readings += (Marker(style=f"{BULLET} {bullet['sign'][0]}", number=0, rest=trimmed(line[bullet.end() :])),)
+    return readings
 
 
 def without_label(text: str) -> str:
@@ -170,7 +169,7 @@ def _counted(line: str, found: re.Match[str]) -> tuple[Marker, ...]:
     if not found["enclosed"] and not _is_delimited(line, found, numeral):
         return ()
     if found["enclosed"] and not numeral.isdecimal() and line[found.end() - 1] != " ":
-        if not _gap_after(line, found.end()):
+        if numeral not in _IDEOGRAPHIC and not _gap_after(line, found.end()):
             return ()
     return tuple(marker(style, number) for style, number in _values(numeral))
 
@@ -216,7 +215,7 @@ def trimmed(text: str) -> str:
 _INLINE = re.compile(
     rf"(?:(?<=[\s.!?。！？;；:：，,…」”])|(?<=\A))(?P<mark>\*\*|__)?(?:(?P<open>[(（\[【])(?P<enclosed>{_NUMERAL})[)）\]】]"
     rf"|(?P<label>(?:{_LABELS}) )?(?P<plain>{_NUMERAL})(?P<delimiter>\\?[.)）:：、．])(?!\d)|(?P<sign>[{_SIGNS}])"
-    rf"|(?P<keycap>(?:\d\ufe0f?\u20e3){{1,3}})|(?P<bullet>[•‣◦●▪■►➤])(?= ))",
+    rf"|(?P<keycap>(?:\d\ufe0f?\u20e3){{1,3}})|(?P<bullet>[•‣◦●▪■►➤])(?= ))(?(mark)(?:\*\*|__)?)",
     re.IGNORECASE,
 )
 
@@ -238,7 +237,7 @@ def _inline_values(found: re.Match[str], text: str) -> list[tuple[str, int]]:
     if found["keycap"]:
         return [("sign", int(re.sub(r"\D", "", found["keycap"])))]
     numeral = found["enclosed"] or found["plain"]
-    close = text[found.end() - 1]
-    if not numeral.isdecimal() and close not in "、．" and not _gap_after(text, found.end()):
+    closes_itself = (found["delimiter"] or "")[-1:] in ("、", "．", "：")
+    if not numeral.isdecimal() and not closes_itself and not _gap_after(text, found.end()):
         return []
     return _values(numeral)

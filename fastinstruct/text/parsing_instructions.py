@@ -10,7 +10,7 @@ lines reads as a task: an answer, an excuse or a draft does not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import dropwhile
 
@@ -19,7 +19,7 @@ from fastinstruct.text.inline_lists import by_semicolons
 from fastinstruct.text.instruction_items import Settled, settle
 from fastinstruct.text.instruction_lists import Item, list_items, list_style
 from fastinstruct.text.instruction_noise import instruction_fault, is_closing_remark, is_introduction
-from fastinstruct.text.markup import cleaned, collapsed, unwrapped
+from fastinstruct.text.markup import cleaned, collapsed
 from fastinstruct.text.numbering import DECIMAL, Marker, markers_of
 from fastinstruct.text.parsed import Parsed
 from fastinstruct.text.phrases import is_refusal
@@ -66,14 +66,18 @@ def parse_instructions(
 
 def refined(parsed: Parsed[str]) -> Parsed[str]:
     """The same for tasks that were read as JSON: titles and remarks taken off, what is no clean instruction rejected."""
-    markers = (Marker(style="string", number=0, rest=text) for text in parsed.kept)
-    settled = settle([Item(marker, [[Line(text=marker.rest)]]) for marker in markers], takes_paragraphs=True)
+    settled = _settled_strings(parsed.kept)
     judged = [(item.text, item.doubt or instruction_fault(item.text)) for item in settled]
     return replace(
         parsed,
         kept=tuple(text for text, reason in judged if reason is None),
         rejected=(*((text, reason) for text, reason in judged if reason is not None), *parsed.rejected),
     )
+
+
+def _settled_strings(texts: Iterable[str]) -> list[Settled]:
+    markers = (Marker(style="string", number=0, rest=text) for text in texts)
+    return settle([Item(marker, [[Line(text=marker.rest)]]) for marker in markers], takes_paragraphs=True)
 
 
 def _divided(text: str) -> tuple[str, str]:
@@ -150,10 +154,9 @@ def _unmarked(lines: Sequence[Line], *, is_torn: bool) -> tuple[_Judged, list[st
     told = _without_what_is_said_around(texts)
     if len(told) == 1:
         told = by_semicolons(told[0])
-    told = [collapsed(unwrapped(text)) for text in told]
-    if not told or not all(map(begins_a_task, told)):
+    settled = _settled_strings(text.rstrip(",") if text.startswith('"') else text for text in told)
+    if not told or not all(begins_a_task(item.text) for item in settled):
         return [], texts
-    settled = [Settled(text=text) for text in told]
     return _judged(settled, is_torn=is_torn, is_closed=False), []
 
 

@@ -19,14 +19,25 @@ from fastinstruct.text.markup import collapsed
 from fastinstruct.text.numbering import DECIMAL, INVISIBLE, Marker, markers_of, trimmed
 from fastinstruct.text.tables import is_row, rows
 
-__all__ = ["Line", "is_rule", "read_lines"]
+__all__ = ["Line", "read_lines"]
 
 _QUOTED = re.compile(rf"[{INVISIBLE}]?(?:> ?){{1,8}}")
 _FENCE = re.compile(r"`{3,}|~{3,}")
-_RULE = re.compile(r"[-*_=~–—·•\s]{3,}")
 _HEADING = re.compile(r"#{1,6} ?\S")
+_SECTION = re.compile(r"\d{1,3}\.\d{1,3}[.)]? [^\W\d_]")  # "9.1 Use rhyme."
 _BOLD_LINE = re.compile(r"(?:\*\*|__)[^*_]+(?:\*\*|__)[:：]?")
+_BREAK = re.compile(r"<br ?/?>[ \t]?(?=[*_(]{0,3}\d{1,4}[.)]|\n|\Z)", re.IGNORECASE)
 _ENCLOSED = re.compile(r"(?P<quote>[\"'“「『«`])(?P<inner>.*[^\s\\])(?:[\"'”」』»`])[,;，；]?\Z")
+
+
+_TAGGED = re.compile(
+    r"\s{0,40}<(?P<name>task|instruction|item|prompt|question|li)(?: [^<>]{0,60})?>(?P<inner>(?:(?!</)[^\n])*)(?:</(?P=name)>\s*)?\Z",
+    re.IGNORECASE,
+)
+_TAG = re.compile(
+    r"\s{0,40}</?(?:tasks?|instructions?|items?|prompts?|questions?|list|ol|ul|li|answer|final|output|response)(?: [^<>]{0,60})?>\s*",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +71,7 @@ def read_lines(text: str, *, first_number: int, is_opened: bool) -> list[Line]:
         first_number: the number after the last in-context instruction.
         is_opened: whether the reply starts inside that item, as a completion does.
     """
-    raw = text.split("\n")
+    raw = _BREAK.sub("\n", text).split("\n")
     lines: list[Line] = []
     position = 0
     while position < len(raw):
@@ -76,11 +87,6 @@ def read_lines(text: str, *, first_number: int, is_opened: bool) -> list[Line]:
     return list(_apart(lines, first_number, is_opened=is_opened))
 
 
-def is_rule(text: str) -> bool:
-    """Whether a line only divides (`---`)."""
-    return _RULE.fullmatch(text) is not None
-
-
 def _table_line(row: Marker | str) -> Line:
     if isinstance(row, Marker):
         return Line(text=row.rest, markers=(row,))
@@ -88,14 +94,23 @@ def _table_line(row: Marker | str) -> Line:
 
 
 def _read(raw: str) -> Line:
+    tagged = _TAGGED.match(raw)
+    if tagged:
+        raw = tagged["inner"]
+        rest = trimmed(raw)
+        inner = markers_of(rest)
+        rest = inner[0].rest if inner else rest
+        return Line(text=rest or "<>", markers=(Marker(style="tag", number=0, rest=rest),))
+    if _TAG.fullmatch(raw):
+        return _BLANK
     quoted = _QUOTED.match(raw)
     if quoted:
         raw = raw[quoted.end() :]
     text = collapsed(trimmed(raw))
-    if not text or is_rule(text):
-        return _BLANK
     if _FENCE.match(text):
         return Line(text=text, is_fence=True)
+    if not any(map(str.isalnum, text)):
+        return _BLANK
     indent = len(raw[: len(raw) - len(raw.lstrip())].expandtabs(4))
     markers = markers_of(text)
     if not markers:
@@ -109,6 +124,7 @@ def _read(raw: str) -> Line:
         indent=indent,
         is_heading=_HEADING.match(text) is not None,
         is_bold=_BOLD_LINE.fullmatch(text) is not None,
+        is_doubtful=_SECTION.match(text) is not None,
     )
 
 

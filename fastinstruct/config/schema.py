@@ -295,7 +295,8 @@ class RunConfig(Part):
 
     @model_validator(mode="after")
     def _paper_filters_are_the_papers(self) -> RunConfig:
-        if self.profile == "paper" and self.filters not in (FilterConfig(), PAPER_FILTERS):
+        filters = self.filters.model_copy(update={"max_unreadable": FilterConfig().max_unreadable})
+        if self.profile == "paper" and filters not in (FilterConfig(), PAPER_FILTERS):
             msg = "filters: profile paper has the reference's own; set them in profile default"
             raise ValueError(msg)
         return self

@@ -116,8 +116,6 @@ class FilterConfig(Part):
 
     Words are counted as `text.filters` documents. At most `max_repeated_output` instructions of a run may have one and
     the same output; what is counted is said in `text.repeated_outputs`. null: any number.
-
-    With more than `max_unreadable` of a stage's last replies that give nothing, a sitting ends. That decides no data.
     """
 
     min_words: int = Field(4, ge=0)
@@ -126,7 +124,6 @@ class FilterConfig(Part):
     required: tuple[RuleConfig, ...] = ()
     forbidden: tuple[RuleConfig, ...] = ()
     max_repeated_output: int | None = Field(10, ge=1)
-    max_unreadable: float | None = Field(0.5, ge=0, le=1)
 
     @field_validator("required", "forbidden", mode="before")
     @classmethod
@@ -155,7 +152,7 @@ class FilterConfig(Part):
         A key is left out where it says what versions implied that did not know it, so that their runs stay the runs
         they are.
         """
-        fields = self.model_dump(mode="json", exclude={"max_unreadable"})
+        fields = self.model_dump(mode="json")
         return {key: value for key, value in fields.items() if key not in IMPLIED or value != IMPLIED[key]}
 
 

@@ -295,8 +295,7 @@ class RunConfig(Part):
 
     @model_validator(mode="after")
     def _paper_filters_are_the_papers(self) -> RunConfig:
-        filters = self.filters.model_copy(update={"max_unreadable": FilterConfig().max_unreadable})
-        if self.profile == "paper" and filters not in (FilterConfig(), PAPER_FILTERS):
+        if self.profile == "paper" and self.filters not in (FilterConfig(), PAPER_FILTERS):
             msg = "filters: profile paper has the reference's own; set them in profile default"
             raise ValueError(msg)
         return self

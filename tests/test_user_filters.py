@@ -150,10 +150,10 @@ def test_a_megabyte_of_adversarial_text_is_searched_in_under_a_second(pattern: s
 
 @pytest.mark.parametrize("text", ["lorem ", "lorem" + " " * 999, "lorem lorem ipsu ", "x", " "])
 def test_phrases_are_searched_in_linear_time(text: str) -> None:
-    filters = filters_of(forbidden=["lorem lorem lorem ipsum", "lorem ipsum"], required={"words": "q", "on": "output"})
+    filters = filters_of(forbidden="lorem lorem lorem ipsum")
     long = text * (1_000_000 // len(text))
     started_s = time.process_time()
-    refused(filters, long, long, long)
+    refused(filters, "Say hi.", "", long)
     assert time.process_time() - started_s < 1
 
 

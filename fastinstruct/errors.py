@@ -14,6 +14,7 @@
     │       └── ReplyFormRefused    it does not write replies in the form that was asked for
     ├── EmbeddedModelError          the embedded model or a local .gguf cannot be loaded
     ├── ParserFailed                too many replies could not be parsed: an error of ours, or nonsense
+    ├── FilterFailed                a filter of the caller's own raised, or returned what is no reason
     ├── StoreError                  the run's database cannot be written (disk full, I/O error) or read
     └── Aborted                     the user interrupted twice; what was in flight is not in the store
 
@@ -32,6 +33,7 @@ __all__ = [
     "EndpointError",
     "EndpointUnreachable",
     "FastInstructError",
+    "FilterFailed",
     "InputError",
     "ModelUnknown",
     "ParserFailed",
@@ -111,6 +113,10 @@ class EmbeddedModelError(FastInstructError):
 
 class ParserFailed(FastInstructError):
     """Too many replies could not be parsed: an error of ours, or a server that answers nonsense; they are stored."""
+
+
+class FilterFailed(FastInstructError):
+    """A filter of the caller's own raised, or returned what is no reason; what was answered before is stored."""
 
 
 class StoreError(FastInstructError):

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 __all__ = [
+    "MAX_RULE_NAME",
     "Api",
     "Candidate",
     "Completion",
@@ -20,15 +21,23 @@ __all__ = [
     "Instance",
     "Message",
     "Prompt",
+    "Reason",
     "RejectReason",
     "Rejection",
     "ReplyForm",
     "ReplyFormat",
+    "RuleReason",
     "Sampling",
     "SeedTask",
     "Stage",
     "Usage",
+    "is_rule_name",
+    "reason_in",
+    "rule_reason",
 ]
+
+MAX_RULE_NAME = 40
+"""Characters of the name that a rule is counted under."""
 
 
 class Stage(StrEnum):
@@ -72,8 +81,8 @@ class RejectReason(StrEnum):
     PLACEHOLDER = "placeholder"  # it is, or holds, a hole to fill in
     REMARK = "remark"  # it holds what a chat model says around its answer
     REPETITION = "repetition"  # one word or line over and over
-    REQUIRED = "required"  # it lacks what the run's filters ask for
-    FORBIDDEN = "forbidden"  # it holds what the run's filters rule out
+    REQUIRED = "required"  # it lacks what a rule of the user's asks for
+    FORBIDDEN = "forbidden"  # it holds what a rule of the user's rules out
     CUSTOM = "custom"  # the caller's own filter refuses it
     # instructions
     EMPTY = "empty"
@@ -97,6 +106,51 @@ class RejectReason(StrEnum):
     DUPLICATE = "duplicate"
     SURPLUS = "surplus"
     REPEATED_OUTPUT = "repeated_output"  # too many instructions of the run have this output already
+
+
+_OF_RULES = frozenset({RejectReason.REQUIRED, RejectReason.FORBIDDEN, RejectReason.CUSTOM})
+
+
+class RuleReason(str):
+    """Which of the user's rules: REQUIRED, FORBIDDEN or CUSTOM, a colon and the rule's name (see `rule_reason`)."""
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> str:
+        """What is stored, as of a `RejectReason`."""
+        return str(self)
+
+
+Reason: TypeAlias = RejectReason | RuleReason
+"""Why something was not kept; a text of either kind is what is stored and counted."""
+
+
+def is_rule_name(name: str) -> bool:
+    """Whether a rule can be counted under this name: short, printable, and not blank at either end."""
+    return 0 < len(name) <= MAX_RULE_NAME and name.isprintable() and name == name.strip()
+
+
+def rule_reason(reason: RejectReason, name: str) -> RuleReason:
+    """Return the reason of the rule `name`; `reason` is REQUIRED, FORBIDDEN or CUSTOM.
+
+    Raises:
+        ValueError: no rule has such a reason or such a name.
+    """
+    if reason not in _OF_RULES or not is_rule_name(name):
+        msg = f"no rule has the reason {reason} and the name {name[:MAX_RULE_NAME]!r}"
+        raise ValueError(msg)
+    return RuleReason(f"{reason}:{name}")
+
+
+def reason_in(stored: str) -> Reason:
+    """Return the reason that was stored as this text.
+
+    Raises:
+        ValueError: it is none.
+    """
+    reason, colon, name = stored.partition(":")
+    return rule_reason(RejectReason(reason), name) if colon else RejectReason(reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +195,7 @@ class Rejection:
     texts (see `files.against`).
     """
 
-    reason: RejectReason
+    reason: Reason
     nearest: int | None = None
     score: float | None = None
 

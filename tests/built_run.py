@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fastinstruct.records import Instance, RejectReason, SeedTask, Stage
+from fastinstruct.records import Instance, Reason, SeedTask, Stage
 from fastinstruct.store import (
     CandidateRow,
     ClassificationRow,
@@ -116,15 +116,13 @@ class BuiltRun:
         ]
         return self.store.submit(commits[:up_to])
 
-    def reject(
-        self, text: str, reason: RejectReason, nearest: int | None = None, score: float | None = None
-    ) -> Future[None]:
+    def reject(self, text: str, reason: Reason, nearest: int | None = None, score: float | None = None) -> Future[None]:
         """Let a candidate be rejected."""
         candidate = self._candidate(text, reason, nearest, score)
         request = self._request(Stage.INSTRUCTIONS, 1000 + candidate.id, f" {text}", (0,))
         return self.store.submit([Commit(request=request, candidates=(candidate,))])
 
-    def reject_instance(self, number: int, case: tuple[str, str], reason: RejectReason) -> Future[None]:
+    def reject_instance(self, number: int, case: tuple[str, str], reason: Reason) -> Future[None]:
         """Let one more instance of an instruction be rejected."""
         row = InstanceRow(instruction_id=number, item=-1, input=case[0], output=case[1], reason=reason)
         request = self._request(Stage.INSTANCES, number, f"raw instances of {number}")
@@ -133,7 +131,7 @@ class BuiltRun:
     def _candidate(
         self,
         text: str,
-        reason: RejectReason | None = None,
+        reason: Reason | None = None,
         nearest: int | None = None,
         score: float | None = None,
     ) -> CandidateRow:

@@ -26,8 +26,8 @@ def is_ideograph(character: str) -> bool:
     )
 
 
-def unicode_tokens(text: str) -> list[str]:
-    """Tokenizer `unicode`, one character after another."""
+def unicode_1_tokens(text: str) -> list[str]:
+    """Tokenizer `unicode-1`, one character after another."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     tokens: list[str] = []
     word = ""
@@ -43,6 +43,84 @@ def unicode_tokens(text: str) -> list[str]:
         if unicodedata.category(character)[0] in "LMN":
             tokens.append(character)
     return [*tokens, word] if word else tokens
+
+
+# What Unicode calls Default_Ignorable_Code_Point.
+IGNORABLE = {0x00AD, 0x034F, 0x061C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFEFF, 0xFFA0} | {
+    *range(0x180B, 0x1810),
+    *range(0x200B, 0x2010),
+    *range(0x202A, 0x202F),
+    *range(0x2060, 0x2070),
+    *range(0xFE00, 0xFE10),
+    *range(0xFFF0, 0xFFF9),
+    *range(0x1BCA0, 0x1BCA4),
+    *range(0x1D173, 0x1D17B),
+    *range(0xE0000, 0xE1000),
+}
+HAMZA_AND_MADDAH = {0x0653, 0x0654, 0x0655, 0x065F}
+SMALL_LETTERS_AND_TATWEEL = {0x06E5, 0x06E6, 0x0640}
+APOSTROPHES = {*range(0x02B9, 0x02C0), 0x07F4, 0x07F5, 0xA78B, 0xA78C}
+
+
+def is_vowel_mark(code: int) -> bool:
+    """Of Arabic, Hebrew and Syriac, and what else these are written without."""
+    if code in SMALL_LETTERS_AND_TATWEEL or code == 0xFB1E or 0x10EFC <= code <= 0x10EFF:
+        return True
+    is_mark = unicodedata.category(chr(code)) == "Mn" and code not in HAMZA_AND_MADDAH
+    return is_mark and (0x0590 <= code <= 0x06FF or 0x0730 <= code <= 0x074A or 0x0898 <= code <= 0x08FF)
+
+
+def is_unseen(character: str) -> bool:
+    """Whether tokenizer `unicode-2` drops a character: it, or all that it stands for."""
+    return all(
+        ord(part) in IGNORABLE or is_vowel_mark(ord(part)) or unicodedata.category(part) == "Me"
+        for part in unicodedata.normalize("NFKD", character)
+    )
+
+
+def is_accent(character: str) -> bool:
+    """Whether it is a mark of no script of its own."""
+    blocks = [(0x0300, 0x36F), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF), (0x20D0, 0x20FF), (0x302A, 0x302D)]
+    blocks += [(0x3099, 0x309A), (0xFE20, 0xFE2F)]
+    return any(first <= ord(character) <= last for first, last in blocks)
+
+
+def without_stress(word: str) -> str:
+    """The word without an acute on a Cyrillic vowel."""
+    kept = ""
+    for character in word:
+        if character == "\u0301" and kept and kept[-1] in "аеёиоуыэюяіїє":
+            continue
+        kept += character
+    return kept
+
+
+def unicode_2_tokens(text: str) -> list[str]:
+    """Tokenizer `unicode-2`, one character after another."""
+    seen = "".join(character for character in text if not is_unseen(character))
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
+    words = [""]
+    for character in folded:
+        is_letter = unicodedata.category(character)[0] in "LMN" and ord(character) not in APOSTROPHES
+        if is_unseen(character):
+            continue
+        if character == "\u0671":
+            words[-1] += "\u0627"
+        elif is_letter and is_ideograph(character):
+            words += [character, ""]
+        elif is_letter:
+            words[-1] += character
+        else:
+            words.append("")
+    tokens = []
+    for word in words:
+        word = unicodedata.normalize("NFC", word)
+        word = without_stress(unicodedata.normalize("NFC", word.replace("i\u0307", "i")))
+        while word and is_accent(word[0]):
+            word = word[1:]
+        if word:
+            tokens.append(word)
+    return tokens
 
 
 def lcs_length(left: Sequence[object], right: Sequence[object]) -> int:

@@ -20,7 +20,7 @@ from fastinstruct.cli.inspect import inspect
 from fastinstruct.cli.status import status
 from fastinstruct.cli.terminal import labelled, printable, shortened
 from fastinstruct.errors import FastInstructError, InputError, RunFolderError
-from fastinstruct.records import RejectReason
+from fastinstruct.records import RejectReason, rule_reason
 
 ESCAPE = "\x1b[2J\x1b]0;owned\x07 red \x9b31m \u202eright to left \x00 \U000e0041"
 
@@ -389,9 +389,28 @@ def test_rejects_show_reason_score_and_the_nearest_text(run: Path) -> None:
     assert "ROUGE-L:        1.000 to m0: Name a colour.\n" in typed("inspect", run, "--rejected")[0]
 
 
+def test_a_rule_chooses_among_the_rejects_by_its_name_and_all_rules_of_a_kind_by_the_kind(tmp_path: Path) -> None:
+    with BuiltRun(tmp_path / "ruled") as built:
+        built.admit("Name a colour.", ("", "Red."))
+        built.reject("Buy from Acme.", rule_reason(RejectReason.FORBIDDEN, "competitors"))
+        built.reject("See https://x.y.", rule_reason(RejectReason.FORBIDDEN, "https?://"))
+        built.reject_instance(0, ("", "Blue."), rule_reason(RejectReason.CUSTOM, "not red"))
+
+    def ids(reason: str) -> list[str]:
+        return [row["id"] for row in rows_of("inspect", tmp_path / "ruled", "--reason", reason, "--json")]
+
+    assert ids("forbidden") == ["c2", "c3"]
+    assert ids("forbidden:competitors") == ["c2"]
+    assert ids("forbidden:https?://") == ["c3"]
+    assert ids("forbidden:comp") == ids("required") == []
+    assert ids("custom") == ids("custom:not red") == ["m0"]
+    (row,) = rows_of("inspect", tmp_path / "ruled", "--id", "c3", "--json")
+    assert row["verdict"] == row["reason"] == "forbidden:https?://"
+
+
 def test_a_reason_chooses_among_the_rejects(run: Path) -> None:
     assert [row["id"] for row in rows_of("inspect", run, "--reason", "too_short", "--json")] == ["c3"]
-    with pytest.raises(InputError, match=r"no such reason: 'short'; there are empty, too_short"):
+    with pytest.raises(InputError, match=r"no such reason: 'short'; there are uncertain, marker"):
         typed("inspect", run, "--reason", "short")
 
 

@@ -279,7 +279,7 @@ def test_a_base_url_loses_its_last_slash() -> None:
         ("similarity: {threshold: .nan}", "run.yaml: similarity.threshold: input should be a finite number, got nan"),
         (
             "similarity: {tokenizer: bpe}",
-            "run.yaml: similarity.tokenizer: input should be 'unicode' or 'rouge', got 'bpe'",
+            "run.yaml: similarity.tokenizer: input should be 'unicode', 'unicode-1', 'unicode-2' or 'rouge', got 'bpe'",
         ),
         ("seeds: [a]", "run.yaml: seeds: must be a path"),
         ("instructions: 5", "run.yaml: instructions: must be a group of keys"),

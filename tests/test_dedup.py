@@ -28,7 +28,7 @@ from fastinstruct.deduplication.decisions import new_index
 from fastinstruct.errors import FastInstructError, InputError, StoreError
 from fastinstruct.files.rows import Source
 from fastinstruct.similarity.memory import available_bytes
-from fastinstruct.similarity.snapshot import VERSION
+from fastinstruct.similarity.snapshot import VERSION, read_snapshot, write_snapshot
 
 claim = settings(deadline=None, max_examples=100, derandomize=True, database=None)
 texts_of_few_words = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=9).map(" ".join), max_size=25)
@@ -187,7 +187,7 @@ def test_memory_is_the_index_not_the_stream() -> None:
     ("arguments", "message"),
     [
         ({"threshold": 1.5}, "threshold must be a number from 0 to 1; got 1.5"),
-        ({"tokenizer": "bert"}, "tokenizer must be one of rouge, unicode; got 'bert'"),
+        ({"tokenizer": "bert"}, "tokenizer must be one of rouge, unicode, unicode-1, unicode-2; got 'bert'"),
         ({"method": "simhash"}, "method must be one of exact, lsh; got 'simhash'"),
         ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
         ({"against": "one text"}, "against must be an iterable of str; got one str"),
@@ -228,6 +228,18 @@ def test_kept_rows_are_the_files_own_bytes(tmp_path: Path) -> None:
     place = json.dumps(str(tmp_path / "data.jsonl"))
     rejected = f'{line[:-1]}, "_nearest": {{"file": {place}, "line": 1}}, "_score": 1.0}}\n'
     assert (tmp_path / "rejected.jsonl").read_text() == rejected
+
+
+def test_rows_hold_nothing_that_ends_a_line_for_other_readers_and_mean_the_same(tmp_path: Path) -> None:
+    rows = [{"instruction": text, "\u2028": "a\x85b\u2029"} for text in ("one two\u2028three", "one two\x85three")]
+    file, out = written(tmp_path / "line\u2028.jsonl", rows), tmp_path / "out.jsonl"
+    rejected = tmp_path / "rejected.jsonl"
+    printed = invoke(file, "--rejected", rejected)
+    invoke(file, "--out", out)
+    for text in (printed.stdout, out.read_text(encoding="utf-8")):
+        assert [json.loads(line) for line in text.splitlines()] == rows[:1]
+    (line,) = rejected.read_text(encoding="utf-8").splitlines()
+    assert json.loads(line) == {**rows[1], "_nearest": {"file": str(file), "line": 1}, "_score": 1.0}
 
 
 def test_rejected_rows_say_what_they_are_near_and_how_near(data: Path, tmp_path: Path) -> None:
@@ -357,7 +369,7 @@ def test_the_json_summary_is_on_stdout_when_the_rows_are_not(data: Path, tmp_pat
         "num_against": 0,
         "num_tokenless": 0,
         "threshold": 0.7,
-        "tokenizer": "unicode",
+        "tokenizer": "unicode-2",
         "method": "exact",
         "recall": None,
         "out": str(tmp_path / "kept.jsonl"),
@@ -473,7 +485,7 @@ def test_rows_in_many_calls_with_an_index_file_are_kept_as_in_one_call(tmp_path:
 @BOTH_METHODS
 @pytest.mark.parametrize(
     ("name", "here", "there"),
-    [("--threshold", "0.8", "0.7"), ("--tokenizer", "rouge", "unicode")],
+    [("--threshold", "0.8", "0.7"), ("--tokenizer", "rouge", "unicode-2"), ("--tokenizer", "unicode-1", "unicode-2")],
 )
 def test_an_index_file_of_other_settings_is_refused(
     data: Path, tmp_path: Path, method: str, name: str, here: str, there: str
@@ -482,6 +494,35 @@ def test_an_index_file_of_other_settings_is_refused(
     invoke(data, "--index", index, "--method", method)
     message = f"was made with {name[2:]} {there}, not {here}; give {name} {there}, or another --index"
     assert refusal(data, "--index", index, "--method", method, name, here) == f"{index}: {message}"
+
+
+@BOTH_METHODS
+@pytest.mark.parametrize("name", ["unicode", "unicode-1"])
+def test_an_older_index_file_goes_on_with_its_tokenizer_and_says_so(tmp_path: Path, method: str, name: str) -> None:
+    index = tmp_path / "kept.index"
+    texts = [{"instruction": text} for text in ("Explain ocean tides", "Explain ocean ti\u200bdes")]
+    invoke(written(tmp_path / "1.jsonl", texts[:1]), "--index", index, "--method", method, "--tokenizer", "unicode-1")
+    settings, arrays = read_snapshot(index, method)
+    write_snapshot(index, settings | {"tokenizer": name}, arrays, method)
+    path = written(tmp_path / "2.jsonl", texts[1:])
+    result = invoke(path, "--index", index, "--method", method, "--json")
+    note = f"{index}: was made with tokenizer unicode-1 and goes on with it; a new index would have unicode-2\n"
+    assert result.stderr.startswith(note)
+    assert json.loads(result.stderr.removeprefix(note))["tokenizer"] == "unicode-1"
+    assert result.stdout == jsonl(texts[1:])  # the first version takes the copy for another text
+    assert "goes on" not in invoke(path, "--index", index, "--method", method, "--tokenizer", "unicode-1").stderr
+
+
+def test_copies_that_read_alike_are_found(tmp_path: Path) -> None:
+    texts = ["Résumé du café à Orléans", "اكتب قصيدة عن البحر", "בראשית ברא אלהים", "एक कविता लिखें", "एक कविता लिखो"]
+    copies = [
+        "Re\u0301sume\u0301 du cafe\u0301 a\u0300 Orle\u0301ans",
+        "اُكْتُبْ قَصِيدَةً عَنِ البَحْرِ",
+        "בְּרֵאשִׁית בָּרָא אֱלֹהִים",
+        "\u2067एक क\u200bविता लि\u00adखें\u2069",
+    ]
+    path = written(tmp_path / "data.jsonl", [{"instruction": text} for text in [*texts, *copies]])
+    assert invoke(path).stdout == jsonl([{"instruction": text} for text in texts])
 
 
 @pytest.mark.parametrize(("there", "here"), [("exact", "lsh"), ("lsh", "exact")])
@@ -616,7 +657,10 @@ def test_zst_without_zstandard_says_what_to_install(
         (["."], ".: is a folder; name the JSONL file in it"),
         (["data.jsonl", "--against", "missing"], "missing: there is no such file; check the path"),
         (["data.jsonl", "--threshold", "1.5"], "threshold must be a number from 0 to 1; got 1.5"),
-        (["data.jsonl", "--tokenizer", "bert"], "tokenizer must be one of rouge, unicode; got 'bert'"),
+        (
+            ["data.jsonl", "--tokenizer", "bert"],
+            "tokenizer must be one of rouge, unicode, unicode-1, unicode-2; got 'bert'",
+        ),
         (["data.jsonl", "--method", "simhash"], "method must be one of exact, lsh; got 'simhash'"),
         (["data.jsonl", "-o", "."], ".: is a folder; name a file in it"),
         (["data.jsonl", "-o", "there"], EXISTS),

@@ -411,6 +411,10 @@ def seed(instruction: str, *outputs: str, is_classification: bool = False) -> st
         ([seed("Name a river.", "Nile"), seed("name a  river.", "Po")], "1 of them repeat another's instruction"),
         ([seed(f"Is {n} even?", "no", is_classification=True) for n in range(9)], "9 classification tasks show one"),
         ([seed(f"Name {n} rivers.", "Nile") for n in range(8)], ""),
+        (
+            [seed("Name a river.", "Nile"), *(f'{{"instruction": "Name {n} seas.", "output": "x"}}' for n in range(8))],
+            "8 of 9 seeds do not say is_classification: stages 2 and 3 show others in place of such seeds",
+        ),
     ],
 )
 def test_seeds_that_could_be_better_are_a_warning(lines: list[str], advice: str, tmp_path: Path) -> None:
@@ -419,6 +423,14 @@ def test_seeds_that_could_be_better_are_a_warning(lines: list[str], advice: str,
     finding = inputs.check_seeds(RunConfig(seeds=path))
     assert finding.advice.startswith(advice)
     assert finding.level is (Level.WARNING if advice else Level.OK)
+
+
+def test_seeds_of_unknown_kind_are_counted_also_where_other_advice_comes_first(tmp_path: Path) -> None:
+    path = tmp_path / "seeds.jsonl"
+    path.write_text('{"instruction": "Name a river.", "output": "Nile"}\n', encoding="utf-8")
+    finding = inputs.check_seeds(RunConfig(seeds=path))
+    assert finding.advice.startswith("a prompt shows 8 tasks")
+    assert ": 0 classification (0%), 1 of unknown kind, 1 without an input, 1 instances" in finding.found
 
 
 def test_the_configuration_is_described_without_what_may_be_secret() -> None:

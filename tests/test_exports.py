@@ -3,11 +3,14 @@
 import json
 import os
 import random
+import re
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from built_run import SEEDS, BuiltRun
 from fastinstruct.errors import InputError, RunFolderError, StoreError
@@ -18,6 +21,7 @@ from fastinstruct.exports.messages import MESSAGES
 from fastinstruct.exports.prompt_completion import PROMPT_COMPLETION
 from fastinstruct.exports.reference import REFERENCE
 from fastinstruct.exports.replay import PoolReplay
+from fastinstruct.files.json_rows import json_row, on_one_line
 from fastinstruct.records import Example, Instance, SeedTask
 from fastinstruct.store import RunReader
 from fastinstruct.text.encoding import encode_all
@@ -108,6 +112,66 @@ def test_seeds_come_first_under_their_own_ids(run: Path, tmp_path: Path, name: s
     ids = [row["id"] for row in lines_of(tmp_path / "x.jsonl")]
     assert ids == ["seed_0-0", "seed_0-1", "seed_1-0", "m0-0", "m0-1", "m1-0"]
     assert exported.num_examples == 6
+
+
+LINE_ENDS = "a\x85b\u2028c\u2029d\x0be\x0cf\x1cg\x1dh\x1ei\r\nj"
+
+
+def test_every_file_read_by_splitlines_gives_as_many_rows_as_by_line_feeds(tmp_path: Path) -> None:
+    seed = SeedTask(
+        id=f"s{LINE_ENDS}",
+        name=LINE_ENDS,
+        instruction=f"Seed {LINE_ENDS}",
+        instances=(Instance(input=LINE_ENDS, output=LINE_ENDS),),
+        is_classification=None,
+    )
+    folder = tmp_path / "run"
+    with BuiltRun(folder, seeds=(seed,)) as built:
+        for number in range(4):
+            built.admit(f"Task {number} {LINE_ENDS}", (LINE_ENDS, f"x {LINE_ENDS}"), ("", LINE_ENDS), in_context=(0,))
+    written = write_all(folder, tmp_path / "out", include_seeds=True)
+    assert len(written) == 3 + 6
+    for name, content in written.items():
+        text = content.decode()
+        assert len(text.splitlines()) == text.count("\n"), name
+        if name.endswith(".jsonl"):
+            assert [json.loads(line) for line in text.splitlines()] == lines_of(tmp_path / "out" / name)
+    (row, *_) = lines_of(tmp_path / "out" / "messages.jsonl")
+    assert row["messages"][1]["content"] == LINE_ENDS  # escapes mean what they stand for
+    assert len(written["messages.jsonl"].decode().splitlines()) == 9
+    assert len(written["alpaca.json"].decode().splitlines()) == 9 + 2
+
+
+@given(st.dictionaries(st.text(), st.text() | st.lists(st.text())))
+def test_a_row_is_one_line_and_means_the_same(row: dict[str, Any]) -> None:
+    line = json_row(row)
+    assert json.loads(line) == row
+    assert line.splitlines() == [line]
+    assert len(line) <= len(json.dumps(row))  # nothing is escaped that JSON would leave, but for three characters
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+def test_the_bytes_of_a_line_change_only_where_they_would_end_it(text: str) -> None:
+    line = json.dumps([text], ensure_ascii=False)
+    escaped = on_one_line(line.encode()).decode()
+    assert escaped == re.sub(r"[\x85\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", line)
+    assert json.loads(escaped) == [text]
+
+
+def test_seeds_without_an_input_are_exported_without_one_also_from_a_run_of_an_older_version(tmp_path: Path) -> None:
+    seed = SeedTask(
+        id="s",
+        name="",
+        instruction="Write a haiku.",
+        instances=(Instance(input="<noinput>", output="Snow"), Instance(input="N/A", output="Rain")),
+        is_classification=None,
+    )
+    with BuiltRun(tmp_path / "run", seeds=(seed,)) as built:
+        built.admit("Name a colour.", ("", "Red."), in_context=(0,))
+    written = write_all(tmp_path / "run", tmp_path / "out", include_seeds=True)
+    assert not any(b"noinput" in content or b"N/A" in content for content in written.values())
+    seeds = load_seeds(tmp_path / "out" / "reference" / "seed_tasks.jsonl")
+    assert [(task.instances[0].input, task.is_classification) for task in seeds] == [("", None)]
 
 
 def test_ids_and_rows_are_the_same_in_a_later_export_of_a_longer_run(tmp_path: Path) -> None:

@@ -246,7 +246,10 @@ def test_a_recall_reads_well() -> None:
     ("call", "message"),
     [
         (lambda: LSHIndex(1.2), "threshold must be a number from 0 to 1; got 1.2"),
-        (lambda: LSHIndex(tokenizer="bert"), "tokenizer must be one of rouge, unicode; got 'bert'"),
+        (
+            lambda: LSHIndex(tokenizer="bert"),
+            "tokenizer must be one of rouge, unicode, unicode-1, unicode-2; got 'bert'",
+        ),
         (lambda: LSHIndex(target_recall=1.0), "target_recall must be a number above 0 and below 1; got 1.0"),
         (lambda: LSHIndex(num_perm=0), "num_perm must be an int from 1 to 4096; got 0"),
         (lambda: LSHIndex(seed=-1), "seed must be an int from 0 to 4294967295; got -1"),

@@ -34,7 +34,16 @@ from fastinstruct.records import Api, RejectReason, Stage
 from fastinstruct.scripted_server import Latency, Script, ScriptedServer
 from fastinstruct.scripted_server.replies import Kind
 from fastinstruct.similarity import RougeIndex
-from fastinstruct.store import AttemptRow, CandidateRow, RequestRow, RunFolder, RunReader, history, schema
+from fastinstruct.store import (
+    AttemptRow,
+    CandidateRow,
+    RequestRow,
+    RunFolder,
+    RunReader,
+    history,
+    read_manifest,
+    schema,
+)
 
 TABLES = ("meta", "seed", "template", "request", "attempt", "candidate", "instruction", "classification", "instance")
 SCRIPT = Script(duplicate_rate=0.5, junk_rate=0.2, length_rate=0.1)
@@ -131,6 +140,27 @@ def test_a_value_that_is_set_to_what_it_was_is_no_change(run: Path, tmp_path: Pa
     found = refilter(run, tmp_path / "new", {"similarity.threshold": 0.7, "target": 40})
     assert found.changes == {}
     assert tables(tmp_path / "new") == tables(run)
+
+
+def test_a_run_of_an_older_version_has_no_limit_on_repeated_outputs_until_it_is_given_one(
+    run: Path, tmp_path: Path
+) -> None:
+    old = shutil.copytree(run, tmp_path / "old")
+    manifest = json.loads((old / "manifest.json").read_text())
+    assert manifest["identity"]["filters"].pop("max_repeated_output") == 10
+    (old / "manifest.json").write_text(json.dumps(manifest))
+    (old / "config.yaml").write_text(
+        "".join(
+            line
+            for line in (old / "config.yaml").read_text().splitlines(keepends=True)
+            if not line.strip().startswith(("required:", "forbidden:", "max_repeated_output:"))
+        )
+    )
+    assert refilter(old, tmp_path / "same", {}).changes == {}
+    assert read_manifest(tmp_path / "same")["identity"] == manifest["identity"]
+    limited = refilter(old, tmp_path / "limited", {"filters.max_repeated_output": 10})
+    assert limited.changes == {"filters.max_repeated_output": (None, 10)}
+    assert read_manifest(tmp_path / "limited")["identity"]["filters"]["max_repeated_output"] == 10
 
 
 # ------------------------------------------------------------------------------------------------------ what is decided
@@ -369,6 +399,45 @@ async def test_a_run_is_refiltered_as_it_is_at_one_moment_while_it_goes_on(tmp_p
     assert found.before == found.after
 
 
+# ------------------------------------------------------------------------------------------- the tokenizer has versions
+
+
+@pytest.fixture
+def run_of_old(run: Path, tmp_path: Path) -> Path:
+    """A run from before the second version of `unicode`: its files name none."""
+    copy = tmp_path / "old"
+    shutil.copytree(run, copy)
+    for name in ("config.yaml", "manifest.json"):
+        text = (copy / name).read_text()
+        assert text.count("unicode-2") == 1
+        (copy / name).write_text(text.replace("unicode-2", "unicode"))
+    return copy
+
+
+def tokenizers(folder: Path) -> tuple[str, str]:
+    config = load_config(folder / "config.yaml").similarity.tokenizer
+    return config, json.loads((folder / "manifest.json").read_text())["identity"]["similarity"]["tokenizer"]
+
+
+def test_a_new_run_records_the_exact_tokenizer(run: Path) -> None:
+    assert tokenizers(run) == ("unicode-2", "unicode-2")
+
+
+def test_a_run_of_the_first_tokenizer_keeps_it(run_of_old: Path, tmp_path: Path) -> None:
+    assert refilter(run_of_old, tmp_path / "new", {"similarity.threshold": 0.6}).changes == {
+        "similarity.threshold": (0.7, 0.6)
+    }
+    assert tokenizers(tmp_path / "new") == ("unicode-1", "unicode-1")
+
+
+def test_unicode_asked_for_by_name_is_the_newest(run: Path, run_of_old: Path, tmp_path: Path) -> None:
+    newest = {"similarity.tokenizer": "unicode"}
+    assert refilter(run, tmp_path / "same", newest).changes == {}
+    found = refilter(run_of_old, tmp_path / "new", newest)
+    assert found.changes == {"similarity.tokenizer": ("unicode-1", "unicode-2")}
+    assert tokenizers(tmp_path / "new") == ("unicode-2", "unicode-2")
+
+
 # ----------------------------------------------------------------------------------------------------- what is recorded
 
 
@@ -378,7 +447,7 @@ def test_the_manifest_says_where_the_new_run_comes_from(run: Path, tmp_path: Pat
     old, new, newer = (
         json.loads((folder / "manifest.json").read_text()) for folder in (run, tmp_path / "new", tmp_path / "newer")
     )
-    assert new["identity"] == old["identity"] | {"similarity": {"threshold": 0.6, "tokenizer": "unicode"}}
+    assert new["identity"] == old["identity"] | {"similarity": {"threshold": 0.6, "tokenizer": "unicode-2"}}
     origin = new["refiltered_from"]
     with RunReader(run) as reader:
         totals = reader.totals()
@@ -547,6 +616,14 @@ def test_the_verb_prints_a_table_of_before_and_after(run: Path, tmp_path: Path) 
     near = "near_duplicate"
     assert [near, str(old_totals.rejected[near]), str(new_totals.rejected[near])] in lines
     assert f"run --config {tmp_path / 'new' / 'config.yaml'} --out {tmp_path / 'new'}" in err
+
+
+def test_the_verb_shows_rules_by_their_names(run: Path, tmp_path: Path) -> None:
+    rules = "filters.forbidden=[acme, {name: links, pattern: 'https?://'}, {words: [a, b], on: output}]"
+    required = "filters.required={pattern: '.'}"
+    out, _ = typed("refilter", run, "-o", tmp_path / "new", "--set", rules, "--set", required)
+    assert "filters.forbidden: none -> acme, links, a or b\n" in out
+    assert "filters.required: none -> .\n" in out
 
 
 def test_the_verb_prints_the_same_as_json(run: Path, tmp_path: Path) -> None:

@@ -338,7 +338,7 @@ def test_an_index_shows_its_settings() -> None:
     index = RougeIndex(0.5, tokenizer="rouge")
     assert (index.threshold, index.tokenizer) == (0.5, "rouge")
     assert repr(index) == "<RougeIndex: 0 texts, threshold 0.5, tokenizer rouge>"
-    assert (RougeIndex().threshold, RougeIndex().tokenizer) == (0.7, "unicode")
+    assert (RougeIndex().threshold, RougeIndex().tokenizer) == (0.7, "unicode-2")
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, None])
@@ -362,7 +362,10 @@ def test_a_threshold_outside_zero_to_one_is_refused(threshold: float) -> None:
         (lambda index: index.scores(None), "every text must be a str; got NoneType"),
         (lambda index: index.most_similar("text", -1), "k must be an int of at least 0; got -1"),
         (lambda index: index.most_similar("text", 1.5), "k must be an int of at least 0; got 1.5"),
-        (lambda index: RougeIndex(tokenizer="bert"), "tokenizer must be one of rouge, unicode; got 'bert'"),
+        (
+            lambda index: RougeIndex(tokenizer="bert"),
+            "tokenizer must be one of rouge, unicode, unicode-1, unicode-2; got 'bert'",
+        ),
     ],
 )
 def test_what_is_no_text_is_refused_and_changes_nothing(call: Callable[[RougeIndex], object], message: str) -> None:

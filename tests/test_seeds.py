@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fastinstruct.errors import SeedError
 from fastinstruct.records import Instance, SeedTask
 from fastinstruct.text.folder import prompt_folder
-from fastinstruct.text.seeds import load_seeds, packaged_seeds
+from fastinstruct.text.seeds import input_of, kind_notice, load_seeds, num_unknown, packaged_seeds
 
 REPO = Path(__file__).parent.parent
 DATA = REPO.parent / "shared" / "data"
@@ -67,7 +67,7 @@ def test_an_alpaca_row_is_a_task_with_one_instance(tmp_path: Path) -> None:
         {"instruction": "Hi.", "output": "Yo."},
     ]
     first, second = load_seeds(write(tmp_path, *rows))
-    assert (first.id, first.name, first.is_classification) == ("seed_0", "", False)
+    assert (first.id, first.name, first.is_classification) == ("seed_0", "", None)
     assert first.instances == (Instance(input="2 1", output="1 2"),)
     assert second.instances == (Instance(input="", output="Yo."),)
 
@@ -78,7 +78,90 @@ def test_optional_keys_may_be_absent_or_null_and_others_are_ignored(tmp_path: Pa
     first, second = load_seeds(write(tmp_path, bare, null))
     assert (first.id, second.id) == ("seed_0", "seed_1")
     assert first.instances == second.instances == (Instance(input="", output="hi"),)
-    assert not second.is_classification
+    assert first.is_classification is None
+    assert second.is_classification is None
+
+
+@pytest.mark.parametrize("nothing", ["<noinput>", "<NoInput>", "N/A", " n/a ", "None", "No input", " \n", "", None])
+def test_an_input_that_says_there_is_none_is_empty(tmp_path: Path, nothing: str | None) -> None:
+    alpaca = {"instruction": "Say hi.", "input": nothing, "output": "hi"}
+    paper = {"instruction": "Say ho.", "instances": [{"input": nothing, "output": "N/A"}]}
+    first, second = load_seeds(write(tmp_path, alpaca, paper))
+    assert first.instances == (Instance(input="", output="hi"),)
+    assert second.instances == (Instance(input="", output="N/A"),)
+
+
+@pytest.mark.parametrize("text", ["N/A means what?", " None of these", "0", "nonexistent"])
+def test_an_input_that_says_more_is_kept_as_it_is(text: str) -> None:
+    assert input_of(text) == text
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (without("is_classification") | {"is_clasification": True}, "'is_clasification' (did you mean is_classificat"),
+        (without("is_classification") | {"isClassification": True}, "'isClassification' (did you mean is_classificat"),
+        (without("instruction") | {"instuction": "Hi."}, "'instuction' (did you mean instruction?); rename it, or rem"),
+        (without("instruction") | {"Instruction": "Hi."}, "'Instruction' (did you mean instruction?); rename it, or "),
+        (without("instances") | {"instanses": []}, "'instanses' (did you mean instances?); rename it, or remove it"),
+        ({"instruction": "Hi.", "ouput": "Yo."}, "'ouput' (did you mean output?); rename it, or remove it"),
+        ({"instruction": "Hi.", "inptu": "x", "output": "y"}, "'inptu' (did you mean input?); rename it, or remove it"),
+        (
+            GOOD | {"instances": [{"inputs": "a", "output": "b"}]},
+            "instances[0].'inputs' (did you mean input?); rename ",
+        ),
+        (
+            without("instruction") | {"instruction\u2028": "x"},
+            r"'instruction\u2028' (did you mean instruction?); renam",
+        ),
+    ],
+)
+def test_a_misspelt_key_is_told_with_the_nearest_known_one(tmp_path: Path, line: object, expected: str) -> None:
+    assert complaint(write(tmp_path, GOOD, line)).startswith(f":2: unknown key {expected}")
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"text": "Below is an instruction", "source": "x", "category": "y", "context": "", "idx": 3, "uid": "a"},
+        {"instruction_zh": "你好", "output_2": "hey", "inputs": [], "instance_id": "a", "label": "x", "names": []},
+    ],
+)
+def test_keys_of_other_tools_are_ignored_also_where_they_are_near_a_key_that_is_there(
+    tmp_path: Path, extra: dict[str, object]
+) -> None:
+    (task,) = load_seeds(write(tmp_path, {"instruction": "Hi.", "input": "x", "output": "Yo."} | extra))
+    assert task.instances == (Instance(input="x", output="Yo."),)
+
+
+def test_a_list_of_several_lines_is_told_from_a_damaged_line(tmp_path: Path) -> None:
+    rows = [{"instruction": "Hi.", "output": "Yo."}, GOOD]
+    advice = "but begins a list; write one JSON object a line (jq -c '.[]' splits a list)"
+    assert complaint(write(tmp_path, json.dumps(rows, indent=2))) == f":1: is not JSON (column 2), {advice}"
+    assert complaint(write(tmp_path, "[" + ",\n".join(map(json.dumps, rows)) + "]")).endswith(f"), {advice}")
+
+
+def test_seeds_that_do_not_say_their_kind_are_counted_and_told(tmp_path: Path) -> None:
+    alpaca = {"instruction": "Hi.", "output": "Yo."}
+    assert kind_notice(load_seeds(write(tmp_path, GOOD))) == ""
+    one = load_seeds(write(tmp_path, GOOD, alpaca))
+    assert num_unknown(one) == 1
+    assert kind_notice(one).startswith("1 of 2 seeds does not say is_classification: stages 2 and 3 show others in ")
+    two = load_seeds(write(tmp_path, alpaca, alpaca))
+    assert num_unknown(two) == 2
+    assert kind_notice(two).startswith("2 of 2 seeds do not say is_classification")
+
+
+CASES = DATA / "replies" / "34-seeds-alpaca-file"
+needs_cases = pytest.mark.skipif(not CASES.exists(), reason="shared/data/replies is not next to this checkout")
+
+
+@needs_cases
+def test_the_shared_files_of_alpaca_rows_are_read_or_refused_with_advice() -> None:
+    tasks = load_seeds(CASES / "noinput.jsonl") + load_seeds(CASES / "crlf_bom.jsonl")
+    assert [case.input for task in tasks for case in task.instances] == ["", "", "", ""]
+    assert complaint(CASES / "number.jsonl") == ":1: output is a number; write a string"
+    assert complaint(CASES / "array.json").startswith(":1: is not JSON (column 2), but begins a list; write one")
 
 
 def test_blank_lines_windows_line_ends_and_a_byte_order_mark_are_allowed(tmp_path: Path) -> None:
@@ -116,6 +199,8 @@ def test_line_separators_inside_a_text_do_not_end_a_line(tmp_path: Path) -> None
         (GOOD | {"id": 7}, "id is a number; write a string"),
         (GOOD | {"id": " "}, "id is empty; give the task a name of its own, or leave id out"),
         (GOOD | {"name": {}}, "name is an object; write a string"),
+        ({"instruction": "Hi.", "output": 5}, "output is a number; write a string"),
+        ({"instruction": "Hi.", "output": None}, "output is missing; write a string"),
         ({"instruction": "Hi.", "output": " "}, "output is empty; write a text or remove the line"),
         (GOOD, "id 'seed_task_0' is already that of line 1; make ids unique"),
     ],

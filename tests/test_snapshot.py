@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from fastinstruct.errors import InputError
 from fastinstruct.similarity import LSHIndex, RougeIndex
-from fastinstruct.similarity.snapshot import method_of, read_snapshot
+from fastinstruct.similarity.snapshot import method_of, read_snapshot, write_snapshot
 from test_rouge_index import judgements, rebuilding_index, related_texts, texts_of_few_words, thresholds
 
+scripts = st.lists(st.text("ab é\u200b\u0301写ب\u064e ", max_size=8), max_size=6)
 Kind = type[RougeIndex] | type[LSHIndex]
 KINDS = [RougeIndex, LSHIndex]
 
@@ -30,7 +31,7 @@ def test_a_loaded_index_goes_on_as_the_saved_one(
     index.admit(first)
     index.save(tmp_path / "pool.index")
     loaded = RougeIndex.load(tmp_path / "pool.index")
-    assert (len(loaded), loaded.threshold, loaded.tokenizer) == (len(index), threshold, "unicode")
+    assert (len(loaded), loaded.threshold, loaded.tokenizer) == (len(index), threshold, "unicode-2")
     assert judgements(loaded.admit(then)) == judgements(index.admit(then))
     assert judgements(loaded.query(first)) == judgements(index.query(first))
 
@@ -66,7 +67,7 @@ def test_a_loaded_lsh_index_goes_on_as_the_saved_one(
     index.admit(first)
     index.save(tmp_path / "pool.index")
     loaded = LSHIndex.load(tmp_path / "pool.index")
-    assert (repr(loaded), loaded.tokenizer) == (repr(index), "unicode")
+    assert (repr(loaded), loaded.tokenizer) == (repr(index), "unicode-2")
     assert loaded.signatures(then).tolist() == index.signatures(then).tolist()
     assert judgements(loaded.admit(then)) == judgements(index.admit(then))
     assert judgements(loaded.query(first)) == judgements(index.query(first))
@@ -95,6 +96,44 @@ def test_words_of_other_scripts_survive(tmp_path: Path, kind: Kind) -> None:
     index.add(["写一首关于春天的诗", "Напиши стихи"])
     index.save(tmp_path / "pool.index")
     assert not kind.load(tmp_path / "pool.index").query(["写一首关于春天的歌"])[0].admitted
+
+
+def name_tokenizer(path: Path, name: str) -> None:
+    """Have a snapshot name another tokenizer, as older programs or newer ones would have written it."""
+    settings, arrays = read_snapshot(path, method_of(path))
+    write_snapshot(path, settings | {"tokenizer": name}, arrays, method_of(path))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(scripts, scripts)
+@settings(
+    deadline=None,
+    max_examples=30,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the file is replaced for each example
+)
+def test_an_index_that_says_unicode_goes_on_as_the_first_version(
+    tmp_path: Path, kind: Kind, first: list[str], then: list[str]
+) -> None:
+    index = kind(0.7, "unicode-1")
+    index.admit(first)
+    index.save(tmp_path / "pool.index")
+    name_tokenizer(tmp_path / "pool.index", "unicode")
+    older = kind.load(tmp_path / "pool.index")
+    assert older.tokenizer == "unicode-1"
+    assert judgements(older.admit(then)) == judgements(index.admit(then))
+    older.save(tmp_path / "pool.index")
+    assert kind.load(tmp_path / "pool.index").tokenizer == "unicode-1"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_index_of_a_tokenizer_to_come_is_refused(tmp_path: Path, kind: Kind) -> None:
+    kind().save(tmp_path / "pool.index")
+    name_tokenizer(tmp_path / "pool.index", "unicode-9")
+    message = r"pool\.index: the index can't be used here: tokenizer must be one of .*; got 'unicode-9'$"
+    with pytest.raises(InputError, match=message):
+        kind.load(tmp_path / "pool.index")
 
 
 @pytest.fixture(params=KINDS)

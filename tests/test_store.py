@@ -867,6 +867,14 @@ def test_examples_come_by_instruction_with_stable_ids(store: RunStore) -> None:
     ]
 
 
+def test_a_seed_that_does_not_say_its_kind_comes_back_as_it_was(store: RunStore) -> None:
+    kinds = (True, False, None)
+    seeds = [SeedTask(id=str(kind), name="", instruction="I", instances=(), is_classification=kind) for kind in kinds]
+    store.begin(seeds, {})
+    with RunReader(store.path.parent) as reader:
+        assert reader.seeds() == tuple(seeds)
+
+
 def test_a_run_is_read_while_it_is_written(store: RunStore) -> None:
     """An iteration that has begun sees the state it began with; the next one sees what came meanwhile."""
     submit(store, generated(1, "a"), classified(2, 0, answer=True), instantiated(3, 0, *("x" * 9)))

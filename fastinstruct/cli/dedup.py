@@ -30,7 +30,10 @@ def dedup(
     ] = None,
     threshold: Annotated[float, typer.Option("--threshold", help="Reject above this ROUGE-L F-measure.")] = 0.7,
     tokenizer: Annotated[
-        str, typer.Option("--tokenizer", help="unicode (every script), or rouge (a-z and 0-9, as the paper).")
+        str,
+        typer.Option(
+            "--tokenizer", help="unicode (every script; unicode-1 is its older version), or rouge (a-z and 0-9)."
+        ),
     ] = "unicode",
     method: Annotated[
         str, typer.Option("--method", help="exact, or lsh: for long texts; may miss some, and says how many.")
@@ -125,7 +128,7 @@ def _as_json(plan: DedupPlan, summary: DedupSummary, elapsed_s: float) -> dict[s
         "num_against": summary.num_against,
         "num_tokenless": summary.num_tokenless,
         "threshold": plan.threshold,
-        "tokenizer": plan.tokenizer,
+        "tokenizer": summary.tokenizer,
         "method": plan.method,
         "recall": {"value": recall.value, "low": recall.low, "high": recall.high, "num_pairs": recall.num_pairs}
         if recall is not None and measured

@@ -13,7 +13,7 @@ from typing import Any
 
 from fastinstruct.errors import InputError
 from fastinstruct.files.against import Place, loaded, places
-from fastinstruct.records import RejectReason
+from fastinstruct.records import RejectReason, reason_in
 from fastinstruct.store import RunReader, without_examples
 
 __all__ = ["about", "bare", "examples", "rejects", "unreadable"]
@@ -28,13 +28,13 @@ SELECT c.id, c.reason, c.text, c.nearest, c.score, s.id, n.id, coalesce(s.instru
 FROM candidate AS c
 LEFT JOIN seed AS s ON s.position = c.nearest AND c.reason = 'near_duplicate'
 LEFT JOIN instruction AS n ON n.id = c.nearest - (SELECT count(*) FROM seed) AND c.reason = 'near_duplicate'
-WHERE c.reason IS NOT NULL AND c.reason = coalesce(?, c.reason)
+WHERE c.reason IS NOT NULL AND coalesce(?, c.reason) IN (c.reason, substr(c.reason, 1, instr(c.reason, ':') - 1))
 ORDER BY c.id
 """
 _REJECTED_INSTANCES = """
 SELECT i.id, n.reason, i.text, n.input, n.output
 FROM instance AS n JOIN instruction AS i ON i.id = n.instruction_id
-WHERE n.reason IS NOT NULL AND n.reason = coalesce(?, n.reason)
+WHERE n.reason IS NOT NULL AND coalesce(?, n.reason) IN (n.reason, substr(n.reason, 1, instr(n.reason, ':') - 1))
 ORDER BY n.id
 """
 _UNREADABLE_ALONE = """
@@ -91,11 +91,15 @@ def rejects(reader: RunReader, reason: str | None) -> Iterator[Row]:
     The neighbour of a contaminated one is an evaluation text, `nearest_id` its FILE:LINE; where the file is not what
     it was, there is no `nearest`.
 
+    Args:
+        reader: the run.
+        reason: only what has this reason; `forbidden` is every rule's, `forbidden:NAME` one rule's.
+
     Raises:
         InputError: there is no such reason.
     """
-    if reason is not None and reason not in list(RejectReason):
-        raise InputError(f"no such reason: {reason[:40]!r}; there are {', '.join(RejectReason)}")
+    if reason is not None:
+        _check_reason(reason)
     evaluation = _Evaluation(reader)
     for id_, why, text, nearest, score, seed, number, neighbour in reader.rows(_REJECTED_CANDIDATES, (reason,)):
         row = {"id": f"c{id_}", "kind": "instruction", "reason": why, "instruction": text}
@@ -108,6 +112,13 @@ def rejects(reader: RunReader, reason: str | None) -> Iterator[Row]:
         yield {
             "id": f"m{id_}", "kind": "instance", "reason": why, "instruction": text, "input": given, "output": output,
         }  # fmt: skip
+
+
+def _check_reason(reason: str) -> None:
+    try:
+        reason_in(reason)
+    except ValueError:
+        raise InputError(f"no such reason: {reason[:40]!r}; there are {', '.join(RejectReason)}") from None
 
 
 class _Evaluation:

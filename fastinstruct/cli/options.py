@@ -70,7 +70,11 @@ ThresholdOption = Annotated[
     float | None, typer.Option("--threshold", help="Reject above this ROUGE-L F-measure. Default: 0.7.")
 ]
 TokenizerOption = Annotated[
-    str | None, typer.Option("--tokenizer", help="unicode (every script), or rouge (a-z and 0-9, as the paper).")
+    str | None,
+    typer.Option(
+        "--tokenizer",
+        help="unicode (every script; unicode-1 is its older version), or rouge (a-z and 0-9, as the paper).",
+    ),
 ]
 AgainstOption = Annotated[
     list[Path] | None,

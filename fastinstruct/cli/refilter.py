@@ -154,9 +154,15 @@ def _shown(value: object) -> str:
         return printable(shortened(str(value), 60))
     if not value:
         return "none"
-    if isinstance(value[0], dict):  # evaluation files, whose names are worth more room
-        return printable(shortened(", ".join(str(file["path"]) for file in value), 400))
+    if isinstance(value[0], dict):  # evaluation files and rules, whose names are worth more room
+        return printable(shortened(", ".join(map(_named, value)), 400))
     return printable(shortened(", ".join(map(str, value)), 60))
+
+
+def _named(item: Mapping[str, Any]) -> str:
+    """An evaluation file by its path; a rule by its name or, without one, by what it looks for."""
+    name = item.get("path") or item.get("name") or item.get("pattern")
+    return str(name or " or ".join(item.get("words", ())))
 
 
 def _next_steps(found: Refiltered) -> str:

@@ -1,20 +1,21 @@
 """A run's configuration: frozen, validated values, and where they come from.
 
-`schema` and `budgets` say what can be set, `profiles` what each profile sets, `files` reads a file, `loading` merges
-file, environment and flags, `problems` words what is wrong. Only this package reads the environment. Secrets are never
-part of a configuration: it names the variable that holds them.
+`schema`, `filters` and `budgets` say what can be set, `profiles` what each profile sets, `patterns` compiles a user's
+regular expressions, `files` reads a file, `loading` merges file, environment and flags, `problems` words what is wrong.
+Only this package reads the environment. Secrets are never part of a configuration: it names the variable that holds
+them.
 """
 
 from __future__ import annotations
 
 from fastinstruct.config.budgets import BudgetConfig, PriceConfig, SaturationConfig
+from fastinstruct.config.filters import FilterConfig, RuleConfig
 from fastinstruct.config.loading import NULL, load_config, parse_assignment
 from fastinstruct.config.problems import nearest
 from fastinstruct.config.schema import (
     AgainstConfig,
     ClassificationConfig,
     EndpointConfig,
-    FilterConfig,
     InstancesConfig,
     InstructionsConfig,
     ModelConfig,
@@ -35,6 +36,7 @@ __all__ = [
     "InstructionsConfig",
     "ModelConfig",
     "PriceConfig",
+    "RuleConfig",
     "RunConfig",
     "RuntimeConfig",
     "SamplingConfig",

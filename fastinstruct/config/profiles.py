@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastinstruct.config.schema import PAPER_FILTERS
+from fastinstruct.config.filters import PAPER_FILTERS
 
 __all__ = ["PROFILES"]
 

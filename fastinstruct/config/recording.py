@@ -11,6 +11,7 @@ import yaml
 from fastinstruct.config.schema import ModelConfig, RunConfig
 from fastinstruct.errors import ConfigError
 from fastinstruct.records import Stage
+from fastinstruct.tokenizer_names import exact_tokenizer
 
 __all__ = ["recorded", "refuse_masked"]
 
@@ -21,7 +22,7 @@ def recorded(config: RunConfig, folder: Path) -> str:
     """Return `config` as the `config.yaml` of the run in `folder`.
 
     Paths are absolute, because a file's relative ones are taken from its own folder, and `out` names the run's, so that
-    the file alone resumes it. The values of headers, which may be keys, are masked.
+    the file alone resumes it. The tokenizer has its exact name. The values of headers, which may be keys, are masked.
     """
     tree = config.model_dump(mode="json")
     _record_model(tree["model"], config.model)
@@ -31,6 +32,7 @@ def recorded(config: RunConfig, folder: Path) -> str:
             _record_model(own, config.model_of(stage))
     for row, file in zip(tree["similarity"]["against"], config.similarity.against, strict=True):
         row["path"] = _absolute(file.path)
+    tree["similarity"]["tokenizer"] = exact_tokenizer(config.similarity.tokenizer)
     tree |= {"out": _absolute(folder), "seeds": _absolute(config.seeds), "prompts": _absolute(config.prompts)}
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 

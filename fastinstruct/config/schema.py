@@ -16,13 +16,14 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from fastinstruct.config.budgets import BudgetConfig, PriceConfig, SaturationConfig
+from fastinstruct.config.filters import PAPER_FILTERS, FilterConfig
 from fastinstruct.config.part import Part
 from fastinstruct.records import Api, Stage
+from fastinstruct.tokenizer_names import TokenizerName, exact_tokenizer
 
 __all__ = [
     "AgainstConfig",
     "ClassificationConfig",
-    "FilterConfig",
     "InstancesConfig",
     "InstructionsConfig",
     "ModelConfig",
@@ -31,12 +32,6 @@ __all__ = [
     "SamplingConfig",
     "SimilarityConfig",
 ]
-
-# What a text model cannot do (paper, section 3.1), with the words Stanford Alpaca added.
-KEYWORDS = (
-    "image", "images", "graph", "graphs", "picture", "pictures", "file", "files", "map", "maps", "draw", "plot",
-    "go to", "video", "audio", "music", "flowchart", "diagram",
-)  # fmt: skip
 
 
 class SamplingConfig(Part):
@@ -208,28 +203,6 @@ class InstancesConfig(Part):
     model: ModelConfig | None = None
 
 
-class FilterConfig(Part):
-    """The heuristic filters of stage 1. Words are counted as `text.filters` documents.
-
-    With more than `max_unreadable` of a stage's last replies that give nothing, a sitting ends.
-    """
-
-    min_words: int = Field(4, ge=0)
-    max_words: int = Field(150, ge=1)
-    keywords: tuple[str, ...] = KEYWORDS
-    max_unreadable: float | None = Field(0.5, ge=0, le=1)
-
-    @model_validator(mode="after")
-    def _bounds_are_ordered(self) -> FilterConfig:
-        if self.min_words > self.max_words:
-            msg = f"min_words must be at most max_words ({self.max_words})"
-            raise ValueError(msg)
-        return self
-
-
-PAPER_FILTERS = FilterConfig(keywords=KEYWORDS[: KEYWORDS.index("go to") + 1])
-
-
 class AgainstConfig(Part):
     """A file of evaluation texts: JSON Lines with the text in `field`, or lines of text; a path alone will do, too.
 
@@ -262,10 +235,11 @@ class SimilarityConfig(Part):
     """The near-duplicate filter: an instruction is rejected iff its ROUGE-L F-measure with another is above this.
 
     With another of the pool, that is, or with a text of the files `against`: evaluation sets to keep away from.
+    `tokenizer` `unicode` is the newest of its kind for a new run; the run's identity has its exact name.
     """
 
     threshold: float = Field(0.7, ge=0, le=1)
-    tokenizer: Literal["unicode", "rouge"] = "unicode"
+    tokenizer: TokenizerName = "unicode"
     against: tuple[AgainstConfig, ...] = ()
 
     @field_validator("against", mode="before")
@@ -361,9 +335,10 @@ class RunConfig(Part):
         URL, key, headers, time-outs, concurrency, budgets and target may change between two sittings of one run. The
         commit order `arrival` decides nothing: it is left to chance.
         """
-        kept = {"profile", "rng_seed", "instructions", "classification", "instances", "filters", "similarity"}
-        beside = {"similarity": {"against"}, "filters": {"max_unreadable"}}
-        fields = self.model_dump(mode="json", include=kept, exclude=beside)
+        kept = {"profile", "rng_seed", "instructions", "classification", "instances", "similarity"}
+        fields = self.model_dump(mode="json", include=kept, exclude={"similarity": {"against"}})
+        fields["filters"] = self.filters.identity_fields()
+        fields["similarity"]["tokenizer"] = exact_tokenizer(self.similarity.tokenizer)
         fields["model"] = self.model.identity_fields()
         for stage in Stage:
             own = self._part_of(stage).model

@@ -29,7 +29,7 @@ class Index(Protocol):
 
     @property
     def tokenizer(self) -> str:
-        """The tokenizer's name."""
+        """The tokenizer's exact name."""
 
     def __len__(self) -> int: ...
 
@@ -84,7 +84,7 @@ def dedup(
         items: texts, or anything with a text in it; read as the decisions are taken, `batch_size` ahead.
         key: how to get an item's text: a function, or a mapping's key. Default: the item is the text.
         threshold: an item is dropped if its ROUGE-L F with a kept one is strictly above this.
-        tokenizer: `unicode` (every script) or `rouge` (a-z and 0-9).
+        tokenizer: `unicode` (every script, its newest version), `unicode-1`, `unicode-2`, or `rouge` (a-z and 0-9).
         method: `exact` misses nothing; `lsh` may miss some and is faster for long texts (see `LSHIndex`).
         index: an index to use and to add to, instead of a new one with the three settings above.
         against: texts to stay away from, such as an evaluation set; they may be near each other.

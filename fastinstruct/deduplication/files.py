@@ -1,8 +1,9 @@
 """Near-duplicates taken out of files: reading, deciding and writing joined.
 
-Knows nothing of terminals. Guarantees: kept rows are the files' bytes in their order; outputs and the index file are
-replaced at the end, the outputs first, so that a row never counts as kept before it is; on any failure the rows so far
-are in NAME.partial and the index file is as it was.
+Knows nothing of terminals. Guarantees: kept rows are the files' bytes in their order, but for characters inside texts
+that end a line elsewhere, which are escaped (files/json_rows.py); outputs and the index file are replaced at the end,
+the outputs first, so that a row never counts as kept before it is; on any failure the rows so far are in NAME.partial
+and the index file is as it was.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fastinstruct.deduplication.index_file import IndexFile
 from fastinstruct.deduplication.memory import check_fits
 from fastinstruct.deduplication.outputs import Output, Stream, check_replaceable, writing_to
 from fastinstruct.errors import InputError
+from fastinstruct.files.json_rows import on_one_line
 from fastinstruct.files.rows import STDIN, Row, Source, field_or_line, rows_of
 from fastinstruct.similarity import LSHIndex, Recall, tokenize
 from fastinstruct.similarity.memory import available_bytes
@@ -59,9 +61,10 @@ class DedupSummary:
     """How far it is, or what came of it.
 
     `num_rejected` are near a kept row, `num_against` near a text of `against`; `num_tokenless` are among the kept.
-    `recall`: what method `lsh` measured of itself at the end.
+    `tokenizer`: the exact name of the one that was used. `recall`: what method `lsh` measured of itself at the end.
     """
 
+    tokenizer: str
     num_rows: int = 0
     num_kept: int = 0
     num_rejected: int = 0
@@ -94,6 +97,9 @@ def dedup_files(
     if plan.index is None:
         return _Pass(plan, empty, note).run(stream, on_progress)
     with IndexFile(plan.index, plan.threshold, plan.tokenizer, plan.method) as kept:
+        if kept.index.tokenizer != empty.tokenizer:
+            made_with = f"was made with tokenizer {kept.index.tokenizer} and goes on with it"
+            note(f"{plan.index}: {made_with}; a new index would have {empty.tokenizer}")
         summary = _Pass(plan, kept.index, note).run(stream, on_progress)
         kept.save()
     return summary
@@ -184,7 +190,7 @@ class _Pass:
     def _write(self, decision: Decision[Row], out: _Writable, rejected: _Writable | None) -> None:
         row = decision.item
         if decision.nearest is None:
-            out.write(row.line + b"\n")
+            out.write(on_one_line(row.line) + b"\n")
             self._num_kept += 1
             self._look_for_tokens(row)
             return
@@ -193,7 +199,8 @@ class _Pass:
             # The name of a file may be no text: what isn't becomes a question mark.
             nearest = json.dumps(self._place(decision.nearest), ensure_ascii=False).encode(errors="replace")
             # The row's own bytes, opened at its end: parsed and written again, numbers might come out as others.
-            rejected.write(b'%s, "_nearest": %s, "_score": %r}\n' % (row.line[:-1], nearest, decision.score))
+            written = b'%s, "_nearest": %s, "_score": %r}' % (row.line[:-1], nearest, decision.score)
+            rejected.write(on_one_line(written) + b"\n")
 
     def _place(self, neighbour: Neighbour) -> dict[str, Any]:
         if neighbour.source == "index":
@@ -201,7 +208,7 @@ class _Pass:
         return (self._input if neighbour.source == "input" else self._against)[neighbour.position]
 
     def _look_for_tokens(self, row: Row) -> None:
-        if _SURELY_HAS_TOKENS.search(row.text) or tokenize(row.text, self._plan.tokenizer):
+        if _SURELY_HAS_TOKENS.search(row.text) or tokenize(row.text, self._index.tokenizer):
             return
         self._num_tokenless += 1
         if self._num_tokenless == 1:
@@ -209,6 +216,7 @@ class _Pass:
 
     def _summary(self) -> DedupSummary:
         return DedupSummary(
+            tokenizer=self._index.tokenizer,
             num_rows=self._num_kept + sum(self._num_near.values()),
             num_kept=self._num_kept,
             num_rejected=self._num_near["input"] + self._num_near["index"],

@@ -14,6 +14,7 @@ from fastinstruct.errors import InputError
 from fastinstruct.similarity import LSHIndex, RougeIndex
 from fastinstruct.similarity.snapshot import method_of, remove_leftovers
 from fastinstruct.store.locking import lock_exclusively
+from fastinstruct.tokenizer_names import goes_on_with
 
 __all__ = ["IndexFile"]
 
@@ -23,12 +24,13 @@ class IndexFile:
 
     Raises:
         InputError: another process uses it, it is damaged, of another version, method, threshold or tokenizer, or the
-            folder cannot be written.
+            folder cannot be written. Where `unicode` is asked for, any version of it will do.
     """
 
     def __init__(self, path: Path, threshold: float, tokenizer: str, method: Method = "exact") -> None:
         self._path = path
         self._method = method
+        self._tokenizer = tokenizer
         self._lock: IO[bytes] | None = None
         self.index = new_index(threshold, tokenizer, method)
 
@@ -68,7 +70,8 @@ class IndexFile:
         self._check("method", method_of(self._path), self._method)
         found = (RougeIndex if self._method == "exact" else LSHIndex).load(self._path)
         self._check("threshold", found.threshold, self.index.threshold)
-        self._check("tokenizer", found.tokenizer, self.index.tokenizer)
+        if not goes_on_with(found.tokenizer, self._tokenizer):
+            self._check("tokenizer", found.tokenizer, self._tokenizer)
         return found
 
     def _check(self, name: str, there: object, here: object) -> None:

@@ -5,20 +5,13 @@ Knows nothing of what is in them; how a file takes its place is said in store/re
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from fastinstruct.store.replacement import Replacement
 
-__all__ = ["NewFile", "json_line"]
-
-
-def json_line(row: Mapping[str, Any]) -> str:
-    """A row as one line of JSON, in the characters it is written in, without the line's end."""
-    return json.dumps(row, ensure_ascii=False)
+__all__ = ["NewFile"]
 
 
 class NewFile:

@@ -1,6 +1,6 @@
 """The files of Self-Instruct's released code, under its names and with its fields, so that its later steps go on.
 
-    seed_tasks.jsonl                            the seeds, as the run holds them
+    seed_tasks.jsonl                            the seeds, as the run holds them; is_classification null: unknown
     machine_generated_instructions.jsonl        instruction, most_similar, avg_similarity_score, metadata, request_idx
     is_clf_or_not_<model>_template_1.jsonl      instruction, is_classification: " Yes", " No" or "" for unknown
     machine_generated_instances.jsonl           instruction, raw_instances, instance_metadata, instruction_metadata, ...
@@ -25,15 +25,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fastinstruct.exports.files import NewFile, json_line
+from fastinstruct.exports.files import NewFile
 from fastinstruct.exports.formats import Exported
 from fastinstruct.exports.replay import PoolReplay
 from fastinstruct.exports.run_facts import RunFacts, facts_of
 from fastinstruct.exports.single_file import examples_of
+from fastinstruct.files.json_rows import json_row
 from fastinstruct.records import Example, SeedTask
 from fastinstruct.store import RunReader
 from fastinstruct.text.encoding import Encoded, encode_all
 from fastinstruct.text.prompting import PromptSet, parse_template
+from fastinstruct.text.seeds import input_of
 
 __all__ = ["REFERENCE", "Reference"]
 
@@ -186,7 +188,7 @@ def _seed_row(seed: SeedTask) -> dict[str, Any]:
         "id": seed.id,
         "name": seed.name,
         "instruction": seed.instruction,
-        "instances": [{"input": case.input, "output": case.output} for case in seed.instances],
+        "instances": [{"input": input_of(case.input), "output": case.output} for case in seed.instances],
         "is_classification": seed.is_classification,
     }
 
@@ -202,7 +204,7 @@ def _encoded_row(row: Encoded) -> dict[str, Any]:
 def _write_all(file: NewFile, rows: Iterable[dict[str, Any]]) -> int:
     num_rows = 0
     for row in rows:
-        file.write(f"{json_line(row)}\n")
+        file.write(f"{json_row(row)}\n")
         num_rows += 1
     return num_rows
 

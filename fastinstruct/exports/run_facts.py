@@ -12,6 +12,7 @@ from pathlib import Path
 from fastinstruct.errors import RunFolderError
 from fastinstruct.records import Api, Stage
 from fastinstruct.store import api_in, model_in
+from fastinstruct.tokenizer_names import stored_tokenizer
 
 __all__ = ["RunFacts", "facts_of"]
 
@@ -42,7 +43,7 @@ def facts_of(folder: Path) -> RunFacts:
         identity = json.loads(manifest.read_text(encoding="utf-8"))["identity"]
         return RunFacts(
             rng_seed=int(identity["rng_seed"]),
-            tokenizer=str(identity["similarity"]["tokenizer"]),
+            tokenizer=stored_tokenizer(str(identity["similarity"]["tokenizer"])),
             num_items=int(identity["instructions"]["num_items"]),
             classification_model=str(model_in(identity, Stage.CLASSIFICATION)["name"] or "model"),
             api=api_in(identity, Stage.INSTRUCTIONS),

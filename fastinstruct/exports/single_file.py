@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastinstruct.exports.files import NewFile, json_line
+from fastinstruct.exports.files import NewFile
 from fastinstruct.exports.formats import Exported
+from fastinstruct.files.json_rows import json_row
 from fastinstruct.records import Example
 from fastinstruct.store import RunReader
+from fastinstruct.text.seeds import input_of
 
 __all__ = ["SingleFile", "examples_of", "seed_examples", "task_text"]
 
@@ -44,7 +46,7 @@ class SingleFile:
         Raises:
             InputError, RunFolderError, StoreError: as `Format.write` says.
         """
-        rows = map(json_line, self.rows(reader, include_seeds=include_seeds))
+        rows = map(json_row, self.rows(reader, include_seeds=include_seeds))
         with NewFile(path) as file:
             num_examples = _write_array(file, rows) if path.suffix == ".json" else _write_lines(file, rows)
         return Exported(files=(path,), num_examples=num_examples)
@@ -58,13 +60,16 @@ def examples_of(reader: RunReader, *, include_seeds: bool) -> Iterator[Example]:
 
 
 def seed_examples(reader: RunReader) -> Iterator[Example]:
-    """Yield every instance of the seeds as an example `<seed id>-<number>`."""
+    """Yield every instance of the seeds as an example `<seed id>-<number>`.
+
+    Runs of older versions hold "<noinput>" where their seed files said so; here it is no input, as in newer ones.
+    """
     for seed in reader.seeds():
         for number, case in enumerate(seed.instances):
             yield Example(
                 id=f"{seed.id}-{number}",
                 instruction=seed.instruction,
-                input=case.input,
+                input=input_of(case.input),
                 output=case.output,
                 is_classification=seed.is_classification,
             )

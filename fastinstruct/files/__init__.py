@@ -5,5 +5,6 @@ is wrong with one is an `InputError` of one line: `FILE:LINE: what is wrong; wha
 
     compression  .gz and .zst, by content when reading and by name when writing
     rows         one row after another, with the text to compare
+    json_rows    rows as they are written: none holds what ends a line for some reader
     against      the evaluation files that a run keeps away from
 """

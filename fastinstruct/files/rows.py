@@ -18,7 +18,7 @@ import orjson
 
 from fastinstruct.errors import InputError
 from fastinstruct.files.compression import damage, decompressed
-from fastinstruct.text.json_lines import BYTE_ORDER_MARK, json_complaint, json_type, not_utf_8
+from fastinstruct.text.json_lines import BYTE_ORDER_MARK, SPLIT_A_LIST, json_complaint, json_type, not_utf_8
 
 __all__ = ["STDIN", "Row", "Source", "field_or_line", "rows_of", "text_at"]
 
@@ -132,8 +132,7 @@ def _text(source: Source, number: int, line: bytes) -> str:
     except orjson.JSONDecodeError as error:
         _refuse(source.path, number, json_complaint(line, error))
     if not isinstance(row, dict):
-        complaint = f"is {json_type(row)}, not an object; write one JSON object a line (jq -c '.[]' splits a list)"
-        _refuse(source.path, number, complaint)
+        _refuse(source.path, number, f"is {json_type(row)}, not an object; {SPLIT_A_LIST}")
     value = text_at(row, source.field)
     if not isinstance(value, str):
         _refuse(source.path, number, _text_complaint(row, source, value))

@@ -10,21 +10,38 @@ import copy
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from fastinstruct.config import RunConfig
+from fastinstruct.config import FilterConfig, RunConfig
+from fastinstruct.config.filters import IMPLIED
 from fastinstruct.errors import ConfigError, RunFolderError
 from fastinstruct.records import Api, Stage
+from fastinstruct.store import exact_identity
+from fastinstruct.tokenizer_names import exact_tokenizer, goes_on_with
 
-__all__ = ["AGAINST", "changed_settings", "is_given", "refuse_disagreement", "with_changes"]
+__all__ = [
+    "AGAINST",
+    "TOKENIZER",
+    "changed_settings",
+    "is_given",
+    "of_its_version",
+    "refuse_disagreement",
+    "with_changes",
+    "with_exact_tokenizer",
+]
 
 AGAINST = "similarity.against"
+TOKENIZER = "similarity.tokenizer"
 
 _MAX_INSTANCES = "instances.max_instances"
+_MAX_REPEATED = "filters.max_repeated_output"
 _CHANGEABLE = (
     "similarity.threshold",
-    "similarity.tokenizer",
+    TOKENIZER,
     "filters.min_words",
     "filters.max_words",
     "filters.keywords",
+    "filters.required",
+    "filters.forbidden",
+    _MAX_REPEATED,
     _MAX_INSTANCES,
 )
 _NOT_IN_IDENTITY = frozenset({"seeds", "prompts", "model.gguf", "model.replies"})  # but their contents are
@@ -72,11 +89,42 @@ def with_changes(identity: Mapping[str, Any], config: RunConfig, against_sha256:
     fields = config.identity_fields()
     for key in _CHANGEABLE:
         part, _, name = key.partition(".")
-        found.setdefault(part, {})[name] = fields[part][name]
+        found.setdefault(part, {}).pop(name, None)
+        if name in fields[part]:  # an identity leaves out what earlier versions implied
+            found[part][name] = fields[part][name]
     found["similarity"].pop("against", None)
     if against_sha256 is not None:
         found["similarity"]["against"] = against_sha256
     return found
+
+
+def of_its_version(config: RunConfig, identity: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> RunConfig:
+    """Return a run's configuration as the version meant it that began the run.
+
+    A run whose manifest lacks `filters.max_repeated_output` has no such limit: it is older than the setting, or was
+    begun with null. So the default, which nobody chose, does not stand for it. A value that a person chose, which is
+    any other, or any that is `given` (as `load_config` takes flags), stays; `RunFolder.claim` refuses to go on with
+    it, and `refilter` judges anew by it.
+    """
+    filters = config.filters
+    is_chosen = filters.max_repeated_output != FilterConfig().max_repeated_output or is_given(
+        _MAX_REPEATED, given or {}
+    )
+    if is_chosen or _MAX_REPEATED in dict(_leaves(identity)):
+        return config
+    return config.model_copy(update={"filters": filters.model_copy(update={"max_repeated_output": None})})
+
+
+def with_exact_tokenizer(config: RunConfig, identity: Mapping[str, Any] | None = None) -> RunConfig:
+    """Return the configuration with the exact name of its tokenizer.
+
+    Where it asks for `unicode`, that is the version that the run of this `identity` has; without one, the newest.
+    """
+    asked = config.similarity.tokenizer
+    similarity = exact_identity(identity or {}).get("similarity")
+    stored = similarity.get("tokenizer") if isinstance(similarity, Mapping) else None
+    exact = stored if goes_on_with(str(stored), asked) else exact_tokenizer(asked)
+    return config.model_copy(update={"similarity": config.similarity.model_copy(update={"tokenizer": exact})})
 
 
 def refuse_disagreement(identity: Mapping[str, Any], config: RunConfig, where: str) -> None:
@@ -85,7 +133,10 @@ def refuse_disagreement(identity: Mapping[str, Any], config: RunConfig, where: s
     Raises:
         RunFolderError: which setting differs from the manifest's, or which filter of the run's is unknown here.
     """
-    there, here = dict(_leaves(identity)), dict(_leaves(config.identity_fields()))
+    there, here = dict(_leaves(exact_identity(identity))), dict(_leaves(config.identity_fields()))
+    for name, implied in IMPLIED.items():
+        there.setdefault(f"filters.{name}", implied)
+        here.setdefault(f"filters.{name}", implied)
     for key in there:
         # To leave a filter out would admit too much.
         if key.startswith(("similarity.", "filters.")) and key not in here and key != AGAINST:

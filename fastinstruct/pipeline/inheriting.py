@@ -1,7 +1,8 @@
 """What a run that an older version began keeps of how that version worked.
 
 Its manifest lacks what this version records of a new run. Where the configuration leaves such a thing to the default,
-the run goes on as it was begun: replies as text, and the first version of the tokenizer `unicode`.
+the run goes on as it was begun: replies as text, the filters that there were, and the first version of the tokenizer
+`unicode`.
 """
 
 from __future__ import annotations
@@ -11,24 +12,27 @@ from pathlib import Path
 from typing import Any
 
 from fastinstruct.config import ModelConfig, RunConfig
+from fastinstruct.pipeline.changeable import of_its_version, with_exact_tokenizer
 from fastinstruct.records import Stage
 from fastinstruct.store import has_answers, read_manifest
 
-__all__ = ["as_begun"]
+__all__ = ["as_begun", "begun_identity"]
 
 
-def as_begun(config: RunConfig, folder: Path) -> RunConfig:
-    """Return the configuration with the defaults of the version that began the run in this folder, if one did.
+def begun_identity(folder: Path) -> Mapping[str, Any] | None:
+    """Return the identity of the run in this folder; None where nothing was answered yet, so that it is nobody's.
 
     Raises:
-        RunFolderError: the manifest is damaged.
+        RunFolderError: the manifest or the database is damaged.
     """
     if not (folder / "manifest.json").exists() or not has_answers(folder / "run.db"):
-        return config  # a folder in which nothing was answered is nobody's
-    identity = read_manifest(folder).get("identity")
-    if not isinstance(identity, Mapping):
-        return config
-    return _with_text_replies(config, identity)
+        return None
+    return dict(read_manifest(folder)["identity"])
+
+
+def as_begun(config: RunConfig, identity: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration with the defaults of the version that began the run of this identity."""
+    return with_exact_tokenizer(of_its_version(_with_text_replies(config, identity), identity), identity)
 
 
 def _with_text_replies(config: RunConfig, identity: Mapping[str, Any]) -> RunConfig:

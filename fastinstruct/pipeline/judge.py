@@ -15,13 +15,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from fastinstruct.errors import FilterFailed
 from fastinstruct.lm import Ok
 from fastinstruct.lm.scheduler import Delivery, detail_of
 from fastinstruct.pipeline.calibration import is_yes, log_odds
 from fastinstruct.pipeline.pool import random_stream
 from fastinstruct.pipeline.reading import Read, Reading
 from fastinstruct.pipeline.stages import Task
-from fastinstruct.records import Candidate, Completion, Rejection, RejectReason, Stage
+from fastinstruct.records import Candidate, Completion, Example, Instance, Rejection, RejectReason, Stage
 from fastinstruct.similarity import RougeIndex, Verdict, Verdicts
 from fastinstruct.store import (
     FINAL,
@@ -33,6 +34,9 @@ from fastinstruct.store import (
     InstructionRow,
     RequestRow,
 )
+from fastinstruct.text.custom_filters import CustomFilter
+from fastinstruct.text.repeated_outputs import RepeatedOutputs
+from fastinstruct.text.sifting import Sifted
 
 __all__ = ["Judge"]
 
@@ -64,6 +68,8 @@ class Judge:
         threshold: the log-odds above which stage 2 says yes; None where it reads the reply's text.
         next_request_id, next_candidate_id: where numbering goes on.
         against: holds the evaluation texts that no admitted instruction may be near; None where there are none.
+        example_filter: the caller's own filter, asked last; None where there is none.
+        repeated: counts outputs over the run; None where any may be repeated.
         now: seconds since the epoch.
     """
 
@@ -78,6 +84,8 @@ class Judge:
         next_request_id: int = 1,
         next_candidate_id: int = 1,
         against: RougeIndex | None = None,
+        example_filter: CustomFilter | None = None,
+        repeated: RepeatedOutputs | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._reading = reading
@@ -87,6 +95,8 @@ class Judge:
         self._threshold = threshold
         self._request_ids = itertools.count(next_request_id)
         self._candidate_ids = itertools.count(next_candidate_id)
+        self._example_filter = example_filter
+        self._repeated = repeated
         self._now = now
         # Asked in this order. Evaluation texts have an index of their own: what is shown and numbered is the pool.
         self._sieves: list[tuple[Callable[[list[str]], Verdicts], RejectReason]] = []
@@ -105,6 +115,8 @@ class Judge:
             return self._unanswered(delivery, outcome.name, _storable(detail_of(outcome)))
         try:
             derived = self._derive(task, outcome.completion)
+        except FilterFailed:
+            raise  # it is the caller's to mend, and to keep everything, or nothing, would be the wrong guess
         except Exception as error:
             if len(self._index) != num_indexed:
                 raise  # the index is ahead of the store: whatever is admitted from now on would get a wrong id
@@ -187,18 +199,42 @@ class Judge:
     def _derive_instances(self, task: Task, completion: Completion) -> _Derived:
         new_rng = partial(random_stream, self._rng_seed, Stage.INSTANCES, task.number)
         read = self._reading.instances(completion, task, new_rng)
-        sifted = read.found
-        kept = [
+        kept, rejected = self._last_filters(task, read.found)
+        kept_rows = [
             InstanceRow(instruction_id=task.number, item=item, input=instance.input, output=instance.output)
-            for item, instance in enumerate(sifted.kept)
+            for item, instance in enumerate(kept)
         ]
         dropped = [
             InstanceRow(
                 instruction_id=task.number, item=-1, input=instance.input, output=instance.output, reason=why.reason
             )
-            for instance, why in sifted.rejected
+            for instance, why in rejected
         ]
-        return _derived(read, instances=(*kept, *dropped))
+        return _derived(read, instances=(*kept_rows, *dropped))
+
+    def _last_filters(self, task: Task, sifted: Sifted) -> tuple[list[Instance], list[tuple[Instance, Rejection]]]:
+        """What the caller's own filter keeps, and what the run has not too often, of an instruction's instances."""
+        verdicts: list[tuple[Instance, Rejection | None]] = [(one, self._asked(task, one)) for one in sifted.kept]
+        sound = [one for one, why in verdicts if why is None]
+        rejected = [*sifted.rejected, *((one, why) for one, why in verdicts if why is not None)]
+        if self._repeated is None or task.is_classification:
+            return sound, rejected
+        repeats = self._repeated.judge([one.output for one in sound])
+        kept = [one for one, why in zip(sound, repeats, strict=True) if why is None]
+        return kept, rejected + [(one, why) for one, why in zip(sound, repeats, strict=True) if why is not None]
+
+    def _asked(self, task: Task, instance: Instance) -> Rejection | None:
+        """What the caller's own filter says of an instance."""
+        if self._example_filter is None:
+            return None
+        example = Example(
+            id=f"m{task.number}",
+            instruction=task.instruction,
+            input=instance.input,
+            output=instance.output,
+            is_classification=task.is_classification,
+        )
+        return self._example_filter.judge(example)
 
     def _request(self, delivery: Delivery[Task], outcome: str, detail: str | None) -> RequestRow:
         task = delivery.job.about

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -132,14 +132,19 @@ class Preparation:
                 )
 
 
-def prepare(config: RunConfig, env: Mapping[str, str]) -> Preparation:
+def prepare(config: RunConfig, env: Mapping[str, str], begun: Mapping[str, Any] | None = None) -> Preparation:
     """Read seeds, prompts and evaluation texts and find the model. May read a few hundred MB: call it off the loop.
+
+    Args:
+        config: the run's.
+        env: where keys and the cache folder are looked up.
+        begun: the identity of the run that is to go on, if one is.
 
     Raises:
         InputError, EmbeddedModelError: what is wrong with which file or key.
     """
     packaged = packaged_seeds()
-    seeds = packaged if config.seeds is None else load_seeds(config.seeds)
+    seeds = packaged if config.seeds is None else _as_begun(load_seeds(config.seeds), begun)
     against = survey(config.similarity)
     models = _resolved(config, env)
     shown = classification_demonstrations(seeds, packaged, config.classification.num_demonstrations)
@@ -175,6 +180,13 @@ def _templates(config: RunConfig, models: Mapping[Stage, ServedModel]) -> dict[s
     names = [(kind + suffix, stage) for kind, stage in STAGE_OF_TEMPLATE.items() for suffix in ("", JSON_SUFFIX)]
     found = ((name, by_api[models[stage].api].get(name)) for name, stage in names)
     return {name: template for name, template in found if template is not None}
+
+
+def _as_begun(seeds: tuple[SeedTask, ...], begun: Mapping[str, Any] | None) -> tuple[SeedTask, ...]:
+    """The seeds as the run took them: older versions took a kind that a file does not say for No."""
+    taken = tuple(replace(seed, is_classification=bool(seed.is_classification)) for seed in seeds)
+    is_older = begun is not None and begun.get("seeds") == seeds_sha256(taken)
+    return taken if is_older else seeds
 
 
 def seeds_sha256(seeds: Sequence[SeedTask]) -> str:

@@ -20,6 +20,7 @@ from fastinstruct.text.parsed import Parsed
 from fastinstruct.text.parsing import parse_classification, parse_instances, parse_instructions
 from fastinstruct.text.sifting import Sifted, sift_instances
 from fastinstruct.text.structured import read_examples, read_is_classification, read_tasks
+from fastinstruct.text.word_filters import WordFilters
 
 __all__ = ["Read", "Reading", "reading_of"]
 
@@ -69,6 +70,7 @@ class _DefaultReading:
             keywords=filters.keywords,
             prompt_phrases=tuple(prompt_phrases),
         )
+        self._word_filters = WordFilters.of(filters)
 
     def instructions(self, completion: Completion, task: Task) -> Read[list[Candidate]]:
         if task.is_json:
@@ -81,9 +83,12 @@ class _DefaultReading:
                 max_items=self._num_items,
                 finish_reason=completion.finish_reason,
             )
-        candidates = [Candidate(text=text, rejection=self._filter.judge(text, task.shown)) for text in parsed.kept]
+        candidates = [Candidate(text=text, rejection=self._judged(text, task.shown)) for text in parsed.kept]
         candidates += [Candidate(text=text, rejection=Rejection(reason=reason)) for text, reason in parsed.rejected]
         return _read(candidates, parsed, completion)
+
+    def _judged(self, text: str, shown: Sequence[str]) -> Rejection | None:
+        return self._filter.judge(text, shown) or self._word_filters.judge_instruction(text)
 
     def classification(self, completion: Completion, task: Task) -> Read[bool | None]:
         answer = (read_is_classification if task.is_json else parse_classification)(completion.text)
@@ -99,9 +104,13 @@ class _DefaultReading:
                 finish_reason=completion.finish_reason,
                 instruction=task.instruction,
             )
-        sifted = sift_instances(parsed.kept, self._max_instances, instruction=task.instruction)
-        uncertain = tuple((instance, Rejection(reason=reason)) for instance, reason in parsed.rejected)
-        return _read(Sifted(kept=sifted.kept, rejected=sifted.rejected + uncertain), parsed, completion)
+        verdicts = [(one, self._word_filters.judge_instance(task.instruction, one)) for one in parsed.kept]
+        sound = [one for one, why in verdicts if why is None]
+        sifted = sift_instances(sound, self._max_instances, instruction=task.instruction)
+        ruled_out = tuple((one, why) for one, why in verdicts if why is not None)
+        uncertain = tuple((one, Rejection(reason=reason)) for one, reason in parsed.rejected)
+        found = Sifted(kept=sifted.kept, rejected=sifted.rejected + ruled_out + uncertain)
+        return _read(found, parsed, completion)
 
 
 class _PaperReading:

@@ -27,7 +27,16 @@ from fastinstruct.config.recording import recorded
 from fastinstruct.errors import RunFolderError
 from fastinstruct.files.against import dumped, loaded
 from fastinstruct.pipeline.against import Against, indexed, survey, survey_again
-from fastinstruct.pipeline.changeable import AGAINST, changed_settings, is_given, refuse_disagreement, with_changes
+from fastinstruct.pipeline.changeable import (
+    AGAINST,
+    TOKENIZER,
+    changed_settings,
+    is_given,
+    of_its_version,
+    refuse_disagreement,
+    with_changes,
+    with_exact_tokenizer,
+)
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.pool import TaskPool
 from fastinstruct.pipeline.reading import reading_of
@@ -48,6 +57,7 @@ from fastinstruct.store import (
     read_manifest,
 )
 from fastinstruct.text.prompting import PromptSet, parse_template
+from fastinstruct.text.repeated_outputs import RepeatedOutputs
 
 __all__ = ["Refiltered", "refilter"]
 
@@ -157,14 +167,15 @@ def _opened(reader: RunReader, changes: Mapping[str, Any]) -> _OldRun:
     identity, file = read_manifest(reader.folder)["identity"], reader.folder / "config.yaml"
     if not file.exists():
         raise RunFolderError(f"{reader.folder}: holds no config.yaml; resume the run once, which writes it anew")
-    config = load_config(file)
+    config = with_exact_tokenizer(of_its_version(load_config(file), identity), identity)
     refuse_disagreement(identity, config, str(file))
     try:
         apis = {stage: api_in(identity, stage) for stage in Stage}
         sha256 = dict(identity["similarity"]).get("against")
     except (KeyError, TypeError, ValueError) as error:
         raise RunFolderError(f"{reader.folder / 'manifest.json'}: is damaged; restore it from a copy") from error
-    changed = load_config(file, flags=changes)
+    changed = of_its_version(load_config(file, flags=changes), identity, changes)
+    changed = with_exact_tokenizer(changed, None if is_given(TOKENIZER, changes) else identity)
     differing = changed_settings(config, changed, apis[Stage.INSTANCES], changes)
     if is_given(AGAINST, changes):
         against = survey(changed.similarity)
@@ -240,6 +251,7 @@ def _new_rejudge(old: _OldRun) -> Rejudge:
     index = RougeIndex(threshold=similarity.threshold, tokenizer=similarity.tokenizer)
     index.add(seeds)
     threshold = old.reader.meta(_THRESHOLD)
+    most_repeated = old.config.filters.max_repeated_output
     judge = Judge(
         reading_of(old.config, old.api, _phrases(old)),
         index,
@@ -247,6 +259,7 @@ def _new_rejudge(old: _OldRun) -> Rejudge:
         rng_seed=old.config.rng_seed,
         threshold=None if threshold is None else json.loads(threshold),
         against=indexed(old.against, similarity, old.seeds),
+        repeated=None if most_repeated is None else RepeatedOutputs(most_repeated),
     )
     return Rejudge(judge, TaskPool(seeds, (text for text, _ in rows)), [candidate_id for _, candidate_id in rows])
 

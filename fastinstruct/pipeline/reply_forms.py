@@ -139,17 +139,30 @@ class FormProbes:
         """
         forms = dict.fromkeys(Stage, ReplyForm.TEXT)
         probes = list(_probes(preparation, fleet, stages))
-        answers = await asyncio.gather(*(self._borne(probe, accounts) for probe in probes), return_exceptions=True)
+        channels = dict.fromkeys(probe.channel for probe in probes)
+        asking = [self._all_borne([p for p in probes if p.channel is channel], accounts) for channel in channels]
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        borne: dict[Stage, list[ReplyForm]] = {}
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
-        for probe, answer in zip(probes, answers, strict=True):
             if isinstance(answer, Stop):
                 return answer
-            assert isinstance(answer, ReplyForm)  # what was raised has been
-            others = [found for other, found in zip(probes, answers, strict=True) if other.stage is probe.stage]
-            forms[probe.stage] = min((form for form in others if isinstance(form, ReplyForm)), key=_LOWEST_FIRST.index)
-        return forms
+            for stage, form in answer:
+                borne.setdefault(stage, []).append(form)
+        return forms | {stage: min(found, key=_LOWEST_FIRST.index) for stage, found in borne.items()}
+
+    async def _all_borne(
+        self, probes: Iterable[_Probe], accounts: Accounts | None
+    ) -> list[tuple[Stage, ReplyForm]] | Stop:
+        """Ask one endpoint about one stage after another: it may have one slot."""
+        borne = []
+        for probe in probes:
+            found = await self._borne(probe, accounts)
+            if isinstance(found, Stop):
+                return found
+            borne.append((probe.stage, found))
+        return borne
 
     async def _borne(self, probe: _Probe, accounts: Accounts | None) -> ReplyForm | Stop:
         """Step down until a form is borne."""

@@ -30,7 +30,7 @@ from fastinstruct.pipeline.against import indexed
 from fastinstruct.pipeline.calibrating import run_threshold
 from fastinstruct.pipeline.connecting import connected, described, probe_all
 from fastinstruct.pipeline.desk import Desk
-from fastinstruct.pipeline.inheriting import as_begun
+from fastinstruct.pipeline.inheriting import as_begun, begun_identity
 from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.ledger import Price
 from fastinstruct.pipeline.monitor import Monitor, open_monitor
@@ -50,6 +50,9 @@ from fastinstruct.pipeline.vitals import Vitals
 from fastinstruct.records import Example, ReplyForm, Stage
 from fastinstruct.similarity import RougeIndex, warm_up
 from fastinstruct.store import FORMAT_VERSION, Commit, RunFolder, RunReader, RunStore, StoredState
+from fastinstruct.text.custom_filters import CustomFilter, ExampleFilter
+from fastinstruct.text.repeated_outputs import RepeatedOutputs
+from fastinstruct.text.seeds import kind_notice
 
 __all__ = ["Run", "RunResult"]
 
@@ -67,6 +70,7 @@ class Run:
         on_note: called with a line that a person may want to know: how replies are asked for, seeds of unknown kind.
         on_example: awaited with each example once it is durable; a slow listener slows the run.
         sample: send at most so many requests of each stage, to see what the rest will take (`Progress.projection`).
+        example_filter: a filter of the caller's own: asked about each example that everything else lets through.
 
     Raises:
         ConfigError: a sample in the commit order `windowed`, where it would tell nothing.
@@ -81,6 +85,7 @@ class Run:
         on_note: Callable[[str], None] | None = None,
         on_example: Listener | None = None,
         sample: int | None = None,
+        example_filter: ExampleFilter | None = None,
     ) -> None:
         if sample is not None and config.runtime.commit_order == "windowed":
             raise ConfigError(
@@ -94,6 +99,7 @@ class Run:
         self._on_note = on_note
         self._on_example = on_example
         self._sample = sample
+        self._example_filter = None if example_filter is None else CustomFilter(example_filter)
         self._monitor: Monitor | None = None
         self._scheduler: Scheduler[Task] | Scheduler[int] | FormProbes | None = None
         self._order: CommitOrder | None = None
@@ -123,8 +129,9 @@ class Run:
             thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
             prices = await asyncio.to_thread(find_prices, self.config)
             self.prices = described_prices(prices, self.config)
-            self.config = await asyncio.to_thread(as_begun, self.config, self.folder)
-            preparation = await asyncio.to_thread(prepare, self.config, self._env)
+            begun = await asyncio.to_thread(begun_identity, self.folder)
+            self.config = self.config if begun is None else as_begun(self.config, begun)
+            preparation = await asyncio.to_thread(prepare, self.config, self._env, begun)
             self.num_against = preparation.against.num_texts
             folder = stack.enter_context(RunFolder(self.folder))
             about = {"fastinstruct": __version__, "format": FORMAT_VERSION}
@@ -132,6 +139,8 @@ class Run:
             store = await asyncio.to_thread(RunStore, folder.database)
             stack.callback(store.close)
             state = await asyncio.to_thread(self._open, folder, store, preparation, prices)
+            if notice := kind_notice(preparation.seeds):
+                self._note(notice)
             indexing = asyncio.get_running_loop().run_in_executor(thread, self._build_indexes, preparation, state)
             await self._emit_stored()
             is_local = any(model.embedded for model in preparation.models.values())
@@ -280,6 +289,8 @@ class Run:
             next_request_id=desk.state.next_request_id,
             next_candidate_id=desk.state.next_candidate_id,
             against=desk.against,
+            example_filter=self._example_filter,
+            repeated=await asyncio.to_thread(_repeated_outputs, self.config, self.folder),
         )
         stages = desk.preparation.stages(forms, with_logprobs=threshold is not None)
         self._order = order = await open_order(self.config, desk, judge, stages, self._act)
@@ -385,6 +396,15 @@ class Run:
         assert self._vitals is not None  # `_sit` has made them
         self._vitals.watch(scheduler)
         return scheduler
+
+
+def _repeated_outputs(config: RunConfig, folder: Path) -> RepeatedOutputs:
+    """What counts repeated outputs, told what earlier sittings have kept."""
+    found = RepeatedOutputs(config.filters.max_repeated_output)
+    with RunReader(folder) as reader:
+        for outputs in reader.outputs_by_instruction():
+            found.count(outputs)
+    return found
 
 
 def _examples(task: Task, commit: Commit) -> list[Example]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fastinstruct.similarity.arguments import checked_count, checked_threshold
 from fastinstruct.similarity.exact import ExactPool
 from fastinstruct.similarity.lexicon import Lexicon
-from fastinstruct.similarity.snapshot import part_of, read_snapshot, write_snapshot
+from fastinstruct.similarity.snapshot import part_of, read_snapshot, tokenizer_in, write_snapshot
 from fastinstruct.similarity.text_index import TextIndex
 from fastinstruct.similarity.verdicts import Verdicts
 from fastinstruct_kernels.checksum import checksum
@@ -34,7 +34,8 @@ class RougeIndex(TextIndex):
     Args:
         threshold: a text is rejected if its F with any pool text is strictly above this; 0 to 1. At 1 nothing is
             rejected, at 0 whatever has a token in common with the pool.
-        tokenizer: `unicode` (every script) or `rouge` (a-z and 0-9, as the reference); see `tokenize`.
+        tokenizer: `unicode` (every script, its newest version), `unicode-1`, `unicode-2`, or `rouge` (a-z and 0-9, as
+            the reference); see `tokenize`. An index keeps the version it was made with.
         threads: how many may judge and score at once; verdicts and scores are the same with any number.
 
     A text without tokens scores 0 with everything: it is always admitted and never a neighbour. Texts may have any
@@ -55,7 +56,7 @@ class RougeIndex(TextIndex):
 
     @property
     def tokenizer(self) -> str:
-        """The tokenizer's name."""
+        """The tokenizer's exact name."""
         return self._lexicon.tokenizer
 
     def __len__(self) -> int:
@@ -82,7 +83,8 @@ class RougeIndex(TextIndex):
             InputError: there is no such file, or it is no index, of another version, or damaged.
         """
         settings, arrays = read_snapshot(Path(path))
-        index = cls(float.fromhex(settings["threshold"]), settings["tokenizer"], threads=threads)
+        tokenizer = tokenizer_in(settings, Path(path))
+        index = cls(float.fromhex(settings["threshold"]), tokenizer, threads=threads)
         index._lexicon.words = Words(**part_of(arrays, "words."))
         index._exact.restore(part_of(arrays, "pool."), settings["rebuild_at"])
         return index

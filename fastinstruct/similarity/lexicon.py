@@ -11,19 +11,21 @@ from itertools import accumulate, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct.similarity.tokenizers import WatchedTokenizer
+from fastinstruct.similarity.tokenizers import WatchedTokenizer, exact_tokenizer
 from fastinstruct_kernels.words import NUM_BYTES, NUM_WORDS, new_words, number_words, with_more_words
 
 
 class Lexicon:
     """The tokens met so far, numbered from 1 in the order in which they were first met.
 
+    `tokenizer` is the exact name of what makes them.
+
     Raises:
         InputError: there is no such tokenizer.
     """
 
     def __init__(self, tokenizer: str) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer = exact_tokenizer(tokenizer)
         self.words = new_words()
         self._tokenize = WatchedTokenizer(tokenizer)
 

@@ -36,7 +36,7 @@ from fastinstruct.errors import InputError
 from fastinstruct.similarity.arguments import checked_count, checked_number, checked_texts, checked_threshold
 from fastinstruct.similarity.recall import Recall, edited, recall_of
 from fastinstruct.similarity.signatures import HashedLexicon, NumberedTokens, to_datasketch
-from fastinstruct.similarity.snapshot import part_of, read_snapshot, write_snapshot
+from fastinstruct.similarity.snapshot import part_of, read_snapshot, tokenizer_in, write_snapshot
 from fastinstruct.similarity.text_index import TextIndex
 from fastinstruct.similarity.verdicts import Verdicts
 from fastinstruct_kernels.lcs import pattern_over
@@ -102,7 +102,8 @@ class LSHIndex(TextIndex):
     Args:
         threshold: a text is rejected if its F with a pool text that was found is strictly above this; 0 to 1. Low
             ones need many permutations.
-        tokenizer: `unicode` (every script) or `rouge` (a-z and 0-9, as the reference); see `tokenize`.
+        tokenizer: `unicode` (every script, its newest version), `unicode-1`, `unicode-2`, or `rouge` (a-z and 0-9, as
+            the reference); see `tokenize`. An index keeps the version it was made with.
         target_recall: the probability with which a pair just above the threshold is to be found, below 1.
         num_perm: places of a signature; the bands use as many of them as fit.
         seed: of the permutations; datasketch's default is 1, too.
@@ -138,7 +139,7 @@ class LSHIndex(TextIndex):
 
     @property
     def tokenizer(self) -> str:
-        """The tokenizer's name."""
+        """The tokenizer's exact name."""
         return self._lexicon.lexicon.tokenizer
 
     @property
@@ -228,6 +229,7 @@ class LSHIndex(TextIndex):
         # Not worked out anew: the last bit of a logarithm differs from machine to machine.
         cut = {name: settings.pop(name) for name in ("bands", "rows")}
         settings |= {name: float.fromhex(settings[name]) for name in ("threshold", "target_recall")}
+        settings["tokenizer"] = tokenizer_in(settings, Path(path))
         index = cls(**settings)
         index._banding = index._banding._replace(**cut)
         index._lexicon.restore(part_of(arrays, "words."))

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct.errors import InputError
+from fastinstruct.tokenizer_names import stored_tokenizer
 from fastinstruct_kernels.checksum import checksum
 
 VERSION = 2
@@ -127,6 +128,18 @@ def read_snapshot(path: Path, method: str = EXACT) -> tuple[dict[str, Any], dict
     if total != header["checksum"]:
         raise InputError(f"{path}: the index is damaged: its checksum is wrong")
     return header["settings"], arrays
+
+
+def tokenizer_in(settings: Mapping[str, Any], path: Path) -> str:
+    """The exact name of the tokenizer that a snapshot's settings name; older ones name the first `unicode` without one.
+
+    Raises:
+        InputError: this version has no such tokenizer.
+    """
+    try:
+        return stored_tokenizer(settings["tokenizer"])
+    except InputError as error:
+        raise InputError(f"{path}: the index can't be used here: {error}") from error
 
 
 def part_of(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

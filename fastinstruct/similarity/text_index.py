@@ -37,7 +37,7 @@ class TextIndex(ABC):
     @property
     @abstractmethod
     def tokenizer(self) -> str:
-        """The tokenizer's name."""
+        """The tokenizer's exact name."""
 
     @abstractmethod
     def __len__(self) -> int: ...

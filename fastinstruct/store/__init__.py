@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fastinstruct.store.folder import RunFolder, read_manifest
 from fastinstruct.store.history import history
-from fastinstruct.store.identities import api_in, model_in
+from fastinstruct.store.identities import api_in, exact_identity, model_in
 from fastinstruct.store.reader import RunReader, StageUsage, Totals
 from fastinstruct.store.recent import Finished, finished, recent
 from fastinstruct.store.rows import (
@@ -53,6 +53,7 @@ __all__ = [
     "Totals",
     "WithoutExample",
     "api_in",
+    "exact_identity",
     "finished",
     "has_answers",
     "history",

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from fastinstruct.records import RejectReason, Stage
+from fastinstruct.records import Stage, reason_in
 from fastinstruct.store.reader import RunReader
 from fastinstruct.store.rows import AttemptRow, CandidateRow, RequestRow
 
@@ -80,5 +80,5 @@ def _attempt(row: Any) -> AttemptRow:  # noqa: ANN401 - as above
 
 
 def _candidate(row: Any) -> CandidateRow:  # noqa: ANN401 - as above
-    reason = None if row[2] is None else RejectReason(row[2])
+    reason = None if row[2] is None else reason_in(row[2])
     return CandidateRow(id=row[0], text=row[1], reason=reason, nearest=row[3], score=row[4])

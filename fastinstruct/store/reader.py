@@ -6,6 +6,7 @@ the writer.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sqlite3
@@ -165,6 +166,14 @@ class RunReader:
                 is_classification=None if is_classification is None else bool(is_classification),
             )
 
+    def outputs_by_instruction(self) -> Iterator[list[str]]:
+        """Yield the kept outputs of each instruction that is no classification task, in the order of their commits."""
+        sql = """SELECT n.instruction_id, n.output FROM instance AS n
+                 JOIN classification AS c ON c.instruction_id = n.instruction_id
+                 WHERE n.reason IS NULL AND c.is_classification IS NOT 1 ORDER BY n.id"""
+        for _, rows in itertools.groupby(self.rows(sql), key=lambda row: row[0]):
+            yield [output for _, output in rows]
+
     def seeds(self) -> tuple[SeedTask, ...]:
         """Return the seed tasks the run started from, in pool order."""
         rows = self.rows("SELECT id, name, instruction, instances, is_classification FROM seed ORDER BY position")
@@ -174,7 +183,7 @@ class RunReader:
                 name=name,
                 instruction=instruction,
                 instances=tuple(Instance(input=given, output=output) for given, output in json.loads(instances)),
-                is_classification=bool(is_classification),
+                is_classification=None if is_classification < 0 else bool(is_classification),
             )
             for id_, name, instruction, instances, is_classification in rows
         )

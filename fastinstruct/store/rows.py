@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastinstruct.records import RejectReason, Stage
+from fastinstruct.records import Reason, Stage
 
 __all__ = [
     "ANSWERED",
@@ -82,7 +82,7 @@ class CandidateRow:
 
     id: int
     text: str
-    reason: RejectReason | None
+    reason: Reason | None
     nearest: int | None = None
     score: float | None = None
 
@@ -113,7 +113,7 @@ class InstanceRow:
     item: int
     input: str
     output: str
-    reason: RejectReason | None = None
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,7 @@ class RunStore:
     def begin(self, seeds: Sequence[SeedTask], templates: Mapping[str, tuple[str, str]]) -> None:
         """Record seeds and templates, name -> (sha256, source), of a new run; a resumed one has them already."""
         seed_rows = [
-            (i, s.id, s.name, s.instruction, _dump([[c.input, c.output] for c in s.instances]), s.is_classification)
+            (i, s.id, s.name, s.instruction, _dump([[c.input, c.output] for c in s.instances]), _kind(s))
             for i, s in enumerate(seeds)
         ]
         template_rows = [(name, sha256, source) for name, (sha256, source) in templates.items()]
@@ -230,6 +230,10 @@ def _candidate_values(request_id: int, row: CandidateRow) -> tuple[object, ...]:
 
 def _instance_values(request_id: int, row: InstanceRow) -> tuple[object, ...]:
     return (row.instruction_id, request_id, row.item, row.input, row.output, row.reason)
+
+
+def _kind(seed: SeedTask) -> int:
+    return -1 if seed.is_classification is None else seed.is_classification
 
 
 def _execute(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> None:

@@ -35,7 +35,7 @@ CREATE TABLE seed (
     name TEXT NOT NULL,
     instruction TEXT NOT NULL,
     instances TEXT NOT NULL,           -- JSON [[input, output], ...]
-    is_classification INTEGER NOT NULL
+    is_classification INTEGER NOT NULL -- -1: the seed does not say; NULL would need another table in older runs
 );
 CREATE TABLE template (
     name TEXT PRIMARY KEY,

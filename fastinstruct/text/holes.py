@@ -19,7 +19,9 @@ _NOUNS = (
 )
 _VERBS = r"your|insert|enter|add|put|write|fill in|replace|describe|specify|mention|attach|paste|name of|list of|provide|include|customer|recipient|company|client|hiring"
 _WORDS = r"[A-Za-z][A-Za-z'’/ -]{0,60}"
-_SQUARE = rf"(?<![\w\])}}>])\[(?:(?:{_VERBS})\b[^\[\]\n]{{0,60}}|(?:{_WORDS} )?(?:{_NOUNS})(?: \w{{1,12}})?)\](?![(\[:\w])"
+_SQUARE = (
+    rf"(?<![\w\])}}>])\[(?:(?:{_VERBS})\b[^\[\]\n]{{0,60}}|(?:{_WORDS} )?(?:{_NOUNS})(?: \w{{1,12}})?)\](?![(\[:\w])"
+)
 _ANGLE = rf"(?<![\w<])<(?:(?:{_VERBS})\b[^<>=\n\"]{{0,60}}|{_WORDS} here|(?:{_WORDS} )(?:{_NOUNS})|(?:company|customer|recipient|first|last)[_ ]name)>"
 _INSIDE = re.compile(rf"{_SQUARE}|{_ANGLE}", re.IGNORECASE)
 _WHOLE_ANGLE = re.compile(r"<(?P<words>[^<>=\n\"]{1,300})>[.。]?")
@@ -30,7 +32,9 @@ _WHOLE_ROUND = re.compile(
     re.IGNORECASE,
 )
 _TAG = re.compile(r"[/!?]|[a-z][a-z0-9]{0,10}\s*/?\Z", re.IGNORECASE)
-_NO_TAG = re.compile(r"(?:text|image|word|sentence|paragraph|answer|response|output|input|url|insert|placeholder)\Z", re.IGNORECASE)
+_NO_TAG = re.compile(
+    r"(?:text|image|word|sentence|paragraph|answer|response|output|input|url|insert|placeholder)\Z", re.IGNORECASE
+)
 _VALUES = re.compile(r"[\d\s.,;:+*/'-]+|true|false|none|null|nan|sic|x|yes|no", re.IGNORECASE)
 _ASKED = re.compile(
     r"templat|placeholder|fill[- ]?in|blank|form letter|boilerplate|mad libs?|html|xml|markup|\btags?\b|regex|syntax|variables?|"
@@ -43,7 +47,39 @@ _REPEAT = re.compile(
 )
 _SAME_WORD = re.compile(r"\b(?P<word>[^\W\d]\w{0,29})(?:[\s,.!]{1,3}(?P=word)){3,}\b", re.IGNORECASE)
 _SAME_LETTER = re.compile(r"(?P<letter>[^\W_])(?P=letter){39,}")
-_SOUNDS = frozenset("ha hah haha he hehe ho la na no yes tick knock row beep buzz very so blah nom bang go on ho ja oh ring 哈 呵 ㅋ".split())
+_SOUNDS = frozenset(
+    [
+        "ha",
+        "hah",
+        "haha",
+        "he",
+        "hehe",
+        "ho",
+        "la",
+        "na",
+        "no",
+        "yes",
+        "tick",
+        "knock",
+        "row",
+        "beep",
+        "buzz",
+        "very",
+        "so",
+        "blah",
+        "nom",
+        "bang",
+        "go",
+        "on",
+        "ho",
+        "ja",
+        "oh",
+        "ring",
+        "哈",
+        "呵",
+        "ㅋ",
+    ]
+)
 _MANY_LINES = 5
 
 
@@ -68,7 +104,9 @@ def _is_hole(bare: str) -> bool:
     if square is None or _VALUES.fullmatch(square["words"]):
         return False
     words = square["words"]
-    return "," not in words or re.match(rf"(?:{_VERBS}|an? |the |link|image|picture)\b", words, re.IGNORECASE) is not None
+    return (
+        "," not in words or re.match(rf"(?:{_VERBS}|an? |the |link|image|picture)\b", words, re.IGNORECASE) is not None
+    )
 
 
 def asks_for_holes(instruction: str) -> bool:

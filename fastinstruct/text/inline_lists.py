@@ -20,7 +20,19 @@ __all__ = ["by_semicolons", "first_on_a_preamble", "pieces"]
 _ENDED = re.compile(r"[.!?…。！？;；।؟][\"'”’」』)*_]{0,3}\s?\Z")
 _SEMICOLON = re.compile(r"[;；]\s?")
 _SPACELESS = re.compile("[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
-_LETTERS = {"letter", "Letter", "roman", "Roman", "cyrillic", "Cyrillic", "hangul", "katakana", "devanagari", "arabic letter", "stem"}
+_LETTERS = {
+    "letter",
+    "Letter",
+    "roman",
+    "Roman",
+    "cyrillic",
+    "Cyrillic",
+    "hangul",
+    "katakana",
+    "devanagari",
+    "arabic letter",
+    "stem",
+}
 
 
 def pieces(markers: Sequence[Marker], number_after: int | None) -> tuple[list[Marker], bool]:

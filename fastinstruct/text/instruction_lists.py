@@ -68,7 +68,9 @@ def list_style(lines: Sequence[Line], first_number: int) -> str | None:
                 by_style[marker.style] = []
                 order.append(marker.style)
             by_style[marker.style].append((line, marker))
-    believed = [style for style in order if _is_believable(style, [marker for _, marker in by_style[style]], first_number)]
+    believed = [
+        style for style in order if _is_believable(style, [marker for _, marker in by_style[style]], first_number)
+    ]
     if not believed:
         return None
     first_line = by_style[believed[0]][0][0]
@@ -76,7 +78,11 @@ def list_style(lines: Sequence[Line], first_number: int) -> str | None:
     first = max((style for style in believed if first_line.of(style)), key=lambda style: len(by_style[style]))
     if first.startswith(BULLET) or first == LABEL:
         for style in believed[1:]:
-            if not style.startswith(BULLET) and style != LABEL and _outranks(by_style[style], by_style[first], first_number):
+            if (
+                not style.startswith(BULLET)
+                and style != LABEL
+                and _outranks(by_style[style], by_style[first], first_number)
+            ):
                 return style
     return first
 
@@ -106,7 +112,11 @@ def _outranks(
 def is_title(text: str) -> bool:
     """Whether the text is short and no sentence, as a title or a category is."""
     bare = text.strip(" *_#").rstrip(":：").strip(" *_")
-    return bare.count(" ") < _MAX_HEADING_WORDS and not bare.endswith((".", "!", "?", "。", "！", "？")) and not begins_a_task(bare)
+    return (
+        bare.count(" ") < _MAX_HEADING_WORDS
+        and not bare.endswith((".", "!", "?", "。", "！", "？"))
+        and not begins_a_task(bare)
+    )
 
 
 def list_items(lines: Sequence[Line], style: str, first_number: int, *, is_opened: bool) -> Listed:

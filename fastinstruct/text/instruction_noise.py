@@ -69,16 +69,17 @@ _BULLETS = r"(?:[-*+–—•‣◦·●○→↳>] ?)?"
 _LABELLED = re.compile(rf"{_BULLETS}[(（\[【*_]{{0,4}}{_LABEL}")
 _KNOWN_LABEL = re.compile(rf"(?:{_ANNOTATED})", re.IGNORECASE)
 _BARE_CATEGORY = re.compile(
-    rf"{_BULLETS}[(（\[【{{*_`#]{{0,4}}(?:{_CATEGORIES})(?: ?[/,&+·|] ?(?:{_CATEGORIES})){{0,4}}[)）\]】}}*_`]{{0,4}}[.。]?", re.IGNORECASE
+    rf"{_BULLETS}[(（\[【{{*_`#]{{0,4}}(?:{_CATEGORIES})(?: ?[/,&+·|] ?(?:{_CATEGORIES})){{0,4}}[)）\]】}}*_`]{{0,4}}[.。]?",
+    re.IGNORECASE,
 )
 _TRAILING = re.compile(
     r"(?:(?<=[.!?。！？;…।؟\"”'’」])|(?<=[.!?।؟] )) ?(?P<open>[*_]{0,2}[(（\[【{][*_]{0,2})(?P<inner>[^()（）\[\]【】{}]{1,80})[*_]{0,2}[)）\]】}][*_]{0,2}[.。]?\Z"
 )
 _TRAILING_DASH = re.compile(r"(?<=[.!?。！？।؟])[\"”’」]? ?[-–—|·→] ?[*_]{0,3}(?P<inner>[^.!?。！？|\n]{1,60})\Z")
 _TRAILING_LABEL = re.compile(
-    rf"[.!?。！？।؟] ?(?:[|/–—-] ?)?[*_]{{0,3}}(?:type|category|difficulty|why|rationale|难度|类型|类别|難易度|カテゴリー?|난이도|유형|"
-    rf"kategorie|schwierigkeit|catégorie|difficulté|categoría|dificultad|categoria|dificuldade|difficoltà|категория|сложность)"
-    rf"[*_]{{0,3}} ?[:：]",
+    r"[.!?。！？।؟] ?(?:[|/–—-] ?)?[*_]{0,3}(?:type|category|difficulty|why|rationale|难度|类型|类别|難易度|カテゴリー?|난이도|유형|"
+    r"kategorie|schwierigkeit|catégorie|difficulté|categoría|dificultad|categoria|dificuldade|difficoltà|категория|сложность)"
+    r"[*_]{0,3} ?[:：]",
     re.IGNORECASE,
 )
 _COMMENTARY = re.compile(
@@ -313,7 +314,9 @@ def _holds_a_later_number(text: str) -> bool:
             seen[marker.style] = marker.number
         elif marker.style in seen and marker.number == 1:
             seen[marker.style] = 1
-        elif text[max(0, start - 2) : start].rstrip()[-1:] in _SENTENCE_END and text[end : end + 2].strip()[:1].isupper():
+        elif (
+            text[max(0, start - 2) : start].rstrip()[-1:] in _SENTENCE_END and text[end : end + 2].strip()[:1].isupper()
+        ):
             return True
     return False
 

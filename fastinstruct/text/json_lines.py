@@ -8,10 +8,13 @@ from contextlib import suppress
 
 import orjson
 
-__all__ = ["BYTE_ORDER_MARK", "json_complaint", "json_type", "not_utf_8"]
+__all__ = ["BYTE_ORDER_MARK", "SPLIT_A_LIST", "json_complaint", "json_type", "not_utf_8"]
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """What some editors put before the first line."""
+
+SPLIT_A_LIST = "write one JSON object a line (jq -c '.[]' splits a list)"
+"""What to do about a file that is one JSON list."""
 
 
 def json_complaint(line: bytes, error: orjson.JSONDecodeError) -> str:
@@ -25,6 +28,8 @@ def json_complaint(line: bytes, error: orjson.JSONDecodeError) -> str:
         # stored or sent.
         if _has_lone_surrogate(json.loads(text)):
             return r"has half of a surrogate pair (\ud800 to \udfff); write the character itself or remove the escape"
+    if text.lstrip().startswith("["):
+        return f"is not JSON (column {error.colno}), but begins a list; {SPLIT_A_LIST}"
     return f"is not JSON (column {error.colno}); write one JSON object a line, without line breaks inside it"
 
 

@@ -42,9 +42,7 @@ _NUMBER = (
     r"(?:(?:\#|no\.|nr\.?|n[°º]|№)\s*)?"
     rf"(?P<open>[(\[])?(?P<number>\d{{1,3}}|[{_CJK}{_CIRCLED}]|(?:{_COUNTED})(?![^\W_]))(?(open)[)\]])"
 )
-_ORDINAL = (
-    rf"(?:第?(?P<ordinal>{'|'.join(_ORDINALS)}|[{_CJK}]|\d{{1,2}})(?:\.|st\b|nd\b|rd\b|th\b|個|个|番目の|번째)?)"
-)
+_ORDINAL = rf"(?:第?(?P<ordinal>{'|'.join(_ORDINALS)}|[{_CJK}]|\d{{1,2}})(?:\.|st\b|nd\b|rd\b|th\b|個|个|番目の|번째)?)"
 _NUMBERED = re.compile(rf"(?P<name>\D*?[^\W\d_])\s*{_NUMBER}")
 _PARENTHESIS = re.compile(r"\s*[(（][^()（）]*[)）]\s*$")
 _LONE_NUMBER = re.compile(
@@ -108,7 +106,9 @@ def read_marker(line: str, names: MarkerNames | None = None) -> Marker | None:
 def _first_letters(names: MarkerNames) -> frozenset[str]:
     first = {name[0] for name in names.kinds}
     ordinals = {word[0] for word in (*_ORDINALS, "第")}
-    return frozenset(first | ordinals | {"第"} | {chr(ord(letter) + 0xFEE0) for letter in first if "a" <= letter <= "z"})
+    return frozenset(
+        first | ordinals | {"第"} | {chr(ord(letter) + 0xFEE0) for letter in first if "a" <= letter <= "z"}
+    )
 
 
 @cache

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 
 from fastinstruct.text.markup import closed
 
-__all__ = ["BULLET", "DECIMAL", "INVISIBLE", "LABEL", "Marker", "inline_markers", "markers_of", "trimmed", "without_label"]
+__all__ = [
+    "BULLET",
+    "DECIMAL",
+    "INVISIBLE",
+    "LABEL",
+    "Marker",
+    "inline_markers",
+    "markers_of",
+    "trimmed",
+    "without_label",
+]
 
 DECIMAL = "decimal"
 LABEL = "label"
@@ -52,9 +62,7 @@ _ALPHABETS = {
     "stem": "甲乙丙丁戊己庚辛壬癸",
 }
 _LETTERS = "".join(_ALPHABETS.values())
-_SIGNS = (
-    "\u2460-\u249b\u24eb-\u24fe\u2776-\u2793\u3220-\u3229\u3251-\u325f\u3280-\u3289\u32b1-\u32bf\u2160-\u216b\u2170-\u217b"
-)
+_SIGNS = "\u2460-\u249b\u24eb-\u24fe\u2776-\u2793\u3220-\u3229\u3251-\u325f\u3280-\u3289\u32b1-\u32bf\u2160-\u216b\u2170-\u217b"
 _Z = f"[{INVISIBLE}]{{0,3}}"
 _NUMERAL = rf"\d{{1,4}}|[{_DIGITS}十]{{1,3}}|[IVX]{{1,6}}|[ivx]{{1,6}}|[{_LETTERS}]"
 _WORDS = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen"
@@ -84,7 +92,9 @@ _MAYBE = re.compile(
     rf"{_LABELS}",
     re.IGNORECASE,
 )
-_INVISIBLE_CHARACTERS = "".join(character for character in map(chr, range(0x10000)) if re.match(f"[{INVISIBLE}]", character))
+_INVISIBLE_CHARACTERS = "".join(
+    character for character in map(chr, range(0x10000)) if re.match(f"[{INVISIBLE}]", character)
+)
 _SHOWS_NOTHING = " \t\xa0\u3000" + _INVISIBLE_CHARACTERS
 
 

@@ -5,14 +5,21 @@ one instance with an output, in valid Unicode; anything else is a `SeedError` of
 what to do` (without LINE where the trouble is the file itself).
 
 The paper's format: `instruction`, `instances` (a list of `{input, output}`), `is_classification`, `id`, `name`.
-Alpaca's, as many users
-have: `instruction`, `input`, `output`; it becomes a task with one instance. Optional, so that they may be absent or
-null: `id` (then `seed_` and the line's index from 0), `name` (then empty), `is_classification` (then false), `input`
-(then empty). Other keys are ignored. Blank lines and a byte order mark are allowed. Texts are kept as they are,
-outer white space included.
+Alpaca's, as many users have: `instruction`, `input`, `output`; it becomes a task with one instance. Optional, so that
+they may be absent or null: `id` (then `seed_` and the line's index from 0), `name` (then empty), `is_classification`
+(then unknown), `input` (then empty). An input that only says that there is none ("<noinput>", "N/A") is empty, too.
+
+A key that is nearly one of these, where the row lacks that one, is a misspelling and refused: what it says would be
+lost in silence. Other keys are ignored. Blank lines and a byte order mark are allowed. All other texts are kept as they
+are, outer white space included.
+
+A seed that does not say whether it is a classification task shows stage 1 its instruction and nothing else: it is no
+demonstration of stages 2 and 3 and calibrates nothing, for each of these depends on the kind, and a kind cannot be told
+from the texts (an output of one word is a label, or an answer). The packaged seeds take its place there.
 """
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,10 +27,36 @@ import orjson
 
 from fastinstruct.errors import SeedError
 from fastinstruct.records import Instance, SeedTask
+from fastinstruct.text.emptiness import empty_if_none
 from fastinstruct.text.folder import prompt_folder
-from fastinstruct.text.json_lines import BYTE_ORDER_MARK, json_complaint, json_type
+from fastinstruct.text.json_lines import BYTE_ORDER_MARK, SPLIT_A_LIST, json_complaint, json_type
 
-__all__ = ["load_seeds", "packaged_seeds"]
+__all__ = ["input_of", "kind_notice", "load_seeds", "num_unknown", "packaged_seeds"]
+
+_SAID_NEARLY = 0.8  # as near as `inptu` is to `input`
+_MAX_SHOWN = 40  # characters of a misspelt key
+
+
+def input_of(text: str) -> str:
+    """Return a seed's input as it is, or "" where it is blank or only says that there is none."""
+    return text if empty_if_none(text.strip()) else ""
+
+
+def num_unknown(seeds: Iterable[SeedTask]) -> int:
+    """Return how many seeds do not say whether they are classification tasks."""
+    return sum(seed.is_classification is None for seed in seeds)
+
+
+def kind_notice(seeds: Collection[SeedTask]) -> str:
+    """Say in one line how many seeds do not say their kind, and what follows; "" where all do."""
+    unknown = num_unknown(seeds)
+    if not unknown:
+        return ""
+    some = f"{unknown} of {len(seeds)} seeds do" if unknown > 1 else f"1 of {len(seeds)} seeds does"
+    return (
+        f"{some} not say is_classification: stages 2 and 3 show others in place of such seeds; "
+        "add true or false to have them shown"
+    )
 
 
 def packaged_seeds() -> tuple[SeedTask, ...]:
@@ -68,9 +101,29 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or "not a valid path"
         raise SeedError(f"{path!s}: cannot be read ({reason}); check the path and its permissions") from error
+
     for number, line in enumerate(content.removeprefix(BYTE_ORDER_MARK).split(b"\n"), start=1):
         if line.strip():
             yield number, line
+
+
+# A misspelt id or name loses nothing, and words as short as these are near many.
+_KEYS_OF_AN_INSTANCE = ("input", "output")
+_KEYS_OF_A_TASK = ("instruction", "is_classification")
+
+
+def _known_keys(row: Collection[str]) -> tuple[str, ...]:
+    """The keys of the format that a row is in; those of both where that cannot be told."""
+    if "instances" in row:
+        return (*_KEYS_OF_A_TASK, "instances")
+    return (*_KEYS_OF_A_TASK, *_KEYS_OF_AN_INSTANCE, *(() if "output" in row else ("instances",)))
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    """The known key that this one is nearly; "" if none."""
+    spelt = "_".join(key.casefold().replace("-", " ").replace("_", " ").split())
+    close = difflib.get_close_matches(spelt, known, n=1, cutoff=_SAID_NEARLY)
+    return close[0] if close and len(key) <= _MAX_SHOWN else ""
 
 
 class _SeedLine:
@@ -82,6 +135,7 @@ class _SeedLine:
 
     def task(self, line: bytes) -> SeedTask:
         row = self._row(line)
+        self._refuse_misspelt(row, _known_keys(row))
         return SeedTask(
             id=self._id(row),
             name=self._text(row, "name", default=""),
@@ -99,10 +153,16 @@ class _SeedLine:
         except orjson.JSONDecodeError as error:
             self._refuse(json_complaint(line, error))
         if not isinstance(row, dict):
-            self._refuse(
-                f"is {json_type(row)}, not an object; write one JSON object a line (jq -c '.[]' splits a list)"
-            )
+            self._refuse(f"is {json_type(row)}, not an object; {SPLIT_A_LIST}")
         return row
+
+    def _refuse_misspelt(self, row: dict[str, Any], known: Collection[str], prefix: str = "") -> None:
+        """Refuse a key that is nearly a known one which the row lacks."""
+        lacking = [key for key in known if key not in row]
+        for key in row:
+            if key not in known and (close := _nearest(key, lacking)):
+                shown = ascii(key[:_MAX_SHOWN]) if not key.isprintable() else repr(key[:_MAX_SHOWN])
+                self._refuse(f"unknown key {prefix}{shown} (did you mean {close}?); rename it, or remove it")
 
     def _id(self, row: dict[str, Any]) -> str:
         name = self._text(row, "id", default=f"seed_{self._number - 1}")
@@ -110,7 +170,7 @@ class _SeedLine:
 
     def _instances(self, row: dict[str, Any]) -> tuple[Instance, ...]:
         listed = row.get("instances")
-        if listed is None and row.get("output") is not None:  # a row in Alpaca's format
+        if listed is None and "output" in row:  # a row in Alpaca's format
             return (self._instance(row, ""),)
         if not isinstance(listed, list) or not listed:
             found = "missing" if listed is None else "empty" if listed == [] else json_type(listed)
@@ -121,8 +181,10 @@ class _SeedLine:
         if not isinstance(item, dict):
             self._refuse(f"{place} is {json_type(item)}; write an object with input and output")
         prefix = f"{place}." if place else ""
+        if place:
+            self._refuse_misspelt(item, _KEYS_OF_AN_INSTANCE, prefix)
         given = self._text(item, "input", prefix=prefix, default="")
-        return Instance(input=given, output=self._filled(item, "output", prefix=prefix))
+        return Instance(input=input_of(given), output=self._filled(item, "output", prefix=prefix))
 
     def _filled(self, row: dict[str, Any], key: str, *, prefix: str = "") -> str:
         text = self._text(row, key, prefix=prefix)
@@ -137,8 +199,10 @@ class _SeedLine:
             self._refuse(f"{prefix}{key} is {found}; write a string")
         return value
 
-    def _flag(self, row: dict[str, Any], key: str) -> bool:
+    def _flag(self, row: dict[str, Any], key: str) -> bool | None:
         value = row.get(key)
-        if value is None:
-            return False
-        return value if isinstance(value, bool) else self._refuse(f"{key} is {json_type(value)}; write true or false")
+        return (
+            value
+            if value is None or isinstance(value, bool)
+            else self._refuse(f"{key} is {json_type(value)}; write true or false")
+        )

@@ -12,7 +12,7 @@ from fastinstruct.pipeline.diagnosis.finding import Finding, Level
 from fastinstruct.pipeline.prices import described, find_prices
 from fastinstruct.records import Api, SeedTask
 from fastinstruct.text.prompting import load_templates
-from fastinstruct.text.seeds import load_seeds, packaged_seeds
+from fastinstruct.text.seeds import kind_notice, load_seeds, num_unknown, packaged_seeds
 
 __all__ = ["check_against", "check_configuration", "check_prices", "check_prompts", "check_seeds", "model_description"]
 
@@ -85,9 +85,10 @@ def _composition(seeds: tuple[SeedTask, ...], source: str) -> str:
     """Say how many there are, and of which kinds."""
     num_yes = sum(seed.is_classification is True for seed in seeds)
     num_instances = sum(len(seed.instances) for seed in seeds)
+    unknown = f"{num_unknown(seeds)} of unknown kind, " if num_unknown(seeds) else ""
     num_without_input = sum(not any(case.input.strip() for case in seed.instances) for seed in seeds)
     return (
-        f"{len(seeds)} tasks, {source}: {num_yes} classification ({num_yes / len(seeds):.0%}), "
+        f"{len(seeds)} tasks, {source}: {num_yes} classification ({num_yes / len(seeds):.0%}), {unknown}"
         f"{num_without_input} without an input, {num_instances} instances"
     )
 
@@ -105,4 +106,4 @@ def _seed_advice(seeds: tuple[SeedTask, ...], config: RunConfig) -> str:
     ]
     if len(one_label) > len(seeds) // 2:
         return f"{len(one_label)} classification tasks show one label only and cannot be demonstrations; add instances"
-    return ""
+    return kind_notice(seeds)

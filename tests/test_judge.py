@@ -15,7 +15,7 @@ from fastinstruct.config import FilterConfig, InstancesConfig, RunConfig
 from fastinstruct.lm import BadRequest, Deadline, Ok, Outcome, Request, Transient
 from fastinstruct.lm.scheduler import Delivery, FailedAttempt, Job
 from fastinstruct.pipeline.judge import Judge
-from fastinstruct.pipeline.reading import Reading, reading_of
+from fastinstruct.pipeline.reading import Read, Reading, reading_of
 from fastinstruct.pipeline.stages import Task
 from fastinstruct.records import Api, Candidate, Completion, FinishReason, Sampling, Stage, Usage
 from fastinstruct.similarity import RougeIndex
@@ -209,7 +209,7 @@ def test_verdicts_are_those_of_one_plain_comparison_after_another(
 
 
 def nearest_of(text: str, others: Sequence[str], threshold: float) -> int | None:
-    scores = [naive.rouge_l(naive.unicode_tokens(text), naive.unicode_tokens(other)) for other in others]
+    scores = [naive.rouge_l(naive.unicode_2_tokens(text), naive.unicode_2_tokens(other)) for other in others]
     best = max(scores, default=0.0)
     return scores.index(best) if best > threshold else None
 
@@ -230,9 +230,10 @@ def test_ids_go_on_where_an_earlier_sitting_ended() -> None:
     ]
 
 
-def test_an_empty_reply_is_an_answer_without_candidates() -> None:
+def test_an_empty_reply_is_an_answer_that_gives_nothing() -> None:
     commit = settle(new_judge(), stage_1(), completion(""))
-    assert (commit.request.outcome, commit.candidates, commit.instructions) == ("ok", (), ())
+    assert (commit.request.outcome, commit.candidates, commit.instructions) == ("unreadable", (), ())
+    assert commit.request.detail == "an empty reply"
 
 
 # ------------------------------------------------------------------------------------------------------ what is stored
@@ -294,25 +295,23 @@ def test_only_a_refusal_settles_stage_2_without_an_answer(outcome: Outcome, *, i
 class Buggy:
     """A reading that stumbles over one word."""
 
-    def instructions(self, completion: Completion, shown: Sequence[str]) -> list[Candidate]:
+    def instructions(self, completion: Completion, task: Task) -> Read[list[Candidate]]:
         if "stumble" in completion.text:
             raise KeyError(completion.text)
-        return COMPLETIONS.instructions(completion, shown)
+        return COMPLETIONS.instructions(completion, task)
 
-    def classification(self, completion: Completion) -> bool | None:
+    def classification(self, completion: Completion, task: Task) -> Read[bool | None]:
         raise KeyError(completion.text)
 
-    def instances(
-        self, completion: Completion, instruction: str, *, is_classification: bool, new_rng: Callable[[], random.Random]
-    ) -> Sifted:
+    def instances(self, completion: Completion, task: Task, new_rng: Callable[[], random.Random]) -> Read[Sifted]:
         raise KeyError(completion.text)
 
 
 class Plain(Buggy):
     """Takes every line for a candidate, and filters nothing."""
 
-    def instructions(self, completion: Completion, shown: Sequence[str]) -> list[Candidate]:
-        return [Candidate(text=line) for line in completion.text.splitlines()]
+    def instructions(self, completion: Completion, task: Task) -> Read[list[Candidate]]:
+        return Read(found=[Candidate(text=line) for line in completion.text.splitlines()])
 
 
 PLAIN = Plain()
@@ -445,11 +444,12 @@ def test_a_chat_reply_is_read_without_its_preamble() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "I'd rather not.", "Sure!"])
-def test_a_chat_reply_without_items_has_no_candidates_or_a_rejected_one(text: str) -> None:
+def test_a_chat_reply_without_items_admits_nothing_and_is_counted(text: str) -> None:
     for reading in (CHAT, reading_of(PAPER, Api.CHAT)):
         commit = settle(new_judge(reading), stage_1(), completion(text))
-        assert commit.request.outcome == "ok"
         assert commit.instructions == ()
+        assert commit.request.outcome == ("ok" if commit.candidates else "unreadable")
+        assert bool(commit.request.detail) is not bool(commit.candidates)
 
 
 def test_the_default_profile_drops_only_the_torn_item_of_a_reply_that_broke_off() -> None:

@@ -18,6 +18,7 @@ from fastinstruct.text import paper
 from fastinstruct.text.filters import InstructionFilter
 from fastinstruct.text.parsed import Parsed
 from fastinstruct.text.parsing import parse_classification, parse_instances, parse_instructions
+from fastinstruct.text.parsing_instructions import refined
 from fastinstruct.text.sifting import Sifted, sift_instances
 from fastinstruct.text.structured import read_examples, read_is_classification, read_tasks
 from fastinstruct.text.word_filters import WordFilters
@@ -74,7 +75,7 @@ class _DefaultReading:
 
     def instructions(self, completion: Completion, task: Task) -> Read[list[Candidate]]:
         if task.is_json:
-            parsed = read_tasks(completion.text, max_items=self._num_items, is_torn=_is_torn(completion))
+            parsed = refined(read_tasks(completion.text, max_items=self._num_items, is_torn=_is_torn(completion)))
         else:
             parsed = parse_instructions(
                 completion.text,
@@ -127,13 +128,16 @@ class _PaperReading:
         """The reply as a completion would be: the reference knows no chat, whose items are laid out for it."""
         if self._api is Api.COMPLETIONS or completion.finish_reason is FinishReason.LENGTH:
             return completion.text
-        items = parse_instructions(
+        parsed = parse_instructions(
             completion.text,
             api=self._api,
             first_number=first,
             max_items=self._num_items,
             finish_reason=completion.finish_reason,
-        ).kept
+        )
+        # The reference rejects by its own rules alone, so what ours doubt goes to it as well, in the reply's order.
+        reply = " ".join(completion.text.split())
+        items = sorted([*parsed.kept, *(item for item, _ in parsed.rejected)], key=reply.find)
         return "".join(items[:1]) + "".join(f"\n{number}. {item}" for number, item in enumerate(items[1:], first + 1))
 
     def classification(self, completion: Completion, task: Task) -> Read[bool | None]:

@@ -400,7 +400,7 @@ class Run:
 
 def _repeated_outputs(config: RunConfig, folder: Path) -> RepeatedOutputs:
     """What counts repeated outputs, told what earlier sittings have kept."""
-    found = RepeatedOutputs(config.filters.max_repeated_output)
+    found = RepeatedOutputs(None if config.profile == "paper" else config.filters.max_repeated_output)
     with RunReader(folder) as reader:
         for outputs in reader.outputs_by_instruction():
             found.count(outputs)

@@ -19,7 +19,10 @@ __all__ = ["Draft", "Reading", "doubt", "is_own_field", "is_said_before", "repea
 
 _MAX_ANNOUNCEMENT = 300
 _OWN_FIELD = re.compile(r"[^\W\d_][\w' -]{0,24}[:：]\s*\S")
-_HEADLINE = re.compile(r"[\s#*_]*(?:examples?|beispiele?|exemples?|ejemplos?|exemplos?|esempi|примеры|示例|例|例子|예시|أمثلة|उदाहरण)[\s*_:：]*", re.I)
+_HEADLINE = re.compile(
+    r"[\s#*_]*(?:examples?|beispiele?|exemples?|ejemplos?|exemplos?|esempi|примеры|示例|例|例子|예시|أمثلة|उदाहरण)[\s*_:：]*",
+    re.I,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

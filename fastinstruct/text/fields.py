@@ -37,7 +37,9 @@ def cleaned_field(text: str, *, is_output: bool) -> tuple[str, RejectReason | No
     text, reason = _without_tail(without_rules(text), is_output=is_output)
     if is_output:
         text = _without_preamble(text)
-    fences = [sizes for line in text.split("\n") if (sizes := fence_sizes(line))] if "```" in text or "~~~" in text else []
+    fences = (
+        [sizes for line in text.split("\n") if (sizes := fence_sizes(line))] if "```" in text or "~~~" in text else []
+    )
     if fences:
         if not _is_balanced(text):
             return text, reason or RejectReason.UNCERTAIN

@@ -88,7 +88,9 @@ def load_marker_names(path: Path) -> MarkerNames:
         if not folded:
             raise ConfigError(f"{path}, line {number}: an empty name; write names between commas")
         if folded in kinds:
-            raise ConfigError(f"{path}, line {number}: the name {name.strip()!r} stands on line {lines[folded]} already")
+            raise ConfigError(
+                f"{path}, line {number}: the name {name.strip()!r} stands on line {lines[folded]} already"
+            )
         kinds[folded], lines[folded] = kind, number
     for kind in Kind:
         if kind not in kinds.values():
@@ -105,7 +107,9 @@ def _names(source: str, where: str) -> Iterator[tuple[int, Kind, str]]:
         elif line and not line.startswith("#"):
             language, colon, names = line.partition(":")
             if kind is None or not colon or not language.strip():
-                raise ConfigError(f"{where}, line {number}: is neither a part such as [input] nor `language: name, name`")
+                raise ConfigError(
+                    f"{where}, line {number}: is neither a part such as [input] nor `language: name, name`"
+                )
             for name in names.split(","):
                 yield number, kind, name
 

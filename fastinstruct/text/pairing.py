@@ -160,7 +160,9 @@ def _draft(
     tasks = [token for token in inside if token.kind is Kind.TASK]
     for first, last in ((pair[0].line, pair[-1].line), (pair[-1].line, end)):
         within = between(tasks, first, last)
-        is_certain = is_certain and all(is_content(reply.layout, token, within, last, reply.instruction) for token in within)
+        is_certain = is_certain and all(
+            is_content(reply.layout, token, within, last, reply.instruction) for token in within
+        )
     return draft if is_certain else draft.because(RejectReason.MARKER)
 
 
@@ -259,7 +261,9 @@ def _is_about_examples(instruction: str) -> bool:
     folded = instruction.casefold()
     words = set("".join(c if c.isalnum() else " " for c in folded).split())
     names = packaged_marker_names().of(Kind.EXAMPLE, Kind.INPUT, Kind.OUTPUT)
-    if any((name in words or f"{name}s" in words) if name.isascii() else len(name) > 1 and name in folded for name in names):
+    if any(
+        (name in words or f"{name}s" in words) if name.isascii() else len(name) > 1 and name in folded for name in names
+    ):
         return True
     return not words.isdisjoint(_ABOUT_EXAMPLES)
 

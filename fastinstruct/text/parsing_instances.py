@@ -48,6 +48,8 @@ def parse_instances(
     if not text.strip():
         return Parsed()
     layout, is_torn = lay_out(text), finish_reason in _TORN
+    if layout.is_crowded:
+        return Parsed(rest=text.strip(), stumbled_over=_told("more markers than any example has", text))
     if not _has_outputs(layout) and is_json_like(text):
         return read_examples(text, is_torn=is_torn, instruction=instruction)
     read = read_labels if is_classification else read_pairs

@@ -12,7 +12,7 @@ import re
 __all__ = ["is_closing_remark", "is_introduction", "is_sure_line", "may_be_closing_remark"]
 
 _MAX_CHARS = 600  # a longer paragraph is content
-_START = r"[\s*_(\[（【>#~]*"
+_START = r"[\s*_(\[（【>#~]*+"
 _WORD_COUNT = (
     r"(?:(?:total |approximate )?(?:word|character|sentence|line|syllable) count|(?:total )?words|wortzahl|wörter|"
     r"nombre de mots|número de palabras|contagem de palavras|numero di parole|количество слов|字数|文字数|글자 수|عدد الكلمات|"
@@ -65,14 +65,14 @@ _SURE = (
     r"конечно|хорошо|好的|当然|當然|没问题|はい|もちろん|承知しました|かしこまりました|네|물론(?:입니다|이죠)?|알겠습니다|"
     r"بالتأكيد|بالطبع|حسنا|حسنًا|ज़रूर|जरूर|बिल्कुल|ठीक है"
 )
-_SURE_LINE = re.compile(rf"[\s*_>#¡]*(?:{_SURE})(?:\s?[,.!:，。！：、،।–—]|$)", re.IGNORECASE)
+_SURE_LINE = re.compile(rf"[\s*_>#¡]*+(?:{_SURE})(?:\s?[,.!:，。！：、،।–—]|$)", re.IGNORECASE)
 _HERE = (
     r"here(?:['’]s| is| are)\b|below (?:is|are)\b|the following\b|these are\b|this is (?:an?|one|the) (?:example|output|answer|response)\b|"
     r"(?:let me|i(?:['’]ll| will)) (?:show|give|provide|write|create)\b|examples?(?: for| of)?\b|the (?:examples?|output|answer|task)\b|"
     r"hier (?:ist|sind|kommen?)|voici|voilà|aquí (?:tienes?|está|hay|te|le|van)|aqui (?:está|estão|vai|vão|tem)|ecco|вот|ниже|"
     r"以下|下面|这是|這是|这里|こちら|以下|次の|다음|아래|여기|إليك|فيما يلي|هذه|हाँ|ये रहे|यहाँ|यहां|निम्न"
 )
-_HERE_LINE = re.compile(rf"[\s*_>#¡]*(?:{_HERE})", re.IGNORECASE)
+_HERE_LINE = re.compile(rf"[\s*_>#¡]*+(?:{_HERE})", re.IGNORECASE)
 
 
 def is_closing_remark(paragraph: str) -> bool:

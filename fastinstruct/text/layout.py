@@ -81,6 +81,8 @@ def is_blank_or_rule(line: str) -> bool:
 
 def fence_sizes(line: str) -> tuple[str, int, str] | None:
     """The sign, the length and the language of a fence's line; None for another line."""
+    if not line.lstrip(" ").startswith(("```", "~~~")):
+        return None
     found = _FENCE.fullmatch(line.rstrip())
     return None if found is None else (found["fence"][0], len(found["fence"]), found["info"].strip())
 

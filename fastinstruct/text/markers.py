@@ -114,7 +114,8 @@ def read_marker(line: str, names: MarkerNames | None = None) -> Marker | None:
     word = _WORD.match(line, prefix.end())
     if word is None or not _may_be_name(word[0], names):
         return _lone_number(line)
-    return _example(line, prefix, names) or _field(line, prefix, names) or _lone_number(line)
+    example = _example(line, prefix, names) if _may_be_example(word[0], names) else None
+    return example or _field(line, prefix, names) or _lone_number(line)
 
 
 def _may_be_name(word: str, names: MarkerNames) -> bool:
@@ -124,6 +125,15 @@ def _may_be_name(word: str, names: MarkerNames) -> bool:
     if word.isascii():
         return word.lower() in _first_words(names)
     return folded_name(word[0])[:1] in _first_letters(names)
+
+
+def _may_be_example(word: str, names: MarkerNames) -> bool:
+    return not word.isascii() or word.isdecimal() or word.lower() in _example_words(names)
+
+
+@cache
+def _example_words(names: MarkerNames) -> frozenset[str]:
+    return frozenset(name.split()[0] for name in names.of(Kind.EXAMPLE)) | set(_ORDINALS)
 
 
 @cache

@@ -169,7 +169,8 @@ def _is_torn(completion: Completion) -> bool:
 
 def _read(found: T, parsed: Parsed[Any], completion: Completion) -> Read[T]:
     if parsed.is_unreadable:
-        return Read(found=found, is_unreadable=True, stumbled_over=parsed.stumbled_over or _began(completion))
+        told = parsed.stumbled_over if completion.text.strip() else ""
+        return Read(found=found, is_unreadable=True, stumbled_over=told or _began(completion))
     return Read(found=found, rest=parsed.rest, stumbled_over=parsed.stumbled_over)
 
 

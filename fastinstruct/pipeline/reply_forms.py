@@ -24,7 +24,7 @@ from fastinstruct.pipeline.spending import Gate
 from fastinstruct.pipeline.stop_rules import Stop
 from fastinstruct.records import ReplyForm, Stage
 from fastinstruct.store import RunStore
-from fastinstruct.text.structured import read_examples, read_is_classification, read_tasks, satisfies
+from fastinstruct.text.structured import is_json_like, read_examples, read_is_classification, read_tasks, satisfies
 
 __all__ = ["FormProbes", "described_forms", "settled_forms", "stored_forms"]
 
@@ -252,14 +252,13 @@ def _not_borne(stage: Stage, form: ReplyForm, request: Request, text: str) -> st
 
 
 def _gives_something(stage: Stage, text: str) -> bool:
-    try:
-        is_object = isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
+    """Whether it is JSON that a run reads, whatever is around it: what counts is that its borders are certain."""
+    if not is_json_like(text):
         return False
     match stage:
         case Stage.INSTRUCTIONS:
-            return is_object and bool(read_tasks(text, max_items=1, is_torn=False).kept)
+            return bool(read_tasks(text, max_items=1, is_torn=False).kept)
         case Stage.CLASSIFICATION:
-            return is_object and read_is_classification(text) is not None
+            return read_is_classification(text) is not None
         case Stage.INSTANCES:
-            return is_object and bool(read_examples(text, is_torn=False).kept)
+            return bool(read_examples(text, is_torn=False).kept)

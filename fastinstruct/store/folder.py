@@ -83,7 +83,7 @@ class RunFolder:
         identity = json.loads(json.dumps(identity))  # as it will be read: tuples are lists, keys are text
         differences = []
         if manifest.exists():
-            differences = _differences(_flat(read_manifest(self.path)["identity"]), _flat(identity))
+            differences = _differences(_flat(exact_identity(read_manifest(self.path)["identity"])), _flat(identity))
         if differences and not has_answers(self.database):
             for path in (self.database, *self.path.glob("run.db-*"), self.path / "config.yaml", manifest):
                 path.unlink(missing_ok=True)

@@ -73,6 +73,8 @@ def _is_said(paragraph: str, instruction: str) -> bool:
     if marker is not None and marker.kind in {Kind.TASK, Kind.ROLE}:
         told = f"{marker.rest}\n{more}".strip()
         return not told or repeats(told, instruction) or (marker.kind is Kind.ROLE and is_introduction(told))
+    if marker is not None and marker.kind is Kind.EXAMPLE and marker.number is not None:
+        return False
     if not paragraph.strip("-*_= \t\n") or is_introduction(paragraph) or repeats(paragraph, instruction):
         return True
     if _HEADLINE.fullmatch(paragraph):

@@ -15,7 +15,7 @@ from fastinstruct.text.layout import fence_sizes
 from fastinstruct.text.marker_names import Kind
 from fastinstruct.text.markers import read_marker
 from fastinstruct.text.markup import inner, without_rules
-from fastinstruct.text.remarks import is_closing_remark, is_sure_line, may_be_closing_remark
+from fastinstruct.text.remarks import annotates, is_closing_remark, is_sure_line, may_be_closing_remark
 
 __all__ = ["cleaned_field", "unwrapped_alike"]
 
@@ -32,8 +32,13 @@ _QUOTING = re.compile(
 )
 
 
-def cleaned_field(text: str, *, is_output: bool) -> tuple[str, RejectReason | None]:
-    """A field without what a model puts around it, and what makes its borders uncertain, if anything does."""
+def cleaned_field(
+    text: str, *, is_output: bool, instruction: str, is_labelled: bool = False
+) -> tuple[str, RejectReason | None]:
+    """A field without what a model puts around it, and what makes its borders uncertain, if anything does.
+
+    `is_labelled` says that it is a text beside a label.
+    """
     text, reason = _without_tail(without_rules(text), is_output=is_output)
     if is_output:
         text = _without_preamble(text)
@@ -43,7 +48,11 @@ def cleaned_field(text: str, *, is_output: bool) -> tuple[str, RejectReason | No
     if fences:
         if not _is_balanced(text):
             return text, reason or RejectReason.UNCERTAIN
-        text = _without_fence(text)
+        bare = _without_fence(text)
+        if bare != text:  # what stands inside is certain, whatever it looks like
+            return bare, reason
+    if (is_output or is_labelled) and reason is None and annotates(text, instruction):
+        reason = RejectReason.REMARK
     return text, reason or _border_fault(text, is_output=is_output)
 
 

@@ -7,6 +7,7 @@ A hole is what a person would have to replace before the text is one: `<web page
 """
 
 import re
+from functools import lru_cache
 
 __all__ = ["asks_for_holes", "asks_for_repetition", "has_hole", "repeats_itself"]
 
@@ -19,11 +20,16 @@ _NOUNS = (
 )
 _VERBS = r"your|insert|enter|add|put|write|fill in|replace|describe|specify|mention|attach|paste|name of|list of|provide|include|customer|recipient|company|client|hiring"
 _WORDS = r"[A-Za-z][A-Za-z'’/ -]{0,60}"
-_SQUARE = (
-    rf"(?<![\w\])}}>])\[(?:(?:{_VERBS})\b[^\[\]\n]{{0,60}}|(?:{_WORDS} )?(?:{_NOUNS})(?: \w{{1,12}})?)\](?![(\[:\w])"
+# Found first, so that what is looked at closely is short.
+_BRACKETED = re.compile(
+    r"(?<![\w\])}>])\[(?P<square>[^\[\]\n]{2,80})\](?![(\[:\w])|(?<![\w<])<(?P<angle>[^<>\n=\"]{3,80})>"
 )
-_ANGLE = rf"(?<![\w<])<(?:(?:{_VERBS})\b[^<>=\n\"]{{0,60}}|{_WORDS} here|(?:{_WORDS} )(?:{_NOUNS})|(?:company|customer|recipient|first|last)[_ ]name)>"
-_INSIDE = re.compile(rf"{_SQUARE}|{_ANGLE}", re.IGNORECASE)
+_CLOSING_TAG = re.compile(r"</([^<>\n]{1,80})>")
+_SQUARE = re.compile(rf"(?:{_VERBS})\b.*|(?:{_WORDS} )?(?:{_NOUNS})(?: \w{{1,12}})?", re.IGNORECASE)
+_ANGLE = re.compile(
+    rf"(?:{_VERBS})\b.*|{_WORDS} here|{_WORDS} (?:{_NOUNS})|(?:company|customer|recipient|first|last)[_ ]name",
+    re.IGNORECASE,
+)
 _WHOLE_ANGLE = re.compile(r"<(?P<words>[^<>=\n\"]{1,300})>[.。]?")
 _WHOLE_SQUARE = re.compile(r"\[(?P<words>[^\[\]\n\"{}]{2,300})\][.。]?")
 _WHOLE_ROUND = re.compile(
@@ -48,37 +54,7 @@ _REPEAT = re.compile(
 _SAME_WORD = re.compile(r"\b(?P<word>[^\W\d]\w{0,29})(?:[\s,.!]{1,3}(?P=word)){3,}\b", re.IGNORECASE)
 _SAME_LETTER = re.compile(r"(?P<letter>[^\W_])(?P=letter){39,}")
 _SOUNDS = frozenset(
-    [
-        "ha",
-        "hah",
-        "haha",
-        "he",
-        "hehe",
-        "ho",
-        "la",
-        "na",
-        "no",
-        "yes",
-        "tick",
-        "knock",
-        "row",
-        "beep",
-        "buzz",
-        "very",
-        "so",
-        "blah",
-        "nom",
-        "bang",
-        "go",
-        "on",
-        "ho",
-        "ja",
-        "oh",
-        "ring",
-        "哈",
-        "呵",
-        "ㅋ",
-    ]
+    "ha hah haha he hehe ho la na no yes tick knock row beep buzz very so blah nom bang go on ho ja oh ring 哈 呵 ㅋ".split()
 )
 _MANY_LINES = 5
 
@@ -90,8 +66,23 @@ def has_hole(text: str) -> bool:
         return True
     if "[" not in text and "<" not in text:
         return False
-    found = _INSIDE.search(text)
-    return found is not None and not (found[0][0] == "<" and f"</{found[0][1:]}" in text)
+    closed = set(_CLOSING_TAG.findall(text)) if "</" in text else set()  # XML, not holes
+    return any(
+        _is_square_hole(found["square"])
+        if found["square"]
+        else found["angle"] not in closed and _is_angle_hole(found["angle"])
+        for found in _BRACKETED.finditer(text)
+    )
+
+
+@lru_cache(maxsize=1024)  # a text that holds one hole holds it often
+def _is_square_hole(words: str) -> bool:
+    return _SQUARE.fullmatch(words) is not None
+
+
+@lru_cache(maxsize=1024)
+def _is_angle_hole(words: str) -> bool:
+    return _ANGLE.fullmatch(words) is not None
 
 
 def _is_hole(bare: str) -> bool:

@@ -190,6 +190,8 @@ def _under(reply: _Reply, labels: Sequence[_Label], *, is_headed: bool) -> list[
     if reply.is_torn:
         is_whole = bool(rest.strip()) and is_blank_or_rule(layout.lines[last.first])
         drafts[-1] = drafts[-1].because(None if is_whole else RejectReason.TRUNCATED)
+        if is_whole:
+            drafts.append(Draft(input=rest, output="", reason=RejectReason.TRUNCATED))
     elif not _is_over(reply, last):
         return None
     return drafts

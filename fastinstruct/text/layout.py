@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from fastinstruct.text.marker_names import Kind
 from fastinstruct.text.markers import Marker, read_markers
@@ -24,6 +25,7 @@ FIELDS = frozenset({Kind.INPUT, Kind.OUTPUT, Kind.ANSWER, Kind.LABEL, Kind.CATEG
 """What begins a field of an example."""
 
 _FENCE = re.compile(r"[ ]{0,3}(?P<fence>`{3,}|~{3,})(?P<info>[^`\n]{0,60})")
+_MAX_MARKED = 1000  # lines; a model that writes more markers goes round in circles
 _RULE = re.compile(r"[ ]{0,3}[-*_=]{3,}[ ]*")
 
 
@@ -50,12 +52,14 @@ class Layout:
         tokens: the markers outside the fields' own fences, in order.
         fenced: the markers inside them.
         has_odd_fence: whether a fence is never closed, or a wrapper closes where it should not.
+        is_crowded: whether there are more markers than any example has; none is given then.
     """
 
     lines: Sequence[str]
     tokens: tuple[Token, ...]
     fenced: tuple[Token, ...]
     has_odd_fence: bool
+    is_crowded: bool = False
 
     def text(self, first: int, last: int) -> str:
         """The lines from `first` up to, not including, `last`."""
@@ -77,6 +81,8 @@ def is_blank_or_rule(line: str) -> bool:
 
 def fence_sizes(line: str) -> tuple[str, int, str] | None:
     """The sign, the length and the language of a fence's line; None for another line."""
+    if not line.lstrip(" ").startswith(("```", "~~~")):
+        return None
     found = _FENCE.fullmatch(line.rstrip())
     return None if found is None else (found["fence"][0], len(found["fence"]), found["info"].strip())
 
@@ -90,7 +96,9 @@ def between(tokens: Sequence[Token], first: int, last: int) -> Sequence[Token]:
 def lay_out(text: str) -> Layout:
     """Read the lines of a cleaned reply."""
     lines = text.split("\n")
-    marked = [(number, found) for number, line in enumerate(lines) if line and (found := read_markers(line))]
+    marked = list(islice(_marked(lines), _MAX_MARKED + 1))
+    if len(marked) > _MAX_MARKED:
+        return Layout(lines=lines, tokens=(), fenced=(), has_odd_fence=False, is_crowded=True)
     inside, has_odd_fence = (
         _fenced_lines(lines, dict(marked)) if "```" in text or "~~~" in text else (frozenset(), False)
     )
@@ -100,6 +108,12 @@ def lay_out(text: str) -> Layout:
         for marker in markers:
             (fenced if number in inside else tokens).append(Token(marker=marker, line=number, is_apart=is_apart))
     return Layout(lines=lines, tokens=tuple(tokens), fenced=tuple(fenced), has_odd_fence=has_odd_fence)
+
+
+def _marked(lines: Sequence[str]) -> Iterator[tuple[int, tuple[Marker, ...]]]:
+    for number, line in enumerate(lines):
+        if line and (found := read_markers(line)):
+            yield number, found
 
 
 def _fenced_lines(lines: list[str], marked: dict[int, tuple[Marker, ...]]) -> tuple[frozenset[int], bool]:
@@ -142,7 +156,7 @@ def _closes(fence: tuple[str, int, str] | None, opened: tuple[str, int]) -> bool
     return fence is not None and not fence[2] and fence[0] == opened[0] and fence[1] >= opened[1]
 
 
-def _is_in_field(markers: Sequence[Marker], in_field: bool) -> bool:  # a state, not an option
+def _is_in_field(markers: Sequence[Marker], in_field: bool) -> bool:  # noqa: FBT001  # a state, not an option
     for marker in markers:
         if marker.kind is Kind.EXAMPLE:
             in_field = False

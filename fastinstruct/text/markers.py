@@ -45,6 +45,9 @@ _NUMBER = (
 _ORDINAL = rf"(?:第?(?P<ordinal>{'|'.join(_ORDINALS)}|[{_CJK}]|\d{{1,2}})(?:\.|st\b|nd\b|rd\b|th\b|個|个|番目の|번째)?)"
 _NUMBERED = re.compile(rf"(?P<name>\D*?[^\W\d_])\s*{_NUMBER}")
 _PARENTHESIS = re.compile(r"\s*[(（][^()（）]*[)）]\s*$")
+_WORD = re.compile(r"[^\W\d_]+|[①-⑩]|\d(?=\w*\s?[^\W\d_])")
+_MAX_NUMBER_LINE = 40
+_MAX_KEPT_LINE = 200
 _LONE_NUMBER = re.compile(
     rf"[{FORMAT_CHARACTERS} ]{{0,3}}(?P<hashes>\#{{1,6}}[ ]*)?(?P<mark>[*_]{{0,3}})\#?\(?(?P<number>\d{{1,2}})(?P<dot>[.):]{{0,2}})"
     r"[*_]{0,3}[ ]*"
@@ -78,6 +81,17 @@ class Marker:
 
 def read_markers(line: str, names: MarkerNames | None = None) -> tuple[Marker, ...]:
     """The markers that a line begins with: none, one, or an example's and a field's ("Example 1: Input: ...")."""
+    if len(line) > _MAX_KEPT_LINE:
+        return _read_markers(line, names)
+    return _read_short(line, names)
+
+
+@lru_cache(maxsize=4096)  # replies repeat their markers, hostile ones all their lines
+def _read_short(line: str, names: MarkerNames | None) -> tuple[Marker, ...]:
+    return _read_markers(line, names)
+
+
+def _read_markers(line: str, names: MarkerNames | None) -> tuple[Marker, ...]:
     first = read_marker(line, names)
     if first is None:
         return ()
@@ -97,18 +111,39 @@ def read_marker(line: str, names: MarkerNames | None = None) -> Marker | None:
     if prefix is None or prefix.end() == len(line):
         return _lone_number(line)
     names = names or packaged_marker_names()
-    if line[prefix.end()].lower() not in _first_letters(names):
+    word = _WORD.match(line, prefix.end())
+    if word is None or not _may_be_name(word[0], names):
         return _lone_number(line)
-    return _example(line, prefix, names) or _field(line, prefix, names) or _lone_number(line)
+    example = _example(line, prefix, names) if _may_be_example(word[0], names) else None
+    return example or _field(line, prefix, names) or _lone_number(line)
+
+
+def _may_be_name(word: str, names: MarkerNames) -> bool:
+    """Whether a name may begin with this word: a look that spares most lines a closer one."""
+    if word.isdecimal():  # "1st example"
+        return True
+    if word.isascii():
+        return word.lower() in _first_words(names)
+    return folded_name(word[0])[:1] in _first_letters(names)
+
+
+def _may_be_example(word: str, names: MarkerNames) -> bool:
+    return not word.isascii() or word.isdecimal() or word.lower() in _example_words(names)
+
+
+@cache
+def _example_words(names: MarkerNames) -> frozenset[str]:
+    return frozenset(name.split()[0] for name in names.of(Kind.EXAMPLE)) | set(_ORDINALS)
+
+
+@cache
+def _first_words(names: MarkerNames) -> frozenset[str]:
+    return frozenset(name.split()[0] for name in names.kinds) | set(_ORDINALS)
 
 
 @cache
 def _first_letters(names: MarkerNames) -> frozenset[str]:
-    first = {name[0] for name in names.kinds}
-    ordinals = {word[0] for word in (*_ORDINALS, "第")}
-    return frozenset(
-        first | ordinals | {"第"} | {chr(ord(letter) + 0xFEE0) for letter in first if "a" <= letter <= "z"}
-    )
+    return frozenset(name[0] for name in names.kinds) | {"第", *_CJK}
 
 
 @cache
@@ -244,7 +279,7 @@ def _dress(line: str, prefix: re.Match[str], *, has_colon: bool) -> str:
 
 def _lone_number(line: str) -> Marker | None:
     """A number that stands alone on its line, which may begin an example."""
-    found = _LONE_NUMBER.fullmatch(line.rstrip()) if len(line) < 40 else None
+    found = _LONE_NUMBER.fullmatch(line.rstrip()) if len(line) < _MAX_NUMBER_LINE else None
     if found is None or not (found["hashes"] or found["mark"] or found["dot"]):
         return None
     dress = f"{(found['hashes'] or '').strip()}{found['mark']}{found['dot']}"

@@ -75,7 +75,8 @@ def _begins_example(reply: _Reply, place: int) -> bool:
     token = reply.tokens[place]
     if place + 1 == len(reply.tokens):
         is_cut = reply.is_torn or reply.layout.is_blank(token.line + 1, reply.end)
-        return is_cut and token.marker.number is not None and place > 0
+        is_bare = bool(token.marker.name) and token.marker.number is not None and not token.marker.rest
+        return is_cut and is_bare and place > 0
     following = reply.tokens[place + 1]
     if following.kind not in {Kind.INPUT, reply.outputs, Kind.TASK}:
         return False
@@ -220,6 +221,9 @@ def _listed(reply: _Reply, fields: Sequence[Token]) -> Reading:
         return doubt("an input without an output", reply.layout.lines[groups[-1][0].line])
     if not (_are_numbered(groups) or (width == 2 and _are_apart(reply, groups))):
         return doubt("examples that nothing keeps apart", reply.layout.lines[groups[1][0].line])
+    loose = [token for token in reply.tokens if token.kind is Kind.EXAMPLE and token.marker.name]
+    if any(token.marker.number is not None for token in loose):
+        return doubt("a heading without its example", reply.layout.lines[loose[0].line])
     ends = [group[0].line for group in groups[1:]] + [reply.end]
     drafts = []
     for place, (group, end) in enumerate(zip(groups, ends, strict=True)):

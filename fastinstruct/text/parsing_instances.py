@@ -48,6 +48,8 @@ def parse_instances(
     if not text.strip():
         return Parsed()
     layout, is_torn = lay_out(text), finish_reason in _TORN
+    if layout.is_crowded:
+        return Parsed(rest=text.strip(), stumbled_over=_told("more markers than any example has", text))
     if not _has_outputs(layout) and is_json_like(text):
         return read_examples(text, is_torn=is_torn, instruction=instruction)
     read = read_labels if is_classification else read_pairs
@@ -90,11 +92,11 @@ def _first_fault(judged: Sequence[tuple[Instance, RejectReason | None]]) -> str:
 def _instances(
     drafts: Sequence[Draft], *, is_classification: bool, instruction: str
 ) -> list[tuple[Instance, RejectReason | None]]:
-    inputs = [cleaned_field(draft.input, is_output=False) for draft in drafts]
+    inputs = [cleaned_field(draft.input, is_output=False, instruction=instruction, is_labelled=is_classification) for draft in drafts]
     if is_classification:
         outputs: list[tuple[str, RejectReason | None]] = [(unwrapped(draft.output), None) for draft in drafts]
     else:
-        outputs = [cleaned_field(draft.output, is_output=True) for draft in drafts]
+        outputs = [cleaned_field(draft.output, is_output=True, instruction=instruction) for draft in drafts]
     given, given_sure = unwrapped_alike([field for field, _ in inputs], instruction)
     answers, answers_sure = unwrapped_alike([field for field, _ in outputs], instruction)
     judged = []

@@ -91,15 +91,15 @@ _REFUSALS = (
     r"(?:क्षमा करें|माफ़ कीजिए|माफ करें|मुझे खेद है|मुझे माफ़ करें)[,।]? (?:लेकिन |कि )?मैं [^।\n]{0,60}(?:नहीं|असमर्थ)",
     r"(?:एक )?(?:एआई )?भाषा मॉडल (?:के रूप में|होने के नाते)|कृपया (?:वह |अपना )?(?:पाठ|वाक्य|टेक्स्ट|इनपुट) (?:प्रदान|दर्ज)",
 )
-_REFUSAL = re.compile(rf"[\s\"'“‘*_]*(?:{'|'.join(_REFUSALS)})", re.IGNORECASE)
+_REFUSAL = re.compile(rf"[\s\"'“‘*_]*+(?:{'|'.join(_REFUSALS)})", re.IGNORECASE)
 
 _PREAMBLE = re.compile(
-    r"[\s*_>#]*(?:sure|certainly|of course|absolutely|okay|ok|alright|great|happy to help|got it|no problem|"
+    r"[\s*_>#]*+(?:sure|certainly|of course|absolutely|okay|ok|alright|great|happy to help|got it|no problem|"
     r"claro|por supuesto|bien sûr|certo|natürlich|gerne|конечно|好的|当然|當然|はい|もちろん)(?:[,.!:，。！：、]|$)",
     re.IGNORECASE,
 )
 _REMARK = re.compile(
-    r"[\s*_(>]*(?:please )?(?:let me know|i hope|hope (?:this|these|that)|feel free|would you like (?:me|more|to)|"
+    r"[\s*_(>]*+(?:please )?(?:let me know|i hope|hope (?:this|these|that)|feel free|would you like (?:me|more|to)|"
     r"do you want me|(?:these|this|the above|all) (?:\w+ )?(?:tasks|instructions|list|examples)\b|"
     r"if you(?:['’]d like| want| need|['’]re looking)|is there anything|note:? (?:that )?these|end of (?:list|tasks)|"
     r"\[end)",

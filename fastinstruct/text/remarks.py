@@ -9,10 +9,10 @@ A remark is certain where it begins as such remarks do and speaks of the answer 
 
 import re
 
-__all__ = ["is_closing_remark", "is_introduction", "is_sure_line", "may_be_closing_remark"]
+__all__ = ["annotates", "is_closing_remark", "is_introduction", "is_sure_line", "may_be_closing_remark"]
 
 _MAX_CHARS = 600  # a longer paragraph is content
-_START = r"[\s*_(\[（【>#~]*"
+_START = r"[\s*_(\[（【>#~]*+"
 _WORD_COUNT = (
     r"(?:(?:total |approximate )?(?:word|character|sentence|line|syllable) count|(?:total )?words|wortzahl|wörter|"
     r"nombre de mots|número de palabras|contagem de palavras|numero di parole|количество слов|字数|文字数|글자 수|عدد الكلمات|"
@@ -25,7 +25,7 @@ _OPENINGS = (
     r"if you(?:['’]d like|['’]d prefer| would like| want| need|['’]re looking| have any)|happy to help|"
     r"(?:these|this|the (?:above|following)|all|both|each)(?: of (?:these|the above))? (?:\w+ ){0,2}?(?:examples?|inputs?|outputs?|pairs?|instances?|"
     r"answers?|responses?|versions?|labels?|sentences|texts)\b|"
-    r"(?:please )?note(?: that|:|：)|n\.?b\.?[:：]|disclaimer[:：]|explanation[:：]|end of (?:example|output|list|task|response)s?\b|"
+    r"(?:please )?note(?: that|:|：)|n\.?b\.?[:：]|disclaimer[:：]|end of (?:example|output|list|task|response)s?\b|"
     r"that['’]s (?:it|all)|i(?:['’]ve| have) (?:provided|written|included|created|kept|tried|made|used))",
     r"(?:如果(?:您|你)?(?:还|還)?(?:需要|想|有)|希望(?:这|這|以上|对|對|能)|请(?:随时|告诉我|注意)|有(?:任何|其他)|以上(?:是|就是|示例|例子)|(?:这|這)些(?:示例|例子)|注意?[:：]|(?:需要我|还需要))",
     r"(?:お役に立て|ご参考|他に(?:も)?(?:ご|何か)|必要(?:であれば|でしたら)|何か(?:ご|あれば)|お気軽に|これらの(?:例|出力)|以上(?:です|が)|注[:：]|もっと(?:例|必要))",
@@ -65,14 +65,14 @@ _SURE = (
     r"конечно|хорошо|好的|当然|當然|没问题|はい|もちろん|承知しました|かしこまりました|네|물론(?:입니다|이죠)?|알겠습니다|"
     r"بالتأكيد|بالطبع|حسنا|حسنًا|ज़रूर|जरूर|बिल्कुल|ठीक है"
 )
-_SURE_LINE = re.compile(rf"[\s*_>#¡]*(?:{_SURE})(?:\s?[,.!:，。！：、،।–—]|$)", re.IGNORECASE)
+_SURE_LINE = re.compile(rf"[\s*_>#¡]*+(?:{_SURE})(?:\s?[,.!:，。！：、،।–—]|$)", re.IGNORECASE)
 _HERE = (
     r"here(?:['’]s| is| are)\b|below (?:is|are)\b|the following\b|these are\b|this is (?:an?|one|the) (?:example|output|answer|response)\b|"
     r"(?:let me|i(?:['’]ll| will)) (?:show|give|provide|write|create)\b|examples?(?: for| of)?\b|the (?:examples?|output|answer|task)\b|"
     r"hier (?:ist|sind|kommen?)|voici|voilà|aquí (?:tienes?|está|hay|te|le|van)|aqui (?:está|estão|vai|vão|tem)|ecco|вот|ниже|"
     r"以下|下面|这是|這是|这里|こちら|以下|次の|다음|아래|여기|إليك|فيما يلي|هذه|हाँ|ये रहे|यहाँ|यहां|निम्न"
 )
-_HERE_LINE = re.compile(rf"[\s*_>#¡]*(?:{_HERE})", re.IGNORECASE)
+_HERE_LINE = re.compile(rf"[\s*_>#¡]*+(?:{_HERE})", re.IGNORECASE)
 
 
 def is_closing_remark(paragraph: str) -> bool:
@@ -88,13 +88,39 @@ def may_be_closing_remark(paragraph: str) -> bool:
     """Whether a paragraph addresses the reader as a closing remark does, but as a letter does, too."""
     if len(paragraph) > _MAX_CHARS:
         return False
-    return _ADDRESS.match(paragraph) is not None
+    return _ADDRESS.match(paragraph) is not None or _OTHER_EXAMPLE.search(paragraph) is not None
 
 
+_OTHER_EXAMPLE = re.compile(
+    r"\b(?:first|second|third|fourth|fifth|next|another|last|final|\d+(?:st|nd|rd|th)|above|following|these|two|three) (?:\w+ )?examples?\b|"
+    r"(?:第.{1,3}(?:个|個)|另一个|另一個|下一个|下一個|以上|这个|这些|這個|這些)(?:示例|例子|範例)|(?:次の|別の|以上の|つ目の|番目の)例|"
+    r"(?:다른|다음|번째|위의?) (?:예시|예제|예)(?![가-힣])|(?:nächstes?|zweites?|weiteres?|drittes?|anderes?) beispiel|"
+    r"(?:autre|deuxième|second|troisième|prochain) exemple|(?:otro|segundo|siguiente|tercer) ejemplo|(?:outro|segundo|próximo|terceiro) exemplo|"
+    r"(?:altro|secondo|prossimo|terzo) esempio|(?:другой|второй|следующий|третий) пример|المثال (?:الثاني|التالي|الثالث)|(?:दूसरा|अगला|तीसरा) उदाहरण",
+    re.IGNORECASE,
+)
 _ADDRESS = re.compile(
     rf"{_START}(?:(?:please )?(?:let me know|feel free to (?:ask|reach|let me|contact|modify|adjust)|i hope (?:this|that|these)|hope (?:this|these)|"
-    r"would you like me|do you want me|is there anything (?:else|more))|sag(?:en sie)? mir bescheid|n['’]hésitez pas|no dude[s]? en|"
+    r"would you like me|do you want me|is there anything (?:else|more)|the above (?:shows?|illustrates?|demonstrates?|is|are)\b)|sag(?:en sie)? mir bescheid|n['’]hésitez pas|no dude[s]? en|"
     r"fammi sapere|não hesite|дайте знать)",
+    re.IGNORECASE,
+)
+
+
+def annotates(text: str, instruction: str) -> bool:
+    """Whether a later line of an output comments it ("Explanation: ..."), where the task asks for no reasons."""
+    return _ANNOTATION.search(text) is not None and _ASKS_WHY.search(instruction) is None
+
+
+_ANNOTATION = re.compile(
+    r"\n[ ]{0,3}[*_(\[]{0,3}(?:explanation|rationale|reasoning|justification|why this works|difficulty|reason|erklärung|begründung|explication|"
+    r"explicación|explicação|spiegazione|объяснение|пояснение|解释|解釋|说明|解説|説明|설명|الشرح|التفسير|شرح|व्याख्या|स्पष्टीकरण)"
+    r"[*_]{0,3} ?[:：]",
+    re.IGNORECASE,
+)
+_ASKS_WHY = re.compile(
+    r"expla[ni]|reason|\bwhy\b|justif|rationale|difficulty|describe how|erklär|begründ|warum|expli[cq]|porqu|por qu|pourquoi|spiega|perch|"
+    r"объясн|почему|поясн|解释|解釋|说明|为什么|解説|説明|なぜ|理由|설명|이유|왜|اشرح|فسر|لماذا|व्याख्या|समझा|क्यों",
     re.IGNORECASE,
 )
 

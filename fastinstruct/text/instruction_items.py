@@ -34,11 +34,12 @@ __all__ = ["Settled", "settle"]
 
 _COLONS = (":", "：")
 _SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "…", "।", "؟")
+_WRAPPED_LINE = 60
 _SHORT_LINE = 40  # characters: models that wrap their lines do so further right
 _BOLD_TITLE = re.compile(
-    r"(?P<mark>\*\*|__)(?P<title>[^*_]{1,80}?)(?:[:：.] ?(?P=mark)|(?P=mark) ?(?:[:：]| [-–—]|[–—])|(?P=mark)(?P<bare>)) ?(?=\S)"
+    r"(?P<mark>\*\*|__|\*|_)(?P<title>[^*_]{1,80}?)(?:[:：.] ?(?P=mark)|(?P=mark) ?(?:[:：]| [-–—]|[–—])|(?P=mark)(?P<bare>)) ?(?=\S)"
 )
-_PLAIN_TITLE = re.compile(r"(?P<title>[^\s:：.!?。！？\"“”«»(（\[`*]{1,30}(?: [^\s:：.!?。！？\"“”«»(（\[`*]{1,30}){0,4}) ?(?:[:：]| [–—-]) ?(?=\S)")
+_PLAIN_TITLE = re.compile(r"[\"“«`]?(?P<title>[^\s:：.!?。！？\"“”«»(（\[`*]{1,30}(?: [^\s:：.!?。！？\"“”«»(（\[`*]{1,30}){0,4})[\"”»`]? ?(?:[:：]| [–—-]) ?(?=\S)")
 _LEADING_BRACKETS = re.compile(r"[*_]{0,2}[(（\[【][*_]{0,2}(?P<inner>[^()（）\[\]【】]{1,40})[*_]{0,2}[)）\]】][*_]{0,2} ?[:：–-]? ?(?=\S)")
 
 
@@ -207,13 +208,17 @@ def _hang_together(lines: Sequence[Line]) -> bool:
     if len(inner) > 1 and tasks == len(inner) and is_title(_without_marks(lines[0].text)):
         return False  # a heading with tasks under it
     for before, line in zip(lines, lines[1:], strict=False):
+        if line.is_doubtful or (before.is_heading and not before.text.endswith(_SENTENCE_ENDS)):
+            return False
         is_labelled = annotation_label(line.text) and (not line.markers or _is_label(line))
         if is_labelled and not before.text.endswith(_COLONS):
             return False  # "Label: text" on a line of its own, whatever it is
-        if _breaks(before.text, line.text) and not line.markers and not before.markers:
-            if line.indent <= lines[0].indent or begins_a_task(line.text):
-                return False
-        if line.is_doubtful or (before.is_heading and not before.text.endswith(_SENTENCE_ENDS)):
+        if line.markers or before.markers:
+            continue
+        is_flush = line.indent <= lines[0].indent
+        if _breaks(before.text, line.text) and (is_flush or begins_a_task(line.text)):
+            return False
+        if is_flush and _begins_apart(before.text, line.text):
             return False
     return True
 
@@ -223,6 +228,11 @@ def _breaks(before: str, text: str) -> bool:
     if not text[0].isalpha() or text[0].islower() or len(before) >= _SHORT_LINE:
         return False
     return not before.endswith((*_SENTENCE_ENDS, *_COLONS, ",", ";", "、", "，"))
+
+
+def _begins_apart(before: str, text: str) -> bool:
+    """Whether a line begins a sentence of its own after a line that ended one, and was not wrapped for its length."""
+    return before.endswith(_SENTENCE_ENDS) and len(before) < _WRAPPED_LINE and not text[0].islower() and not text[0].isdigit()
 
 
 def _tidied(text: str) -> str:

@@ -26,7 +26,7 @@ from fastinstruct.text.numbering import BULLET, DECIMAL, LABEL, Marker
 from fastinstruct.text.reply_lines import Line
 from fastinstruct.text.task_words import begins_a_task
 
-__all__ = ["Item", "Listed", "list_items", "list_style"]
+__all__ = ["Item", "Listed", "descended", "is_title", "list_items", "list_style"]
 
 # How far the numbers of two items may be apart: models skip one now and then, but "2016." is content.
 _MAX_STEP = 3
@@ -52,10 +52,11 @@ class Item:
 
 @dataclass(slots=True)
 class Listed:
-    """A reply's items, and the lines around them that nothing explains."""
+    """A reply's items, the lines around them that nothing explains, and whether a question stands before them."""
 
     items: list[Item] = field(default_factory=list)
     rest: list[str] = field(default_factory=list)
+    follows_question: bool = False
 
 
 def list_style(lines: Sequence[Line], first_number: int) -> str | None:
@@ -147,6 +148,30 @@ def _start(lines: Sequence[Line], style: str, first_number: int) -> int:
     return 0
 
 
+def descended(listed: Listed, first_number: int) -> Listed:
+    """The items below the items, if all of these are but categories: "* **Creative:**" with deeper bullets."""
+    if not listed.items or not all(map(_is_category, listed.items)):
+        return listed
+    deeper = Listed(rest=listed.rest, follows_question=listed.follows_question)
+    for item in listed.items:
+        lines = item.lines[1:]
+        style = list_style(lines, first_number)
+        if style is None:
+            return listed
+        found = list_items(lines, style, first_number, is_opened=False)
+        deeper.items.extend(found.items)
+        deeper.rest.extend(found.rest)
+    return deeper
+
+
+def _is_category(item: Item) -> bool:
+    lines = item.lines
+    if len(lines) < 2 or item.is_doubtful or not is_title(lines[0].text):
+        return False
+    below = [line.markers[-1].rest for line in lines[1:] if line.markers]
+    return all(line.indent > lines[0].indent + 1 for line in lines[1:]) and any(map(begins_a_task, below))
+
+
 class _Dealer:
     """One pass over the lines; what comes next is looked up, never searched again."""
 
@@ -233,6 +258,9 @@ class _Dealer:
             first = Line(text=marker.rest, indent=line.indent, is_heading=marker.is_title_line)
             items.append(Item(marker, [[first] if marker.rest else []], is_doubtful=line.is_doubtful))
             self._open = True
+        elif not items and line.text.endswith(("?", "？")):
+            self._listed.follows_question = True
+            self._listed.rest.append(line.text)
         elif not marker and self._is_heading(line, after_blank=after_blank, before_item=before_item):
             self._open, self._after_heading = False, True
         elif self._open and items:
@@ -279,8 +307,10 @@ class _Dealer:
             return True
         if is_annotation(line.text) or line.indent > self._max_indent:
             return False
+        if self._open and not self._listed.items[-1].lines:
+            return False  # the item's own first line
         if line.is_bold and (after_blank or before_item):
-            return True
+            return is_title(line.text)
         if not before_item or line.markers:
             return False
         return self._is_plain_heading(line, after_blank=after_blank)

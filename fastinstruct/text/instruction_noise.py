@@ -17,6 +17,7 @@ from fastinstruct.text.phrases import is_refusal, leaks_into_instruction
 
 __all__ = [
     "annotation_label",
+    "begins_like_english",
     "has_trailing_brackets",
     "instruction_fault",
     "is_answer_heading",
@@ -68,6 +69,8 @@ _LABEL = r"[*_`]{0,3}(?P<label>[^\W\d_](?:[^\s:：.!?。]| (?! )){0,30}?)[*_`]{0
 _BULLETS = r"(?:[-*+–—•‣◦·●○→↳>] ?)?"
 _LABELLED = re.compile(rf"{_BULLETS}[(（\[【*_]{{0,4}}{_LABEL}")
 _KNOWN_LABEL = re.compile(rf"(?:{_ANNOTATED})", re.IGNORECASE)
+_ENGLISH = re.compile(r"\b(?:the|is|are|was|were|of|and|with|has|have)\b", re.IGNORECASE)
+_LABELLED_BY_DASH = re.compile(rf"{_BULLETS}[*_]{{0,3}}(?:{_ANNOTATED})[*_]{{0,3}} [–—-] ", re.IGNORECASE)
 _BARE_CATEGORY = re.compile(
     rf"{_BULLETS}[(（\[【{{*_`#]{{0,4}}(?:{_CATEGORIES})(?: ?[/,&+·|] ?(?:{_CATEGORIES})){{0,4}}[)）\]】}}*_`]{{0,4}}[.。]?",
     re.IGNORECASE,
@@ -102,7 +105,14 @@ def annotation_label(line: str) -> str:
 
 def is_annotation(line: str) -> bool:
     """Whether the line says something about a task ("Why: ...", "- Difficulty: easy", "(Creative)")."""
-    return _KNOWN_LABEL.fullmatch(annotation_label(line)) is not None or _BARE_CATEGORY.fullmatch(line) is not None
+    if _KNOWN_LABEL.fullmatch(annotation_label(line)) or _BARE_CATEGORY.fullmatch(line):
+        return True
+    return _LABELLED_BY_DASH.match(line) is not None
+
+
+def begins_like_english(text: str) -> bool:
+    """Whether the text is in English, as far as its small words tell."""
+    return _ENGLISH.search(text[:200]) is not None
 
 
 def is_commentary(line: str) -> bool:
@@ -146,9 +156,10 @@ _IO_NAMES = (
     r"entrée|sortie|réponse|entrada|salida|respuesta|saída|resposta|ingresso|risposta|uscita|ввод|вывод|ответ|"
     r"входные данные|выходные данные|المدخلات|المخرجات|الإدخال|الإخراج|الإجابة|الجواب|इनपुट|आउटपुट|उत्तर"
 )
+_EXAMPLE = "examples?|beispiele?|exemples?|ejemplos?|exemplos?|esempi?o?|примеры?|例|例子|示例|예시|예|مثال|उदाहरण"
 _IO_LINE = re.compile(rf"{_BULLETS}[*_`]{{0,3}}(?:{_IO_NAMES})(?: \d{{1,2}})?[*_`]{{0,3}} ?[:：]", re.IGNORECASE)
 _IO_INSIDE = re.compile(
-    rf"(?<=[.!?。！？;।؟\"”)*]) ?[(\[*_`-]{{0,4}} ?(?:{_IO_NAMES})(?: \d{{1,2}})?[*_`]{{0,3}} ?[:：]", re.IGNORECASE
+    rf"(?<=[.!?。！？;।؟\"”)*]) ?[(\[*_`-]{{0,4}} ?(?:{_IO_NAMES}|{_EXAMPLE})(?: \d{{1,2}})?[*_`]{{0,3}} ?[:：]", re.IGNORECASE
 )
 _ANSWERS = re.compile(
     r"[#*_ ]{0,8}(?:(?:sample|example|model|possible|the) )?(?:answers?|solutions?|outputs?|responses?|answer key|examples? of answers?|"
@@ -249,7 +260,7 @@ _HOLE_SIGNS = ("<", "[", "{", "【", "（", "(")
 _HEADING_INSIDE = re.compile(r"\s\#{2,6} ?\w|(?<=[.!?。！？] )\# \w")
 _FENCE = re.compile(r"`{3}|~{3}|[.!?。！？] ?<br ?/?>|</?(?:task|tasks|instruction|instructions|item|prompt)>", re.IGNORECASE)
 _ENDS_LIKE_A_MARKER = re.compile(
-    r"(?:(?<=[.!?。！？] )|(?<=[.!?。！？]))(?<!No\. )(?<!Nr\. )(?<!Vol\. )(?<!pp\. )(?:[(\[]?\d{1,3}[.)\]:]|[•‣◦●▪■►➤*#|–—-]{1,3}|(?:task|instruction|prompt) ?\d{0,3}[:.]?)\Z|[\"”],?[\]}]{0,2},\Z",
+    r"(?:(?<=[.!?。！？] )|(?<=[.!?。！？]))(?<!No\. )(?<!Nr\. )(?<!Vol\. )(?<!pp\. )(?:[(\[]?\d{1,3}[.)\]:]|[•‣◦●▪■►➤*#|–—-]{1,3}|(?:task|instruction|prompt) ?\d{0,3}[:.]?|#[^\W\d]\w{1,30})\Z|[\"”],?[\]}]{0,2},\Z",
     re.IGNORECASE,
 )
 _ENDS_WITH_HEADING = re.compile(r"(?<=[.!?。！？] )(?:\w{1,30} ){0,3}\w{1,30}[:：]\Z")

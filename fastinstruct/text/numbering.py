@@ -67,28 +67,30 @@ _Z = f"[{INVISIBLE}]{{0,3}}"
 _NUMERAL = rf"\d{{1,4}}|[{_DIGITS}十]{{1,3}}|[IVX]{{1,6}}|[ivx]{{1,6}}|[{_LETTERS}]"
 _WORDS = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen"
 _TYPOGRAPHIC = "•‣◦·●○▪▫■□►▶➤➢❖✦✓✔✅☐☑➡→⁃∙"
+_EMOJI = "\U0001f300-\U0001f51e\U0001f520-\U0001faff"
 _LEAD = (
-    rf"(?P<heading>\#{{1,6}} |\#{{2,6}})?(?P<bullet>(?:[-*+–—] |[{_TYPOGRAPHIC}]\ufe0f? ?)(?:\[[ xX]\] ?)?)?"
+    rf"(?:[{_EMOJI}]\ufe0f? ?)?(?P<heading>\#{{1,6}} |\#{{2,6}})?(?P<bullet>(?:[-*+–—] |[{_TYPOGRAPHIC}]\ufe0f? ?)(?:\[[ xX]\] ?)?)?"
     rf"(?P<mark>[*_]{{1,3}}|`)?{_Z}"
 )
 _COUNTED = (
     rf"(?:(?P<keycap>(?:\d\ufe0f?\u20e3){{1,3}}|\U0001f51f)|(?P<sign>[{_SIGNS}])\ufe0e?)(?P<late0>[*_]{{1,3}})? ?[.、:：)）]?"
-    rf"|[(（\[【〔] ?(?:(?P<label1>{_LABELS}) ?)?[#№]? ?(?P<enclosed>{_NUMERAL}){_Z} ?[)）\]】〕](?P<late1>[*_]{{1,3}})? ?[.:：、]?"
+    rf"|[(（\[【〔<{{] ?(?:(?P<label1>{_LABELS}) ?)?[#№]? ?(?P<enclosed>{_NUMERAL}){_Z} ?[)）\]】〕>}}](?P<late1>[*_]{{1,3}})? ?[.:：、]?"
     rf"|(?:(?P<label>{_LABELS}) ?)?(?P<hash>[#№] ?|No\. ?|Nr\. ?|N[º°]\.? ?|第 ?)?(?P<plain>{_NUMERAL})"
-    rf"(?P<unit> ?(?:个任务|個任務|个|條|条|题|題|项|項|号|번째|번|番目|番|つ目|問))?{_Z} ?(?P<late>[*_]{{1,3}})?"
-    rf"(?P<delimiter>\\?[.)）:：、．。،।](?!\d)| ?[-–—]+ (?!\d)|(?=\s|$))"
+    rf"(?P<unit>[ºª]| ?(?:个任务|個任務|个|條|条|题|題|项|項|号|번째|번|番目|番|つ目|問))?{_Z}(?(label)(?: ?[(（\[【][^()（）\[\]【】]{{1,40}}[)）\]】])?)"
+    rf" ?(?P<late>[*_]{{1,3}})?"
+    rf"(?P<delimiter>\\?[.)）:：、．。،।](?:[)）:.]|[-–—]+(?= ))?(?!\d)|[/>·] ?(?=[^\W\d])| ?[-–—]+ (?!\d)|(?=\s|$))"
     rf"|(?P<label2>{_LABELS})(?: (?:[#№]? ?\d{{1,4}}|{_WORDS}|[A-Z]))?(?P<late2>[*_]{{1,3}})? ?[:：]"
 )
 # These match a line whose runs of white space are single spaces.
 _MARKER = re.compile(rf"{_LEAD}(?:{_COUNTED})(?P<after>[*_]{{1,3}}(?=[\s{INVISIBLE}]|$)|`(?= ))?", re.IGNORECASE)
-_BULLET = re.compile(rf"(?P<sign>[-*+–—] |[{_TYPOGRAPHIC}]\ufe0f? ?)(?:\[[ xX]\] ?)?(?=\S)")
+_BULLET = re.compile(rf"(?P<sign>[-*+–—] |[{_TYPOGRAPHIC}]\ufe0f? ?|[{_EMOJI}]\ufe0f? )(?:\[[ xX]\] ?)?(?=\S)")
 _LABEL_FIRST = re.compile(
     rf"(?P<mark>[*_]{{1,3}})?(?:{_LABELS}) ?(?:[#№]? ?\d{{1,4}})?(?P<late>[*_]{{1,3}})? ?[:：](?P<after>[*_]{{1,3}}(?=\s|$))?",
     re.IGNORECASE,
 )
 # Every line with a marker begins with one of these: it spares most lines the long pattern.
 _MAYBE = re.compile(
-    rf"[#*_`(（\[【〔\d{_DIGITS}十{_SIGNS}№第\U0001f51f{INVISIBLE}]|[-+–—{_TYPOGRAPHIC}]|N[or.º°]|(?:{_NUMERAL})[.)）:：、．]|"
+    rf"[#*_`(（\[【〔<{{\d{_EMOJI}{_DIGITS}十{_SIGNS}№第\U0001f51f{INVISIBLE}]|[-+–—{_TYPOGRAPHIC}]|N[or.º°]|(?:{_NUMERAL})[.)）:：、．]|"
     rf"{_LABELS}",
     re.IGNORECASE,
 )
@@ -131,7 +133,9 @@ def markers_of(line: str) -> tuple[Marker, ...]:
         return readings
     bullet = _BULLET.match(line)
     if bullet:
-        readings += (Marker(style=f"{BULLET} {bullet['sign'][0]}", number=0, rest=trimmed(line[bullet.end() :])),)
+        sign = bullet["sign"][0]
+        style = f"{BULLET} {sign if sign < _EMOJI[0] else 'emoji'}"
+        readings += (Marker(style=style, number=0, rest=trimmed(line[bullet.end() :])),)
     return readings
 
 
@@ -177,11 +181,12 @@ def _counted(line: str, found: re.Match[str]) -> tuple[Marker, ...]:
 def _is_delimited(line: str, found: re.Match[str], numeral: str) -> bool:
     """Whether what follows a numeral without brackets ends it: "9 lives" and "I think" are content."""
     delimiter = found["delimiter"]
+    is_number = numeral.isdecimal() or numeral in _IDEOGRAPHIC
     if not delimiter:  # only white space, or the end of the line
         ends = found.end() == len(line)
         if found["label"]:
-            return (ends or bool(found["heading"]) or bool(found["mark"])) and numeral.isdecimal()
-        return bool(found["hash"]) and (numeral.isdecimal() or numeral in _IDEOGRAPHIC)
+            return (ends or bool(found["heading"]) or bool(found["mark"])) and is_number
+        return bool(found["hash"] or found["unit"] in ("º", "ª")) and is_number
     if numeral.isdecimal() or delimiter in "、：．":
         return delimiter.strip() not in ("-", "–", "—") or not found["bullet"]
     if delimiter.strip(" -–—") == "":

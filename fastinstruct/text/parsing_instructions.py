@@ -17,8 +17,8 @@ from itertools import dropwhile
 from fastinstruct.records import Api, FinishReason, RejectReason
 from fastinstruct.text.inline_lists import by_semicolons
 from fastinstruct.text.instruction_items import Settled, settle
-from fastinstruct.text.instruction_lists import Item, list_items, list_style
-from fastinstruct.text.instruction_noise import instruction_fault, is_closing_remark, is_introduction
+from fastinstruct.text.instruction_lists import Item, descended, list_items, list_style
+from fastinstruct.text.instruction_noise import begins_like_english, instruction_fault, is_closing_remark, is_introduction
 from fastinstruct.text.markup import cleaned, collapsed
 from fastinstruct.text.numbering import DECIMAL, Marker, markers_of
 from fastinstruct.text.parsed import Parsed
@@ -99,11 +99,21 @@ def _read(text: str, api: Api, first_number: int, *, is_torn: bool) -> tuple[_Ju
     if style is None:
         return _unmarked(lines, is_torn=is_torn)
     listed = list_items(lines, style, first_number, is_opened=is_opened)
+    if api is Api.CHAT:
+        listed = descended(listed, first_number)
     settled = settle(listed.items, takes_paragraphs=api is Api.CHAT)
     rest += listed.rest
     for item in settled:
         rest.extend(item.rest)
-    return _judged(settled, is_torn=is_torn, is_closed=bool(listed.rest)), rest
+    judged = _judged(settled, is_torn=is_torn, is_closed=bool(listed.rest))
+    if api is Api.CHAT and (listed.follows_question or _are_statements([text for text, _ in judged])):
+        judged = [(text, reason or RejectReason.UNCERTAIN) for text, reason in judged]
+    return judged, rest
+
+
+def _are_statements(texts: Sequence[str]) -> bool:
+    """Whether the items of a list are no tasks but, say, answers: none begins as a task, and that can be told."""
+    return len(texts) > 1 and all(begins_like_english(text) and not begins_a_task(text) for text in texts)
 
 
 def _judged(settled: Sequence[Settled], *, is_torn: bool, is_closed: bool) -> _Judged:

@@ -24,7 +24,7 @@ __all__ = ["Line", "read_lines"]
 _QUOTED = re.compile(rf"[{INVISIBLE}]?(?:> ?){{1,8}}")
 _FENCE = re.compile(r"`{3,}|~{3,}")
 _HEADING = re.compile(r"#{1,6} ?\S")
-_SECTION = re.compile(r"\d{1,3}\.\d{1,3}[.)]? [^\W\d_]")  # "9.1 Use rhyme."
+_SECTION = re.compile(r"\d{1,3}\.\d{1,3}[.)]? [^\W\d_]")
 _BOLD_LINE = re.compile(r"(?:\*\*|__)[^*_]+(?:\*\*|__)[:：]?")
 _BREAK = re.compile(r"<br ?/?>[ \t]?(?=[*_(]{0,3}\d{1,4}[.)]|\n|\Z)", re.IGNORECASE)
 _ENCLOSED = re.compile(r"(?P<quote>[\"'“「『«`])(?P<inner>.*[^\s\\])(?:[\"'”」』»`])[,;，；]?\Z")
@@ -124,8 +124,14 @@ def _read(raw: str) -> Line:
         indent=indent,
         is_heading=_HEADING.match(text) is not None,
         is_bold=_BOLD_LINE.fullmatch(text) is not None,
-        is_doubtful=_SECTION.match(text) is not None,
+        is_doubtful=_is_section(text),
     )
+
+
+def _is_section(text: str) -> bool:
+    """Whether the line is a numbered part of an item ("9.1 Use rhyme."); "9.5 metres" is none."""
+    found = _SECTION.match(text)
+    return found is not None and text[found.end() - 1].isupper()
 
 
 def _apart(lines: Sequence[Line], first_number: int, *, is_opened: bool) -> Iterator[Line]:

@@ -267,7 +267,7 @@ class Usage:
 class Completion:
     """A whole reply of a model; never a part of one that broke off.
 
-    `text` has `<think>` blocks removed. `top_logprobs` maps alternatives for the first token to natural
+    `text` has what the model thought removed. `top_logprobs` maps alternatives for the first token to natural
     log-probabilities, where they were asked for and given.
     """
 

@@ -28,11 +28,11 @@ JSON = '{"tasks": ["Write a poem."]}'
 LOGPROBS = {"content": [{"token": "Yes", "logprob": -0.1, "top_logprobs": []}]}
 
 
-def chat(content: object, finish: str | None = "stop", usage: object = None, **message: object) -> dict[str, Any]:
+def chat(content: object, finish: str | None = "stop", usage: object = None, **message: Any) -> dict[str, Any]:
     return {"choices": [{"finish_reason": finish, "message": {"content": content, **message}}], "usage": usage}
 
 
-def text(content: object, finish: str = "stop", usage: object = None, **choice: object) -> dict[str, Any]:
+def text(content: object, finish: str = "stop", usage: object = None, **choice: Any) -> dict[str, Any]:
     return {"choices": [{"finish_reason": finish, "text": content, **choice}], "usage": usage}
 
 
@@ -68,7 +68,7 @@ def test_each_familys_thoughts_are_left_out_on_both_routes(family: Family, api: 
     assert found.text == "1. Yes."
 
 
-THOUGHTS: list[dict[str, object]] = [
+THOUGHTS: list[dict[str, Any]] = [
     {"reasoning_content": "Hm"},
     {"reasoning": "Hm"},
     {"thinking": "Hm"},
@@ -78,7 +78,7 @@ THOUGHTS: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("fields", THOUGHTS)
-def test_a_field_of_reasoning_beside_an_answer_is_left_out(fields: dict[str, object]) -> None:
+def test_a_field_of_reasoning_beside_an_answer_is_left_out(fields: dict[str, Any]) -> None:
     assert completed(chat("1. Yes.", **fields)).text == "1. Yes."
 
 
@@ -100,7 +100,7 @@ def test_of_content_in_parts_only_text_is_the_answer() -> None:
 )
 @pytest.mark.parametrize("content", [None, "", " \n"])
 def test_json_in_a_field_of_reasoning_is_the_answer_where_the_content_is_empty(
-    content: str | None, fields: dict[str, object]
+    content: str | None, fields: dict[str, Any]
 ) -> None:
     found = completed(chat(content, logprobs=LOGPROBS, **fields), ASKED)
     assert json.loads(found.text) == json.loads(JSON)

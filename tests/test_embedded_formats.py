@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -39,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
     model.path.unlink()  # a quarter of a gigabyte, which pytest would keep three times
 
 
-async def ask(server: EmbeddedServer, api: Api, schema: dict[str, object], max_tokens: int = 40) -> Outcome:
+async def ask(server: EmbeddedServer, api: Api, schema: Mapping[str, object], max_tokens: int = 40) -> Outcome:
     """Return what became of one request, sent as a run sends them."""
     endpoint = Endpoint(base_url=server.base_url, model=server.model.name, api=api, api_key=server.api_key)
     asked = ReplyFormat(form=ReplyForm.JSON_SCHEMA, name="animals", schema=schema)

@@ -138,6 +138,7 @@ def test_wrappers_are_told_in_all_the_ways_they_are_written(text: str, answer: s
         "Analysis\n1. Write",
         "An analysis is followed by assistantfinal and its text.",
         "a [THINK] block",
+        "[thinking]",
         "  I think> so",
         "<b>bold</b> text",
         "[1, 2]",

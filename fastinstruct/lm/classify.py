@@ -227,7 +227,8 @@ def _quota(reply: _Reply) -> Outcome:
     hint_s = reply.hint_s
     if reply.status == 429 and "insufficient_quota" not in reply.info.tags and hint_s is not None and hint_s <= 120:
         return RateLimited(hint_s, reply.words)
-    return _fatal("quota", "the account's quota or credit is used up; add credit, then resume the run")(reply)
+    told = "the account's quota or credit is used up; add credit or wait until it is renewed, then resume the run"
+    return _fatal("quota", told)(reply)
 
 
 def _rate(reply: _Reply) -> Outcome:

@@ -100,13 +100,18 @@ _UNFINISHED: Final = Answer(text="", had_reasoning=True, is_unfinished=True)
 
 _NAMES: Final = (
     r"(?:think|thinking|thoughts?|reason|reasoning|reflection|analysis|scratchpad|cot|inner_monologue|seed:think"
-    r"|longcat_think|ant_?thinking|mm:think)"
+    r"|longcat_think|ant_?thinking|mm:think|think:\w{1,20})"
 )
+_BRACKETED: Final = r"(?-i:THINK|THINKING|REASONING)\]"  # in lower case they are holes to fill in
+_THOUGHT: Final = r"(?:think|thinking|thought|reasoning)"
+# It begins with a set of characters, which the search looks for quickly; a group tells closing tags.
 _TAG: Final = re.compile(
-    rf"(?P<open><{_NAMES}(?:\s[^<>]{{0,200}})?/?>|\[(?:THINK|THINKING|REASONING)\]|◁think▷"
-    r"|<\|(?:begin_of_thought|START_THINKING|inner_prefix)\|>|<unused94>|<\|channel>)"
-    rf"|</{_NAMES}\s?>|\[/(?:THINK|THINKING|REASONING)\]|◁/think▷"
-    r"|<\|(?:end_of_thought|END_THINKING|inner_suffix)\|>|<unused95>|<channel\|>",
+    rf"[<\[◁](?:(?<=<)(?:{_NAMES}(?:\s[^<>]{{0,200}})?/?>|unused94>|\|channel>|\|inner_prefix\|>"
+    rf"|\|(?:(?:begin|start)_(?:of_)?{_THOUGHT}|{_THOUGHT}_(?:begin|start))\|>"
+    rf"|(?P<closing>/{_NAMES}\s?>|unused95>|channel\|>|\|inner_suffix\|>"
+    rf"|\|(?:end_(?:of_)?{_THOUGHT}|{_THOUGHT}_end)\|>))"
+    rf"|(?<=\[)(?:{_BRACKETED}|(?P<closing_in_brackets>/{_BRACKETED}))"
+    r"|(?<=◁)(?:think▷|(?P<closing_in_triangles>/think▷)))",
     re.IGNORECASE,
 )
 _LEAD: Final = re.compile(r"(?:[\s\ufeff\u200b]|<\|(?:im_start|assistant|begin|start)\|>(?:assistant)?)*")
@@ -227,7 +232,7 @@ def _of_tags(text: str) -> Answer | None:
     end = number = 0
     while number < len(tags):
         lead = _LEAD.match(text, end)
-        if lead is not None and tags[number].start() == lead.end() and tags[number]["open"]:
+        if lead is not None and tags[number].start() == lead.end() and _opens(tags[number]):
             closing = _closing(text, tags, number)
         else:
             closing = _closing_without_opening(text, tags, number, end)
@@ -237,6 +242,10 @@ def _of_tags(text: str) -> Answer | None:
             return _UNFINISHED
         end, number = tags[closing].end(), closing + 1
     return Answer(text=text[end:].lstrip(), had_reasoning=True) if end else None
+
+
+def _opens(tag: re.Match[str]) -> bool:
+    return tag.lastgroup is None
 
 
 def _closing(text: str, tags: list[re.Match[str]], number: int) -> int | None:
@@ -249,10 +258,10 @@ def _closing(text: str, tags: list[re.Match[str]], number: int) -> int | None:
     depth, last = 0, None
     for at in range(number, len(tags)):
         tag = tags[at]
-        if not tag["open"]:
+        if not _opens(tag):
             last = at
         if at == number or not _is_mentioned(text, tag):
-            depth += 1 if tag["open"] else -1
+            depth += 1 if _opens(tag) else -1
             if depth == 0:
                 return at
     return last
@@ -269,7 +278,7 @@ def _closing_without_opening(text: str, tags: list[re.Match[str]], number: int, 
     num_fences = 0
     for at in range(number, len(tags)):
         tag = tags[at]
-        if tag["open"]:
+        if _opens(tag):
             return None
         num_fences += text.count("```", begin, tag.start())
         begin = tag.end()

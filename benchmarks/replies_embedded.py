@@ -6,7 +6,7 @@ sampling that suits it: penalties and stop strings do not go with JSON. Counts o
 if it is JSON by the schema as it stands, and rows as kept if reader and filters keep them (duplicates are not looked
 for). A table for people, one JSON document as the last line.
 
-    python benchmarks/replies_embedded.py --prompts 24 --max-tokens 200
+    python benchmarks/replies_embedded.py --prompts 24 --max-tokens 160
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from fastinstruct.text.structured import examples_format, is_answer, read_exampl
 
 NUM_SHOWN = NUM_ITEMS = 8
 MAX_INSTANCES = 5
-KINDS = ("instructions", "input_first", "output_first")
+KINDS = ("input_first", "output_first", "instructions")
 ARMS = ("text", "json by prompt", "json by schema", "json by grammar")
 # As the runtime's own defaults for this route have it.
 PENALTIES = {"presence_penalty": 0.5, "frequency_penalty": 0.3}
@@ -223,16 +223,16 @@ class OneThread(EmbeddedServer):
         return parameters
 
 
-def measure(count: int, max_tokens: int, told: Callable[[str], None]) -> list[tuple[str, Ask, Answer]]:
-    """Ask all prompts in all ways."""
+def measure(count: int, max_tokens: int, told: Callable[[str, Ask, Answer], None]) -> list[tuple[str, Ask, Answer]]:
+    """Ask all prompts in all ways; `told` hears of each answer as it comes."""
     seeds = packaged_seeds()
     shown = {
         "classification": classification_demonstrations(seeds, seeds, 31),
-        "input_first": input_first_demonstrations(seeds, seeds, 11),
-        "output_first": output_first_demonstrations(seeds, seeds, 16),
+        "input_first": input_first_demonstrations(seeds, seeds, 6),
+        "output_first": output_first_demonstrations(seeds, seeds, 5),
     }
     prompts = PromptSet(load_templates(Api.COMPLETIONS), **shown)
-    asks = drawn_asks(count, seeds, {task.id for name in KINDS[1:] for task in shown[name]})
+    asks = drawn_asks(count, seeds, {task.id for name in KINDS[:2] for task in shown[name]})
     answers: list[tuple[str, Ask, Answer]] = []
     with (
         OneThread(find_model(None, cache_folder(os.environ))) as server,
@@ -241,13 +241,14 @@ def measure(count: int, max_tokens: int, told: Callable[[str], None]) -> list[tu
 
         def answer(arm: str, ask: Ask) -> tuple[str, Ask, Answer]:
             reply = post(server, body_of(arm, ask, prompts, max_tokens))
-            return arm, ask, judged(arm, ask, reply, prompts.phrases())
+            found = judged(arm, ask, reply, prompts.phrases())
+            told(arm, ask, found)
+            return arm, ask, found
 
         for kind in KINDS:  # one after another, so that the demonstrations that its prompts share are read once
             for arm in ARMS:
                 some = [ask for ask in asks if ask.kind == kind]
                 answers += pool.map(answer, [arm] * len(some), some)
-                told(f"{kind}, {arm}: {len(some)} replies")
     return answers
 
 
@@ -280,13 +281,15 @@ def summed(stage: str, arm: str, answers: Sequence[Answer]) -> Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompts", type=int, default=24, help="of each stage")
-    parser.add_argument("--max-tokens", type=int, default=200)
-    parser.add_argument("--show", action="store_true", help="print every reply, too")
+    parser.add_argument("--max-tokens", type=int, default=160)
+    parser.add_argument("--show", action="store_true", help="print every reply as it comes")
     arguments = parser.parse_args()
-    answers = measure(arguments.prompts, arguments.max_tokens, lambda line: print(line, flush=True))
-    if arguments.show:
-        for arm, ask, answer in answers:
-            print(json.dumps({"arm": arm, "kind": ask.kind, "kept": answer.num_kept, "text": answer.text}))
+
+    def told(arm: str, ask: Ask, answer: Answer) -> None:
+        if arguments.show:
+            print(json.dumps({"arm": arm, "kind": ask.kind, **asdict(answer)}, ensure_ascii=False), flush=True)
+
+    answers = measure(arguments.prompts, arguments.max_tokens, told)
     rows = [
         summed(stage, arm, [answer for way, ask, answer in answers if (way, ask.stage) == (arm, stage)])
         for stage in ("instructions", "instances")

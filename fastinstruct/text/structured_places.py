@@ -116,7 +116,9 @@ _NUMBERED_KEY = re.compile(r"(?:tasks?|instructions?|examples?|items?|instances?
 _MAX_WRAPPERS = 3  # {"response": {"data": {"examples": ...}}}
 
 # Lines around JSON that say nothing: fences, leftover brackets, "Example 2", "2.", a heading.
-_EMPTY_LINE = re.compile(r"[\s,;:.()\[\]{}*_=#>\"'`~-]*+(?:json[lc]?|JSON[LC]?|python|javascript|js)?[\s:*`]*+")
+_EMPTY_LINE = re.compile(
+    r"[\s\ufeff\u200b,;:.()\[\]{}*_=#>\"'`~-]*+(?:json[lc]?|JSON[LC]?|python|javascript|js)?[\s:*`]*+"
+)
 _NUMBERED_LINE = re.compile(
     r"\W{0,8}(?:(?:example|instance|case|sample|item|task|pair|no|beispiel|aufgabe|exemple|ejemplo|exemplo|esempio|пример|"
     r"示例|例|예시|예|उदाहरण|مثال)\W{0,3})?\d{1,4}\W{0,8}",
@@ -125,7 +127,7 @@ _NUMBERED_LINE = re.compile(
 _MARKER_LINE = re.compile(
     r"\W{0,8}(?:(?:input|output|class label|label|answer|response|task)\b|\d{1,4}[.)] +\w)", re.IGNORECASE
 )
-_LINE_START = re.compile(r"[\s>`*]*(?:json[lc]?|JSON[LC]?)?[\s`]*")
+_LINE_START = re.compile(r"[\s\ufeff>`*]*(?:json[lc]?|JSON[LC]?)?[\s`]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ The server is OpenAI-shaped, answers on loopback, tells the stages apart, and kn
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -95,7 +94,7 @@ def chat(content: str | None, finish: str = "stop", **message: Any) -> dict[str,
 def task_of(body: Mapping[str, Any]) -> str:
     """The instruction that a prompt of stage 2 or 3 is about."""
     text = str(body["messages"][-1]["content"])
-    return text.rsplit("Task: ", 1)[-1].split("\nLabel task")[0].strip()
+    return text.rsplit("Task: ", 1)[-1].split("\nLabel task", maxsplit=1)[0].strip()
 
 
 def _stage_of(body: Mapping[str, Any]) -> str:

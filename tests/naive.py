@@ -123,6 +123,9 @@ def unicode_2_tokens(text: str) -> list[str]:
     return tokens
 
 
+unicode_tokens = unicode_2_tokens  # `unicode` asks for the newest
+
+
 def lcs_length(left: Sequence[object], right: Sequence[object]) -> int:
     """The textbook table, one row at a time."""
     above = [0] * (len(right) + 1)

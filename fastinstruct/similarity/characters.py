@@ -33,7 +33,7 @@ _SYRIAC = r"\u0730-\u074a"
 # Circles, squares and keycaps around a character: it is read as without, as NFKC does with those that have one.
 _ENCLOSING = r"\u0488\u0489\u1abe\u20dd-\u20e0\u20e2-\u20e4\ua670-\ua672"
 
-UNSEEN = re.compile(f"[{_FORMAT}{_ARABIC}{_HEBREW}{_SYRIAC}{_ENCLOSING}]+")
+UNSEEN = re.compile(f"[{_FORMAT}{_ARABIC}{_HEBREW}{_SYRIAC}{_ENCLOSING}]")
 """What makes no difference to `unicode-2`."""
 
 # Accents that belong to no one script, behind a gap: what is left of a spacing accent (can´t), or of one on a symbol.

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fastinstruct.errors import RunFolderError, StoreError
+from fastinstruct.store.identities import exact_identity
 from fastinstruct.store.locking import lock_exclusively
 from fastinstruct.store.schema import has_answers
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fastinstruct.lm.wire import ReplyProblem, decode_reply
+from fastinstruct.lm.decoding import ReplyProblem, decode_reply
 from fastinstruct.records import Api, Completion, FinishReason, Instance, ReplyForm
 from fastinstruct.scripted_server import Truth
 from fastinstruct.scripted_server.draws import text_sha256
@@ -84,7 +84,7 @@ def _said(style: str, kind: Kind, number: int, *, as_json: bool) -> tuple[Comple
     ask = Ask(chat=True, model="m", prompt=prompt, max_tokens=MAX_TOKENS, json=_JSON if as_json else None)
     reply = styled_reply(ask, kind, text_sha256(prompt), seed=0, style=style)
     assert reply.truth is not None
-    found = decode_reply(Api.CHAT, reply_body(ask, reply, reply_id="r", model="m"))
+    found = decode_reply(Api.CHAT, reply_body(ask, reply, reply_id="r", model="m"), limits=[MAX_TOKENS])
     return None if isinstance(found, ReplyProblem) else found, reply.truth
 
 
@@ -116,10 +116,9 @@ def _count(figures: Figures, kind: Kind, completion: Completion | None, truth: T
 
 
 def _parsed(kind: Kind, completion: Completion, *, as_json: bool) -> Parsed[str] | Parsed[Instance] | Parsed[bool]:
-    """A reply of a stage, read as a run reads it; one that used all its tokens is torn, whatever it says."""
-    text = completion.text
-    is_torn = completion.finish_reason is FinishReason.LENGTH or completion.usage.completion_tokens >= MAX_TOKENS
-    finish_reason = FinishReason.LENGTH if is_torn else completion.finish_reason
+    """A reply of a stage, read as a run reads it."""
+    text, finish_reason = completion.text, completion.finish_reason
+    is_torn = finish_reason is FinishReason.LENGTH
     if kind is Kind.CLASSIFICATION:
         answer = read_is_classification(text) if as_json else parse_classification(text)
         return Parsed(kept=() if answer is None else (answer,))

@@ -138,7 +138,7 @@ _QUOTED_KEY = "|".join(
 _VALUE_START = rf"[{{\[{_ANY_QUOTE}]|{_WORD}|[-+.]?\d"
 _DOCUMENT = re.compile(
     rf"\{{(?=\s*+(?:[{_ANY_QUOTE}}}]|{_COMMENT}|{_KEY}\s{{0,9}}:|\Z))"
-    rf"|\[(?=\s*+(?:{_VALUE_START}|\]|{_COMMENT}|\Z))"
+    rf"|\[(?=\s*+(?:{_VALUE_START}|\]|{_COMMENT}|[-+.\w]{{0,{_LONGEST_LITERAL}}}\Z))"
 )
 # What may follow a string and its comma, in an object and in a list.
 _NEXT_MEMBER = re.compile(rf"\}}|\.\.\.|…|{_COMMENT}|\Z|{_KEY}\s{{0,9}}(?::|\Z)|{_QUOTED_KEY}", re.DOTALL)

@@ -10,6 +10,7 @@ lines reads as a task: an answer, an excuse or a draft does not.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import dropwhile
@@ -35,6 +36,10 @@ _MAX_LINES = 4_000
 _MAX_SHOWN = 60  # characters of a reply that a message shows
 _COLONS = (":", "：")
 _ENDS = (".", "!", "?", "。", "！", "？", "…", "।", "؟", '"', "”", ")", "」", "`", "*")
+# A special token that ends a line ends the turn; in the middle of a line it's content, or a reason to reject the item.
+_END_OF_TURN = re.compile(
+    r"(?:<\|(?:endoftext|im_end|eot_id|eom_id|end_of_text|end|return)\|>|<end_of_turn>|<｜end▁of▁sentence｜>|</s>)[ \t]*(?=\n|<[|s]|\Z)"
+)
 _Judged = list[tuple[str, RejectReason | None]]
 
 
@@ -84,6 +89,9 @@ def _divided(text: str) -> tuple[str, str]:
     """What is read of a reply, and what lies beyond."""
     lines = text.split("\n", _MAX_LINES)
     length = min(_MAX_CHARACTERS, len(text) - (len(lines[-1]) if len(lines) > _MAX_LINES else 0))
+    ended = _END_OF_TURN.search(text, 0, length)
+    if ended:
+        return text[: ended.start()], text[ended.end() :]
     return text[:length], text[length:]
 
 

@@ -19,11 +19,18 @@ _ENGLISH_VERBS = (
     "propose|prove|provide|punctuate|quote|rank|rate|read|rearrange|recommend|reduce|refactor|remove|reorder|rephrase|replace|"
     "report|respond|restate|retell|reverse|review|revise|rewrite|role-?play|say|score|select|separate|share|shorten|show|simplify|simulate|"
     "sketch|solve|sort|speculate|spell|split|spot|state|structure|suggest|summari[sz]e|tag|take|teach|tell|test|think|trace|"
-    "transcribe|transform|translate|turn|unscramble|update|use|using|verify|write"
+    "transcribe|transform|translate|turn|unscramble|update|use|using|verify|write|adapt|adjust|alter|annotate|append|apply|assemble|assign|"
+    "bake|capitali[sz]e|characteri[sz]e|clarify|clean|code|collect|compile|compress|conduct|conjugate|connect|convince|cook|cut|deduce|"
+    "delete|diagnose|discover|document|encode|enter|enumerate|express|extend|figure|filter|finish|follow|form|format|gather|get|go|grade|"
+    "greet|implement|include|incorporate|indicate|insert|investigate|join|link|learn|look|mention|mix|modify|multiply|optimi[sz]e|output|"
+    "place|pose|post|print|process|put|re-?arrange|re-?word|re-?write|re-?order|re-?organi[sz]e|re-?phrase|recall|recite|recogni[sz]e|"
+    "reconstruct|record|reflect|reformat|reformulate|reframe|remind|render|research|resolve|restructure|retrieve|return|search|send|"
+    "specify|substitute|sum|supply|synthesi[sz]e|train|troubleshoot|try|type|word"
 )
 _ENGLISH_REST = (
     "what|what's|who|who's|whose|whom|where|when|why|how|which|is|are|was|were|do|does|did|can|could|should|would|will|if|given|"
-    "based|after|before|from|for|in|with|without|as|you|your|imagine|suppose|assume|let's|please|here|there|at|on|to"
+    "based|after|before|from|for|in|with|without|as|you|your|imagine|suppose|assume|let's|please|here|there|at|on|to|"
+    "briefly|step|think|the following|following|we|i['’]m|i am|i have|i need|i want|this is"
 )
 _OTHERS = (
     # German, French, Spanish, Portuguese, Italian
@@ -49,6 +56,7 @@ _OTHERS = (
 _OPENING = re.compile(rf"(?:please |bitte |por favor,? )?(?:{_ENGLISH_VERBS}|{_ENGLISH_REST}|{_OTHERS})(?![\w'’-])", re.IGNORECASE)
 _HAN_OPENING = re.compile(
     "请|請|写|寫|编|編|列|解释|解釋|描述|描写|翻译|翻譯|把|将|將|给|給|为|為|用|根据|根據|对|對|设计|設計|创作|創作|提供|提出|"
+    "告诉|你需要|你将|您将|使用|基于|想出|添加|检测|检查|解决|解下|创建|返回|阅读|读|提取|预测|补充|完善|转述|按|向我|完成|整理|"
     "总结|總結|概括|比较|比較|分析|说明|說明|介绍|介紹|讨论|推荐|推薦|建议|找|计算|計算|判断|判斷|分类|选择|改写|生成|制定|"
     "什么|什麼|如何|为什么|怎|哪|谁|以|从|在|假设|想象|想像|回答|阐述|讲|举|举例|撰写|起草|归纳|识别|修改|续写|构思"
 )

@@ -8,6 +8,7 @@ does. "List: a) red b) blue" and "Step 1: ..., Step 2: ..." hold none: their num
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -20,7 +21,19 @@ __all__ = ["by_semicolons", "first_on_a_preamble", "pieces"]
 _ENDED = re.compile(r"[.!?…。！？;；।؟][\"'”’」』)*_]{0,3}\s?\Z")
 _SEMICOLON = re.compile(r"[;；]\s?")
 _SPACELESS = re.compile("[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
-_LETTERS = {"letter", "Letter", "roman", "Roman", "cyrillic", "Cyrillic", "hangul", "katakana", "devanagari", "arabic letter", "stem"}
+_LETTERS = {
+    "letter",
+    "Letter",
+    "roman",
+    "Roman",
+    "cyrillic",
+    "Cyrillic",
+    "hangul",
+    "katakana",
+    "devanagari",
+    "arabic letter",
+    "stem",
+}
 
 
 def pieces(markers: Sequence[Marker], number_after: int | None) -> tuple[list[Marker], bool]:
@@ -83,7 +96,7 @@ def _may_be_items(marker: Marker, found: Sequence[Marker]) -> bool:
     """Whether any of the later pieces may be an item after all: "the vote of 10. may" holds none."""
     if marker.style in _LETTERS:
         return any(begins_a_task(piece.rest) for piece in found[1:])
-    for before, piece in zip(found, found[1:], strict=False):
+    for before, piece in itertools.pairwise(found):
         is_apart = piece.rest[:1].isalpha() and _begins_apart(piece.rest)
         if is_apart or opens_a_task(piece.rest) or (_ENDED.search(before.rest[-6:]) and piece.rest[:1].isalpha()):
             return True

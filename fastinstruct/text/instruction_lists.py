@@ -15,13 +15,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fastinstruct.text.instruction_noise import (
-    is_annotation,
-    is_answer_heading,
-    is_closing_remark,
-    is_introduction,
-    is_role,
-)
+from fastinstruct.text.annotations import is_annotation
+from fastinstruct.text.instruction_noise import is_answer_heading, is_closing_remark, is_introduction, is_role
 from fastinstruct.text.numbering import BULLET, DECIMAL, LABEL, Marker
 from fastinstruct.text.reply_lines import Line
 from fastinstruct.text.task_words import begins_a_task
@@ -69,7 +64,9 @@ def list_style(lines: Sequence[Line], first_number: int) -> str | None:
                 by_style[marker.style] = []
                 order.append(marker.style)
             by_style[marker.style].append((line, marker))
-    believed = [style for style in order if _is_believable(style, [marker for _, marker in by_style[style]], first_number)]
+    believed = [
+        style for style in order if _is_believable(style, [marker for _, marker in by_style[style]], first_number)
+    ]
     if not believed:
         return None
     first_line = by_style[believed[0]][0][0]
@@ -77,7 +74,11 @@ def list_style(lines: Sequence[Line], first_number: int) -> str | None:
     first = max((style for style in believed if first_line.of(style)), key=lambda style: len(by_style[style]))
     if first.startswith(BULLET) or first == LABEL:
         for style in believed[1:]:
-            if not style.startswith(BULLET) and style != LABEL and _outranks(by_style[style], by_style[first], first_number):
+            if (
+                not style.startswith(BULLET)
+                and style != LABEL
+                and _outranks(by_style[style], by_style[first], first_number)
+            ):
                 return style
     return first
 
@@ -107,7 +108,11 @@ def _outranks(
 def is_title(text: str) -> bool:
     """Whether the text is short and no sentence, as a title or a category is."""
     bare = text.strip(" *_#").rstrip(":：").strip(" *_")
-    return bare.count(" ") < _MAX_HEADING_WORDS and not bare.endswith((".", "!", "?", "。", "！", "？")) and not begins_a_task(bare)
+    return (
+        bare.count(" ") < _MAX_HEADING_WORDS
+        and not bare.endswith((".", "!", "?", "。", "！", "？"))
+        and not begins_a_task(bare)
+    )
 
 
 def list_items(lines: Sequence[Line], style: str, first_number: int, *, is_opened: bool) -> Listed:

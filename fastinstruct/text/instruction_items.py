@@ -99,10 +99,10 @@ def _recurring_labels(items: Sequence[Item]) -> frozenset[str]:
 def _draft(item: Item, recurring: frozenset[str], *, is_last: bool) -> _Draft:
     doubt = RejectReason.UNCERTAIN if item.is_doubtful else None
     paragraphs: list[list[Line]] = []
-    follows_annotation = False
     is_first = bool(item.marker.rest)
     for lines in _without_remarks(item.paragraphs) if is_last else item.paragraphs:
         kept: list[Line] = []
+        follows_annotation = False
         for line in lines:
             if is_first:
                 kept.append(line)

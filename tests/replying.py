@@ -36,9 +36,13 @@ _BY_PROPERTIES = {("tasks",): "instructions", ("is_classification",): "classific
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What one reply came to: the tasks or the pairs that were kept, and the others with their reasons."""
+    """What one reply came to: the tasks or the pairs that were kept, and the others with their reasons.
+
+    `number` is the request's of stage 1, and the instruction's of the others.
+    """
 
     stage: str
+    number: int
     reply: str
     outcome: str
     kept: tuple[Any, ...]
@@ -169,6 +173,7 @@ def outcomes(folder: Path) -> list[Outcome]:
         return [
             Outcome(
                 stage=stage,
+                number=number,
                 reply=reply or "",
                 outcome=outcome,
                 kept=tuple(item for item, reason in items if reason is None),
@@ -176,7 +181,7 @@ def outcomes(folder: Path) -> list[Outcome]:
                 told=detail or stumbled_over or "",
                 rest=rest or "",
             )
-            for id_, stage, reply, outcome, detail, stumbled_over, rest in reader.rows(_REQUESTS)
+            for id_, stage, number, reply, outcome, detail, stumbled_over, rest in reader.rows(_REQUESTS)
             for items in [_items(reader, id_, stage)]
         ]
 
@@ -193,6 +198,6 @@ def _items(reader: RunReader, id_: int, stage: str) -> list[tuple[Any, str | Non
 
 
 _REQUESTS = """
-SELECT r.id, r.stage, r.text, r.outcome, r.detail, u.stumbled_over, u.rest
+SELECT r.id, r.stage, r.number, r.text, r.outcome, r.detail, u.stumbled_over, u.rest
 FROM request AS r LEFT JOIN unexplained AS u ON u.request_id = r.id ORDER BY r.id
 """

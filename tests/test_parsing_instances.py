@@ -224,7 +224,7 @@ LANGUAGES = {
     "japanese": ("例", "入力：", "出力：", "ラベル：", "はい、こちらです：", "お役に立てば幸いです。"),
     "korean": ("예시", "입력: ", "출력: ", "분류: ", "네, 다음과 같습니다:", "도움이 되었기를 바랍니다!"),
     "german": ("Beispiel", "Eingabe: ", "Ausgabe: ", "Klasse: ", "Gerne! Hier sind sie:", "Ich hoffe, das hilft!"),
-    "french": ("Exemple", "Entrée : ", "Sortie : ", "Étiquette : ", "Bien sûr ! Voici :", "J'espère que cela vous aide !"),
+    "french": ("Exemple", "Entrée : ", "Sortie : ", "Étiquette : ", "Bien sûr ! Voici :", "J'espère que ça aide !"),
     "spanish": ("Ejemplo", "Entrada: ", "Salida: ", "Etiqueta: ", "¡Claro! Aquí tienes:", "¡Espero que te sirva!"),
     "portuguese": ("Exemplo", "Entrada: ", "Saída: ", "Rótulo: ", "Claro! Aqui estão:", "Espero que isto ajude!"),
     "italian": ("Esempio", "Input: ", "Output: ", "Etichetta: ", "Certo! Ecco a te:", "Spero che sia utile!"),

@@ -214,8 +214,31 @@ def test_pieces_of_a_prompt_are_rejected(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Write a letter to [Customer Name] about it.", "placeholder"),
+        ("Review this page now: <web page with a review>", "placeholder"),
+        ("Sort the words now. Let me know if you need more!", "remark"),
+        ("Here are eight new tasks for you:", "remark"),
+        ("Sort the words now. 10. Add the numbers.", "marker"),
+        ("9. Sort the words now please.", "marker"),
+        ("Sort the words now. Answer: a b", "marker"),
+        ("User: sort the words for me.", "marker"),
+        ("Sort sort sort sort the words.", "repetition"),
+    ],
+)
+def test_noise_of_chat_models_is_rejected_with_its_reason(text: str, expected: str) -> None:
+    assert reason(text) == expected
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        "Replace the <mask> with a word.",
+        "Fix the link [home](https://example.org) in this page.",
+        "Give the items of [a, b, c] in reverse.",
+        "Please let me know your thoughts on it.",
+        'Say "I hope you have a nice day" in French.',
         "Classification Task: which fruit is it?",
         "Give the input and output of it.",
         "Explain the example 1 + 1 = 2.",
@@ -263,8 +286,8 @@ def test_a_megabyte_of_anything_gets_a_verdict(piece: str) -> None:
     wide = InstructionFilter(min_words=0, max_words=10**9, keywords=("go to",))
     text = piece * (1_000_000 // len(piece))
     verdict = wide.judge(text)
-    assert verdict is None or verdict.reason in {RejectReason.EMPTY, RejectReason.REPETITION}
-    assert reasons(one(text, "x" + text)) in ([], ["repetition"], ["placeholder"])
+    assert verdict is None or verdict.reason in {RejectReason.EMPTY, RejectReason.REPETITION, RejectReason.TOO_LONG}
+    assert reasons(one(text, "x" + text)) in ([], ["repetition"], ["placeholder"], ["refusal"])
 
 
 # Instances

@@ -47,11 +47,16 @@ class Item:
 
 @dataclass(slots=True)
 class Listed:
-    """A reply's items, the lines around them that nothing explains, and whether a question stands before them."""
+    """A reply's items, and the lines around them that nothing explains.
+
+    `follows_question` says that a question stands before them, `is_repeated` that the list begins again at its first
+    number: one of the two is a draft of the other.
+    """
 
     items: list[Item] = field(default_factory=list)
     rest: list[str] = field(default_factory=list)
     follows_question: bool = False
+    is_repeated: bool = False
 
 
 def list_style(lines: Sequence[Line], first_number: int) -> str | None:
@@ -147,7 +152,7 @@ def descended(listed: Listed, first_number: int) -> Listed:
     """The items below the items, if all of these are but categories: "* **Creative:**" with deeper bullets."""
     if not listed.items or not all(map(_is_category, listed.items)):
         return listed
-    deeper = Listed(rest=listed.rest, follows_question=listed.follows_question)
+    deeper = Listed(rest=listed.rest, follows_question=listed.follows_question, is_repeated=listed.is_repeated)
     for item in listed.items:
         lines = item.lines[1:]
         style = list_style(lines, first_number)
@@ -325,6 +330,8 @@ class _Dealer:
     def _starts_item(self, line: Line, marker: Marker) -> bool:
         is_flush = line.indent <= self._max_indent
         number = marker.number
+        if is_flush and self._style == DECIMAL and number == self._first_number > 1 and number < (self._last or 0):
+            self._listed.is_repeated |= begins_a_task(marker.rest)
         if number == 0 or self._all_alike or self._style == "table":
             starts = is_flush
         elif not is_flush:

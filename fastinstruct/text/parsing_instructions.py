@@ -18,6 +18,7 @@ from itertools import dropwhile
 from fastinstruct.records import Api, FinishReason, RejectReason
 from fastinstruct.text.annotations import begins_like_english
 from fastinstruct.text.inline_lists import by_semicolons
+from fastinstruct.text.instruction_drafts import answer_lines, begins_as_an_idea, without_thinking
 from fastinstruct.text.instruction_items import Settled, settle
 from fastinstruct.text.instruction_lists import Item, descended, list_items, list_style
 from fastinstruct.text.instruction_noise import instruction_fault, is_closing_remark, is_introduction
@@ -59,15 +60,17 @@ def parse_instructions(
 
     Source: arXiv:2212.10560, section 2.2 and appendix A.1.
     """
-    told, beyond = _divided(cleaned(text))
-    is_torn = finish_reason is FinishReason.LENGTH or bool(beyond)
+    said, thought = without_thinking(cleaned(text))
+    told, beyond, is_whole = _divided(said)
+    is_torn = not is_whole and (finish_reason is FinishReason.LENGTH or bool(beyond))
     if api is Api.CHAT and is_json_like(told):
-        return refined(read_tasks(told, max_items=max_items, is_torn=is_torn))
+        parsed = refined(read_tasks(told, max_items=max_items, is_torn=is_torn))
+        return replace(parsed, rest="\n".join(filter(None, [thought.strip(), parsed.rest])))
     judged, rest = _read(told, api, first_number, is_torn=is_torn)
     kept = [item for item, reason in judged[: max(max_items, 0)] if reason is None]
     rejected = [(item, reason) for item, reason in judged[: max(max_items, 0)] if reason is not None]
     rejected += [(item, RejectReason.SURPLUS) for item, _ in judged[max(max_items, 0) :]]
-    left = "\n".join([*rest, beyond] if beyond else rest)
+    left = "\n".join(filter(None, [thought.strip(), *rest, beyond]))
     return Parsed(kept=tuple(kept), rejected=tuple(rejected), rest=left, stumbled_over=_stumbled(judged, left, text))
 
 
@@ -87,14 +90,14 @@ def _settled_strings(texts: Iterable[str]) -> list[Settled]:
     return settle([Item(marker, [[Line(text=marker.rest)]]) for marker in markers], takes_paragraphs=True)
 
 
-def _divided(text: str) -> tuple[str, str]:
-    """What is read of a reply, and what lies beyond."""
+def _divided(text: str) -> tuple[str, str, bool]:
+    """What is read of a reply, what lies beyond, and whether the first is whole since a token ends the turn there."""
     lines = text.split("\n", _MAX_LINES)
     length = min(_MAX_CHARACTERS, len(text) - (len(lines[-1]) if len(lines) > _MAX_LINES else 0))
     ended = _END_OF_TURN.search(text, 0, length)
     if ended:
-        return text[: ended.start()], text[ended.end() :]
-    return text[:length], text[length:]
+        return text[: ended.start()], text[ended.end() :], True
+    return text[:length], text[length:], False
 
 
 def _read(text: str, api: Api, first_number: int, *, is_torn: bool) -> tuple[_Judged, list[str]]:
@@ -102,12 +105,15 @@ def _read(text: str, api: Api, first_number: int, *, is_torn: bool) -> tuple[_Ju
     is_opened = api is Api.COMPLETIONS and not _restates(text, first_number)
     lines = read_lines(text, first_number=first_number, is_opened=is_opened)
     rest: list[str] = []
+    if api is Api.CHAT:
+        lines, rest = answer_lines(lines, first_number)
     if api is Api.CHAT and _continues_the_prompt(lines, first_number):
         lines = list(dropwhile(_is_preface, lines))
         is_opened = True
     style = DECIMAL if is_opened else list_style(lines, first_number)
     if style is None:
-        return _unmarked(lines, is_torn=is_torn)
+        judged, left = _unmarked(lines, is_torn=is_torn)
+        return judged, rest + left
     listed = list_items(lines, style, first_number, is_opened=is_opened)
     if api is Api.CHAT:
         listed = descended(listed, first_number)
@@ -116,7 +122,8 @@ def _read(text: str, api: Api, first_number: int, *, is_torn: bool) -> tuple[_Ju
     for item in settled:
         rest.extend(item.rest)
     judged = _judged(settled, is_torn=is_torn, is_closed=bool(listed.rest))
-    if api is Api.CHAT and (listed.follows_question or _are_statements([text for text, _ in judged])):
+    is_doubtful = listed.follows_question or listed.is_repeated
+    if api is Api.CHAT and (is_doubtful or _are_statements([text for text, _ in judged])):
         judged = [(text, reason or RejectReason.UNCERTAIN) for text, reason in judged]
     return judged, rest
 
@@ -127,10 +134,14 @@ def _are_statements(texts: Sequence[str]) -> bool:
 
 
 def _judged(settled: Sequence[Settled], *, is_torn: bool, is_closed: bool) -> _Judged:
-    judged = [(item.text, item.doubt or instruction_fault(item.text)) for item in settled]
+    judged = [(item.text, item.doubt or _fault(item.text)) for item in settled]
     if judged and judged[-1][0] and (is_torn or (not is_closed and _breaks_off([text for text, _ in judged]))):
         judged[-1] = (judged[-1][0], RejectReason.TRUNCATED)
     return [(text, reason) for text, reason in judged if text]
+
+
+def _fault(text: str) -> RejectReason | None:
+    return RejectReason.UNCERTAIN if begins_as_an_idea(text) else instruction_fault(text)
 
 
 def _breaks_off(texts: Sequence[str]) -> bool:

@@ -21,7 +21,7 @@ from fastinstruct.text.annotations import (
     is_commentary,
     without_trailing_annotation,
 )
-from fastinstruct.text.inline_lists import by_semicolons
+from fastinstruct.text.inline_lists import is_divided
 from fastinstruct.text.instruction_lists import Item, is_title
 from fastinstruct.text.instruction_noise import is_closing_remark, is_worked_example
 from fastinstruct.text.markup import collapsed, unwrapped
@@ -33,6 +33,7 @@ __all__ = ["Settled", "settle"]
 
 _COLONS = (":", "：")
 _SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "…", "।", "؟")
+_SEPARATORS = tuple(",;|，；、｜")
 _WRAPPED_LINE = 60
 _SHORT_LINE = 40  # characters: models that wrap their lines do so further right
 _BOLD_TITLE = re.compile(
@@ -81,6 +82,7 @@ def settle(items: Sequence[Item], *, takes_paragraphs: bool) -> list[Settled]:
     for place, draft in enumerate(drafts):
         _choose_paragraphs(draft, titled=titled, takes=takes_paragraphs, is_last=place == len(drafts) - 1)
         draft.text = _joined(draft)
+    _drop_separators(drafts)
     _drop_inline_titles(drafts)
     _drop_brackets(drafts)
     return [Settled(text=draft.text, doubt=draft.doubt, rest=tuple(draft.rest)) for draft in drafts]
@@ -257,6 +259,15 @@ def _unenclosed(text: str) -> str:
     return collapsed(unwrapped(text)) if not _BOLD_TITLE.match(text) else text
 
 
+def _drop_separators(drafts: Sequence[_Draft]) -> None:
+    """Take a comma or semicolon off the items' ends where all but the last have it: it stands between items."""
+    texts = [draft.text for draft in drafts if draft.text]
+    sign = texts[0][-1] if len(texts) > 1 else ""
+    if sign in _SEPARATORS and all(text.endswith(sign) for text in texts[:-1]):
+        for draft in drafts:
+            draft.text = draft.text.rstrip(f"{sign} ")
+
+
 # -------------------------------------------------------------------------------------------------------- inline titles
 
 
@@ -311,5 +322,5 @@ def _drop_brackets(drafts: Sequence[_Draft]) -> None:
         draft.text = without_trailing_annotation(draft.text, is_common=are_common)
         if found and (many_lead or is_annotation(found["inner"])):
             draft.text = _tidied(draft.text[found.end() :])
-        if draft.doubt is None and len(by_semicolons(draft.text)) > 1:
+        if draft.doubt is None and is_divided(draft.text):
             draft.doubt = RejectReason.UNCERTAIN

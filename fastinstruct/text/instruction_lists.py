@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fastinstruct.text.annotations import is_annotation
+from fastinstruct.text.annotations import annotation_label, is_annotation
 from fastinstruct.text.instruction_noise import is_answer_heading, is_closing_remark, is_introduction, is_role
 from fastinstruct.text.numbering import BULLET, DECIMAL, LABEL, Marker
 from fastinstruct.text.reply_lines import Line
@@ -304,7 +304,7 @@ class _Dealer:
         return is_introduction(text) or text.endswith(_COLONS) or line.is_heading or line.is_bold or is_title(text)
 
     def _is_heading(self, line: Line, *, after_blank: bool, before_item: bool) -> bool:
-        if line.is_heading:
+        if line.is_heading or (line.is_bold and after_blank and before_item and not annotation_label(line.text)):
             return True
         if is_annotation(line.text) or line.indent > self._max_indent:
             return False

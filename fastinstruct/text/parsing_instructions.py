@@ -17,7 +17,7 @@ from itertools import dropwhile
 
 from fastinstruct.records import Api, FinishReason, RejectReason
 from fastinstruct.text.annotations import begins_like_english
-from fastinstruct.text.inline_lists import by_semicolons
+from fastinstruct.text.inline_lists import by_dividers
 from fastinstruct.text.instruction_drafts import answer_lines, begins_as_an_idea, without_thinking
 from fastinstruct.text.instruction_items import Settled, settle
 from fastinstruct.text.instruction_lists import Item, descended, list_items, list_style
@@ -27,6 +27,7 @@ from fastinstruct.text.numbering import DECIMAL, Marker, markers_of
 from fastinstruct.text.parsed import Parsed
 from fastinstruct.text.phrases import is_refusal
 from fastinstruct.text.reply_lines import Line, read_lines
+from fastinstruct.text.string_markers import without_markers
 from fastinstruct.text.structured import is_json_like, read_tasks
 from fastinstruct.text.task_words import begins_a_task
 
@@ -76,8 +77,8 @@ def parse_instructions(
 
 def refined(parsed: Parsed[str]) -> Parsed[str]:
     """The same for tasks read as JSON: titles and remarks taken off, what is no clean instruction rejected."""
-    settled = _settled_strings(parsed.kept)
-    judged = [(item.text, item.doubt or instruction_fault(item.text)) for item in settled]
+    settled = _settled_strings(without_markers(parsed.kept))
+    judged = [(item.text, item.doubt or _fault(item.text)) for item in settled]
     return replace(
         parsed,
         kept=tuple(text for text, reason in judged if reason is None),
@@ -183,11 +184,20 @@ def _unmarked(lines: Sequence[Line], *, is_torn: bool) -> tuple[_Judged, list[st
         return [(" ".join(texts), RejectReason.REFUSAL)], []
     told = _without_what_is_said_around(texts)
     if len(told) == 1:
-        told = by_semicolons(told[0])
+        told = by_dividers(told[0])
     settled = _settled_strings(text.rstrip(",") if text.startswith('"') else text for text in told)
-    if not told or not all(begins_a_task(item.text) for item in settled):
+    if not told or not _are_tasks(told, [item.text for item in settled]):
         return [], texts
     return _judged(settled, is_torn=is_torn, is_closed=False), []
+
+
+def _are_tasks(lines: Sequence[str], texts: Sequence[str]) -> bool:
+    """Whether lines without markers are tasks: each reads as one, or most do and all have a title and an end."""
+    num_tasks = sum(map(begins_a_task, texts))
+    if num_tasks == len(texts):
+        return True
+    are_titled = all(line.startswith("**") and line != text for line, text in zip(lines, texts, strict=True))
+    return are_titled and num_tasks * 2 > len(texts) > 2 and all(text.endswith(_ENDS) for text in texts)
 
 
 def _without_what_is_said_around(texts: Sequence[str]) -> list[str]:

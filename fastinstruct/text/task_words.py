@@ -41,7 +41,11 @@ _ENGLISH_VERBS = (
     "recite|recogni[sz]e|"
     "reconstruct|record|reflect|reformat|reformulate|reframe|remind|render|research|resolve|restructure|retrieve|"
     "return|search|send|"
-    "specify|substitute|sum|supply|synthesi[sz]e|train|troubleshoot|try|type|word"
+    "specify|substitute|sum|supply|synthesi[sz]e|train|troubleshoot|try|type|word|"
+    "author|chart|choreograph|concoct|conceive|counter|defend|deliver|depict|dissect|dramati[sz]e|envision|forecast|"
+    "hypothesi[sz]e|improvise|jot|lay out|memori[sz]e|model|negotiate|note|paint|pen|personify|phrase|picture|pinpoint|"
+    "pitch|portray|practi[cs]e|profile|quantify|recap|recount|relate|rehearse|satiri[sz]e|spin|spotlight|storyboard|"
+    "survey|tabulate|tailor|tally|unpack|visuali[sz]e|voice|walk|weave|weigh"
 )
 _ENGLISH_REST = (
     "what|what's|who|who's|whose|whom|where|when|why|how|which|is|are|was|were|do|does|did|can|could|should|would|"

@@ -1,6 +1,7 @@
 """The strings of a list of tasks that is JSON lose what stands before or around all of them."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -57,7 +58,7 @@ def read_text(*strings: str) -> Parsed[str]:
         ],
     ],
 )
-def test_what_all_strings_begin_with_is_taken_off(read, before: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+def test_what_all_strings_begin_with_is_taken_off(read: Callable[..., Parsed[str]], before: tuple[str, ...]) -> None:
     assert read(*map("".join, zip(before, THREE, strict=True))).kept == THREE
 
 
@@ -74,7 +75,7 @@ def test_a_marker_that_one_string_alone_has_is_rejected(first: str, second: str)
 @pytest.mark.parametrize(
     "strings",
     [
-        ("2016. Say what happened then.", "2017. Say what happened then."),
+        ("2016. It was a warm year: say why.", "2017. It was a wet year: say why."),
         ("A. Smith wrote this. Say who he was.", "C. Jones sang. Say who he was."),
         ("C# or Java: which is older?", "F# or Java: which is older?"),
         (SEA, TIDES),

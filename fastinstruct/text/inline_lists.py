@@ -83,7 +83,7 @@ def _cut(marker: Marker, cuts: Sequence[tuple[int, int, int]]) -> list[Marker]:
     numbers = [marker.number, *(number for _, _, number in cuts)]
     texts = [marker.rest[start:end].strip().rstrip(";； ") for start, end in zip(starts, ends, strict=True)]
     if all(text.endswith(_BETWEEN) for text in texts[:-1]):
-        texts[:-1] = [text.rstrip(",，、|｜/ ") for text in texts[:-1]]
+        texts = [text.rstrip(",，、|｜/ ") for text in texts]
     return [
         Marker(style=marker.style, number=number, rest=text) for number, text in zip(numbers, texts, strict=True)
     ]
@@ -163,8 +163,9 @@ def _holds_a_task(head: str) -> bool:
 def is_divided(text: str) -> bool:
     """Whether bars, slashes or semicolons seem to divide a text into tasks."""
     for sign in _DIVIDERS:
-        parts = [part.strip() for part in sign.split(text)]
-        if sum(begins_a_task(part) and _begins_apart(part) for part in parts if part) > (sign is _SEMICOLON) + 1:
+        parts = _parts(sign, text)
+        least = 2 if sign is not _SEMICOLON or all(map(_is_ended, parts[:-1])) else 3
+        if len(parts) > 1 and sum(begins_a_task(part) and _begins_apart(part) for part in parts) >= least:
             return True
     return False
 
@@ -172,7 +173,16 @@ def is_divided(text: str) -> bool:
 def by_dividers(text: str) -> list[str]:
     """The tasks of a text that bars, slashes or semicolons divide; a single one if none does or it is not certain."""
     for sign in _DIVIDERS:
-        parts = [part.strip() for part in sign.split(text) if part.strip()]
-        if len(parts) > 2 and all(begins_a_task(part) and _begins_apart(part) and _is_phrase(part) for part in parts):
+        parts = _parts(sign, text)
+        are_many = len(parts) > 2 or (len(parts) > 1 and _is_ended(parts[0]))
+        if are_many and all(begins_a_task(part) and _begins_apart(part) and _is_phrase(part) for part in parts):
             return parts
     return [text]
+
+
+def _parts(sign: re.Pattern[str], text: str) -> list[str]:
+    return [part.strip() for part in sign.split(text) if part.strip()]
+
+
+def _is_ended(text: str) -> bool:
+    return _ENDED.search(text[-6:]) is not None

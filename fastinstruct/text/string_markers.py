@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from fastinstruct.text.markup import collapsed
 from fastinstruct.text.numbering import BULLET, DECIMAL, LABEL, Marker, markers_of, trimmed
+from fastinstruct.text.task_words import begins_a_task
 
 __all__ = ["without_markers"]
 
@@ -38,7 +39,7 @@ def _without_one(texts: Sequence[str]) -> list[str]:
     for series in by_text[0] if by_text else ():
         markers = [readings.get(series) for readings in by_text]
         whole = [marker for marker in markers if marker is not None and marker.rest]
-        if len(whole) == len(texts) and _belong_together(series, [marker.number for marker in whole]):
+        if len(whole) == len(texts) and _belong_together(series, whole):
             return [marker.rest for marker in whole]
     return list(texts)
 
@@ -47,9 +48,12 @@ def _series(marker: Marker) -> str:
     return _ONE_SERIES.get(marker.style, marker.style)
 
 
-def _belong_together(series: str, numbers: Sequence[int]) -> bool:
+def _belong_together(series: str, markers: Sequence[Marker]) -> bool:
+    numbers = [marker.number for marker in markers]
     if series.startswith(BULLET) or series == LABEL:
         return len(numbers) > 1
     if max(numbers) > _MAX_NUMBER or (len(numbers) == 1 and series != DECIMAL):
         return False
+    if series not in (DECIMAL, "ideographic") and not any(begins_a_task(marker.rest) for marker in markers):
+        return False  # "A. Smith" and "B. Jones" are people
     return all(0 < after - before <= _MAX_STEP for before, after in pairwise(numbers)) or len(set(numbers)) == 1

@@ -292,3 +292,42 @@ def test_paragraphs_with_titles_that_are_no_tasks_give_nothing() -> None:
 )
 def test_a_remark_about_all_tasks_is_no_part_of_the_last(remark: str) -> None:
     assert read(f"9. {SEA}\n10. {TIDES}\n{remark}").kept == TWO
+
+
+@pytest.mark.parametrize(
+    "mark", ["„{}“", "‚{}‘", "＂{}＂", "‹{}›", "»{}«", "「{}」", "<b>{}</b>", "<p>{}</p>", "{} ✅", "🌊 {}", "- {}"]
+)
+def test_what_encloses_or_adorns_all_items_is_no_part_of_them(mark: str) -> None:
+    assert read("\n".join(f"{n}. {mark.format(task)}" for n, task in enumerate(THREE, 9))).kept == THREE
+
+
+@pytest.mark.parametrize(
+    "task",
+    ["Say what „Haus“ means and what „Hof“", "<b>Sort</b> these words: <b>b a</b>", "»A« comes first: is it »B«"],
+)
+def test_marks_around_two_parts_of_a_task_stay(task: str) -> None:
+    assert read(f"9. {task}\n10. {TIDES}").kept[0] == task
+
+
+def test_the_steps_of_a_task_without_a_number_are_no_tasks() -> None:
+    for task in ("Name the colour you like best:", "**Sea:** Choose one of these:"):
+        parsed = read(f"{SEA}\n\n{task}\n1. moon blue\n2. sun red\n\n{FOOD}")
+        assert parsed.kept == ()
+        assert task in parsed.rest
+
+
+def test_a_task_on_the_line_of_a_greeting_is_not_lost_in_silence() -> None:
+    assert SEA in read(f"Sure! {SEA}\n10. {TIDES}").rest
+
+
+def test_titles_on_lines_of_their_own_stand_over_tasks_without_numbers() -> None:
+    assert read(f"**Sea**\n{SEA}\n\n**Tides**\n{TIDES}\n\n**Food**\n{FOOD}").kept == THREE
+
+
+@pytest.mark.parametrize("tail", ["\n11", "\n11.", " 11", " 11."])
+def test_a_number_whose_item_is_missing_is_no_part_of_the_one_before(tail: str) -> None:
+    assert all(item in TWO for item in read(f"9. {SEA}\n10. {TIDES}{tail}").kept)
+
+
+def test_numbered_steps_alone_are_no_tasks() -> None:
+    assert read(f"Step 1: {SEA}\nStep 2: {TIDES}").kept == ()

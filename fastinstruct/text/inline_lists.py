@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from fastinstruct.text.instruction_noise import is_introduction
 from fastinstruct.text.numbering import BULLET, DECIMAL, Marker, inline_markers
 from fastinstruct.text.phrases import is_preamble
-from fastinstruct.text.task_words import begins_a_task, opens_a_task
+from fastinstruct.text.task_words import asks, begins_a_task, opens_a_task
 
-__all__ = ["by_dividers", "first_on_a_preamble", "is_divided", "pieces"]
+__all__ = ["by_dividers", "first_on_a_preamble", "holds_a_task", "is_divided", "pieces"]
 
 _ENDED = re.compile(r"[.!?…。！？;；।؟][\"'”’」』)*_]{0,3}\s?\Z")
 _SEMICOLON = re.compile(r"[;；]\s?")
@@ -26,6 +26,8 @@ _COLONS, _PAUSES = (":", "："), (",", "，", "、")
 _PART_END = re.compile(r"[.!?:。！？：,，、]")
 _BETWEEN = (*_PAUSES, "|", "｜", "/")
 _MAX_INTRODUCTION = 200  # characters
+_MAX_SEEN = 2_000
+_NOUN = re.compile(r"(?:list of|liste|plan of|set of|type of)\b", re.IGNORECASE)  # not the verb that looks so
 _SPACELESS = re.compile("[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _LETTERS = {
     "letter",
@@ -84,9 +86,7 @@ def _cut(marker: Marker, cuts: Sequence[tuple[int, int, int]]) -> list[Marker]:
     texts = [marker.rest[start:end].strip().rstrip(";； ") for start, end in zip(starts, ends, strict=True)]
     if all(text.endswith(_BETWEEN) for text in texts[:-1]):
         texts = [text.rstrip(",，、|｜/ ") for text in texts]
-    return [
-        Marker(style=marker.style, number=number, rest=text) for number, text in zip(numbers, texts, strict=True)
-    ]
+    return [Marker(style=marker.style, number=number, rest=text) for number, text in zip(numbers, texts, strict=True)]
 
 
 def _are_certain(marker: Marker, found: Sequence[Marker]) -> bool:
@@ -151,13 +151,14 @@ def _introduces(head: str, *, is_first: bool) -> bool:
         return True
     if not head.endswith(_COLONS) or len(head) > _MAX_INTRODUCTION:
         return False
-    return is_introduction(head) or (is_first and not _holds_a_task(head))
+    return is_introduction(head) or (is_first and not holds_a_task(head))
 
 
-def _holds_a_task(head: str) -> bool:
-    """Whether what stands before a colon is a task with steps, and no introduction ("Here are more tasks:")."""
-    parts = (part.strip(" *_") for part in _PART_END.split(head))
-    return any(begins_a_task(part) and not is_introduction(f"{part}:") for part in parts if part)
+def holds_a_task(line: str) -> bool:
+    """Whether a line before a list asks for something, as a task with steps does ("Sure! Here are more:" does not)."""
+    parts = (part.strip(" *_") for part in _PART_END.split(line[:_MAX_SEEN]))
+    told = [part for part in parts if (" " in part or not part.isascii()) and not _NOUN.match(part)]
+    return any(asks(part) and not is_introduction(f"{part}:") for part in told)
 
 
 def is_divided(text: str) -> bool:

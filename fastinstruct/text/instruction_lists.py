@@ -13,9 +13,10 @@ Knows nothing of what an item says but for its shape. Takes any lines, never rai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fastinstruct.text.annotations import annotation_label, is_annotation
+from fastinstruct.text.inline_lists import holds_a_task
 from fastinstruct.text.instruction_noise import is_answer_heading, is_closing_remark, is_introduction, is_role
 from fastinstruct.text.numbering import BULLET, DECIMAL, LABEL, Marker
 from fastinstruct.text.reply_lines import Line
@@ -49,13 +50,14 @@ class Item:
 class Listed:
     """A reply's items, and the lines around them that nothing explains.
 
-    `follows_question` says that a question stands before them, `is_repeated` that the list begins again at its first
-    number: one of the two is a draft of the other.
+    `follows_question` says that a question stands before them, `is_inner` that a task does whose steps they may be, and
+    `is_repeated` that the list begins again at its first number: one of the two is a draft of the other.
     """
 
     items: list[Item] = field(default_factory=list)
     rest: list[str] = field(default_factory=list)
     follows_question: bool = False
+    is_inner: bool = False
     is_repeated: bool = False
 
 
@@ -152,7 +154,7 @@ def descended(listed: Listed, first_number: int) -> Listed:
     """The items below the items, if all of these are but categories: "* **Creative:**" with deeper bullets."""
     if not listed.items or not all(map(_is_category, listed.items)):
         return listed
-    deeper = Listed(rest=listed.rest, follows_question=listed.follows_question, is_repeated=listed.is_repeated)
+    deeper = replace(listed, items=[])
     for item in listed.items:
         lines = item.lines[1:]
         style = list_style(lines, first_number)
@@ -262,6 +264,9 @@ class _Dealer:
         elif not items and line.text.endswith(("?", "？")):
             self._listed.follows_question = True
             self._listed.rest.append(line.text)
+        elif not items and before_item and line.text.endswith(_COLONS) and holds_a_task(line.text):
+            self._listed.is_inner = True
+            self._listed.rest.append(line.text)
         elif not marker and self._is_heading(line, after_blank=after_blank, before_item=before_item):
             self._open, self._after_heading = False, True
         elif self._open and items:
@@ -301,7 +306,9 @@ class _Dealer:
         text = line.text
         if self._listed.items:
             return is_closing_remark(text) or is_introduction(text) or is_annotation(text)
-        return is_introduction(text) or text.endswith(_COLONS) or line.is_heading or line.is_bold or is_title(text)
+        if is_introduction(text):
+            return not holds_a_task(text)
+        return text.endswith(_COLONS) or line.is_heading or line.is_bold or is_title(text)
 
     def _is_heading(self, line: Line, *, after_blank: bool, before_item: bool) -> bool:
         if line.is_heading or (line.is_bold and after_blank and before_item and not annotation_label(line.text)):

@@ -187,15 +187,21 @@ _ONLY_A_HOLE = re.compile(r"[\[<{][^\[\]<>{}]{1,60}[\]>}][.]?")
 _HOLE_SIGNS = ("<", "[", "{", "【", "（", "(")
 _HEADING_INSIDE = re.compile(r"\s\#{2,6} ?\w|(?<=[.!?。！？] )\# \w")
 _FENCE = re.compile(
-    r"`{3}|~{3}|[.!?。！？] ?<br ?/?>|</?(?:task|tasks|instruction|instructions|item|prompt)>", re.IGNORECASE
+    r"`{3}|~{3}|[.!?。！？] ?<br ?/?>|</?(?:tasks?|instructions?|items?|prompts?|questions?)[ _-]?\d{0,3}>",
+    re.IGNORECASE,
 )
 _ENDS_LIKE_A_MARKER = re.compile(
-    r"(?:(?<=[.!?。！？] )|(?<=[.!?。！？]))(?<!No\. )(?<!Nr\. )(?<!Vol\. )(?<!pp\. )(?:[(\[]?\d{1,3}[.)\]:]|"
+    r"(?:(?<=[.!?。！？] )|(?<=[.!?。！？]))(?<!No\. )(?<!Nr\. )(?<!Vol\. )(?<!pp\. )(?:[(\[]?\d{1,3}[.)\]:]?|"
     r"[•‣◦●▪■►➤*#|–—-]{1,3}|(?:task|instruction|prompt) ?\d{0,3}[:.]?|#[^\W\d]\w{1,30})\Z|[\"”],?[\]}]{0,2},\Z",
     re.IGNORECASE,
 )
 _ENDS_WITH_HEADING = re.compile(r"(?<=[.!?。！？] )(?:\w{1,30} ){0,3}\w{1,30}[:：]\Z")
 _SENTENCE_END = ".!?。！？;；…।؟"
+_STEP = re.compile(
+    r"[*_]{0,3}(?:(?:step|schritt|étape|paso|passo|passaggio|шаг|الخطوة|चरण|步骤|ステップ|단계) ?\d{1,3}|第.{1,3}步)"
+    r"[*_]{0,3} ?[.:：)、]",
+    re.IGNORECASE,
+)
 _TASK_LABEL_INSIDE = re.compile(
     r"(?<=[.!?。！？;।؟\"”)]) ?[*_]{0,3}(?:task|instruction|prompt|aufgabe|anweisung|tâche|consigne|tarea|tarefa|"
     r"compito|задание|задача|"
@@ -241,6 +247,8 @@ def _holds_a_marker(text: str) -> bool:
 
 def _begins_with_a_number(text: str) -> bool:
     """Whether a list number or a label stands first; "A. Smith" and "2016. Then" may be content, "A. Write" is none."""
+    if _STEP.match(text):
+        return True
     if text.startswith((">", "#")):
         return text.lstrip("> #")[:1].isalnum() and " " in text[:8]
     for marker in markers_of(text):

@@ -17,10 +17,10 @@ from itertools import dropwhile
 
 from fastinstruct.records import Api, FinishReason, RejectReason
 from fastinstruct.text.annotations import begins_like_english
-from fastinstruct.text.inline_lists import by_dividers
+from fastinstruct.text.inline_lists import by_dividers, holds_a_task
 from fastinstruct.text.instruction_drafts import answer_lines, begins_as_an_idea, without_thinking
 from fastinstruct.text.instruction_items import Settled, settle
-from fastinstruct.text.instruction_lists import Item, descended, list_items, list_style
+from fastinstruct.text.instruction_lists import Item, descended, is_title, list_items, list_style
 from fastinstruct.text.instruction_noise import instruction_fault, is_closing_remark, is_introduction
 from fastinstruct.text.markup import cleaned, collapsed
 from fastinstruct.text.numbering import DECIMAL, Marker, markers_of
@@ -123,7 +123,7 @@ def _read(text: str, api: Api, first_number: int, *, is_torn: bool) -> tuple[_Ju
     for item in settled:
         rest.extend(item.rest)
     judged = _judged(settled, is_torn=is_torn, is_closed=bool(listed.rest))
-    is_doubtful = listed.follows_question or listed.is_repeated
+    is_doubtful = listed.follows_question or listed.is_inner or listed.is_repeated
     if api is Api.CHAT and (is_doubtful or _are_statements([text for text, _ in judged])):
         judged = [(text, reason or RejectReason.UNCERTAIN) for text, reason in judged]
     return judged, rest
@@ -204,11 +204,19 @@ def _without_what_is_said_around(texts: Sequence[str]) -> list[str]:
     if len(texts) < 2:
         return list(texts)
     start, end = 0, len(texts)
-    while start < end and (is_introduction(texts[start]) or texts[start].endswith(_COLONS)):
+    while start < end and not holds_a_task(texts[start]) and _is_said_before(texts[start]):
         start += 1
     while end > start and is_closing_remark(texts[end - 1]):
         end -= 1
-    return [text for text in texts[start:end] if not text.startswith("#") and not text.endswith(_COLONS)]
+    return [text for text in texts[start:end] if not text.endswith(_COLONS) and not _is_title_line(text)]
+
+
+def _is_said_before(text: str) -> bool:
+    return is_introduction(text) or text.endswith(_COLONS)
+
+
+def _is_title_line(text: str) -> bool:
+    return text.startswith("#") or (text.startswith(("**", "__")) and text.endswith(text[:2]) and is_title(text))
 
 
 # ----------------------------------------------------------------------------------------------------- what went wrong

@@ -34,7 +34,7 @@ _ENCLOSED = re.compile(r"(?P<quote>[\"'“「『«`])(?P<inner>.*[^\s\\])(?:[\"'
 
 
 _TAGGED = re.compile(
-    r"\s{0,40}<(?P<name>task|instruction|item|prompt|question|"
+    r"\s{0,40}<(?P<name>(?:task|instruction|item|prompt|question)[ _-]?\d{0,3}|"
     r"li)(?: [^<>]{0,60})?>(?P<inner>(?:(?!</)[^\n])*)(?:</(?P=name)>\s*)?\Z",
     re.IGNORECASE,
 )

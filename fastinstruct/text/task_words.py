@@ -6,7 +6,7 @@ Every function takes any text, never raises, and takes time linear in its length
 
 import re
 
-__all__ = ["begins_a_task", "opens_a_task"]
+__all__ = ["asks", "begins_a_task", "opens_a_task"]
 
 _ENGLISH_VERBS = (
     "act|add|advise|analy[sz]e|answer|argue|arrange|ask|assess|break|brainstorm|build|calculate|categori[sz]e|"
@@ -88,6 +88,10 @@ _OTHERS = (
 _OPENING = re.compile(
     rf"(?:please |bitte |por favor,? )?(?:{_ENGLISH_VERBS}|{_ENGLISH_REST}|{_OTHERS})(?![\w'’-])", re.IGNORECASE
 )
+_ASKING = re.compile(
+    rf"(?:please |bitte |por favor,? )?(?:{_ENGLISH_VERBS}|what|who|which|how|why|when|where|{_OTHERS})(?![\w'’-])",
+    re.IGNORECASE,
+)
 _HAN_OPENING = re.compile(
     "请|請|写|寫|编|編|列|解释|解釋|描述|描写|翻译|翻譯|把|将|將|给|給|为|為|用|根据|根據|对|對|设计|設計|创作|創作|"
     "提供|提出|"
@@ -116,3 +120,10 @@ def opens_a_task(text: str) -> bool:
     start = _QUOTES.match(text)
     position = start.end() if start else 0
     return _OPENING.match(text, position) is not None or _HAN_OPENING.match(text, position) is not None
+
+
+def asks(text: str) -> bool:
+    """Whether the text's first word is a verb or a question's, and no other that tasks and introductions begin with."""
+    start = _QUOTES.match(text)
+    position = start.end() if start else 0
+    return _ASKING.match(text, position) is not None or _HAN_OPENING.match(text, position) is not None

@@ -27,6 +27,7 @@ _PART_END = re.compile(r"[.!?:。！？：,，、]")
 _BETWEEN = (*_PAUSES, "|", "｜", "/")
 _MAX_INTRODUCTION = 200  # characters
 _MAX_SEEN = 2_000
+_MAX_PARTS = 100  # nobody asks for more tasks
 _NOUN = re.compile(r"(?:list of|liste|plan of|set of|type of)\b", re.IGNORECASE)  # not the verb that looks so
 _SPACELESS = re.compile("[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _LETTERS = {
@@ -175,6 +176,8 @@ def by_dividers(text: str) -> list[str]:
     """The tasks of a text that bars, slashes or semicolons divide; a single one if none does or it is not certain."""
     for sign in _DIVIDERS:
         parts = _parts(sign, text)
+        if len(parts) > _MAX_PARTS:
+            continue
         are_many = len(parts) > 2 or (len(parts) > 1 and _is_ended(parts[0]))
         if are_many and all(begins_a_task(part) and _begins_apart(part) and _is_phrase(part) for part in parts):
             return parts

@@ -45,6 +45,11 @@ class Item:
         """All its lines."""
         return [line for paragraph in self.paragraphs for line in paragraph]
 
+    @property
+    def last_text(self) -> str:
+        """What its last line says; "" if it has none yet."""
+        return next((paragraph[-1].text for paragraph in reversed(self.paragraphs) if paragraph), "")
+
 
 @dataclass(slots=True)
 class Listed:
@@ -239,8 +244,7 @@ class _Dealer:
         return begins and not begins_a_task(marker.rest)
 
     def _open_with_colon(self) -> bool:
-        lines = self._listed.items[-1].lines if self._listed.items else []
-        return bool(lines) and lines[-1].text.endswith(_COLONS)
+        return bool(self._listed.items) and self._listed.items[-1].last_text.endswith(_COLONS)
 
     def _resumes(self) -> bool:
         """Whether the numbers go on from the last item's after the list that starts at the next 1."""
@@ -299,7 +303,7 @@ class _Dealer:
         """Whether a number at a line start is neither the next one, nor of a list inside, nor within a sentence."""
         if self._style.startswith(BULLET) or self._style == LABEL or self._inner == marker.number:
             return False
-        before = item.lines[-1].text if item.lines else ""
+        before = item.last_text
         return marker.number < _FIRST_YEAR or before.endswith((".", "!", "?", "。", "！", "？"))
 
     def _is_said_around(self, line: Line) -> bool:
@@ -315,7 +319,7 @@ class _Dealer:
             return True
         if is_annotation(line.text) or line.indent > self._max_indent:
             return False
-        if self._open and not self._listed.items[-1].lines:
+        if self._open and not self._listed.items[-1].last_text:
             return False  # the item's own first line
         if line.is_bold and (after_blank or before_item):
             return is_title(line.text)
@@ -331,8 +335,8 @@ class _Dealer:
             return line.text.endswith(_COLONS) or bool(self._listed.items)
         if not line.text.endswith(_COLONS) or not self._listed.items:
             return False
-        before = self._listed.items[-1].lines
-        return bool(before) and (before[-1].text.endswith(_ENDS) or not line.text[0].islower())
+        before = self._listed.items[-1].last_text
+        return bool(before) and (before.endswith(_ENDS) or not line.text[0].islower())
 
     def _starts_item(self, line: Line, marker: Marker) -> bool:
         is_flush = line.indent <= self._max_indent

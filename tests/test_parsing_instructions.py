@@ -331,3 +331,29 @@ def test_a_number_whose_item_is_missing_is_no_part_of_the_one_before(tail: str) 
 
 def test_numbered_steps_alone_are_no_tasks() -> None:
     assert read(f"Step 1: {SEA}\nStep 2: {TIDES}").kept == ()
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        ("写一首关于大海的短诗。", "向孩子们解释潮汐的原理。", "为忙碌的一周推荐三种健康早餐。"),
+        (
+            "海についての短い詩を書いてください。",
+            "潮の満ち引きを子供に説明してください。",
+            "朝食を三つ提案してください。",
+        ),
+        ("바다에 대한 짧은 시를 쓰세요.", "아이들에게 조수를 설명하세요.", "건강한 아침 식사 세 가지를 제안하세요."),
+        ("Напиши короткое стихотворение о море.", "Объясни детям, как работают приливы.", "Предложи три завтрака."),
+        ("اكتب قصيدة قصيرة عن البحر.", "اشرح للأطفال كيف يعمل المد والجزر.", "اقترح ثلاث وجبات إفطار صحية."),
+        ("समुद्र पर एक छोटी कविता लिखिए।", "बच्चों को ज्वार-भाटा समझाइए।", "तीन स्वस्थ नाश्ते सुझाइए।"),
+        ("Schreibe ein kurzes Gedicht.", "Erkläre Kindern die Gezeiten.", "Schlage drei Frühstücke vor."),
+    ],
+)
+def test_lists_of_all_languages_are_read(tasks: tuple[str, ...]) -> None:
+    numbered = [f"{number}. {task}" for number, task in enumerate(tasks, 9)]
+    for told in ("\n".join(numbered), " ".join(numbered), "".join(numbered), "\n".join(tasks), " | ".join(tasks)):
+        assert read(told).kept == tasks
+    assert read("\n\n".join(f"### {place}\n{task}" for place, task in zip("甲乙丙", tasks, strict=True))).kept == tasks
+    assert read("\n\n".join(f"**{place}：** {task}" for place, task in zip("甲乙丙", tasks, strict=True))).kept == tasks
+    bare = [task.rstrip(".。।") for task in tasks]
+    assert list(read("；".join(bare)).kept) == bare

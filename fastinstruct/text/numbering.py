@@ -227,7 +227,7 @@ def trimmed(text: str) -> str:
 
 
 _INLINE = re.compile(
-    rf"(?:(?<=[\s.!?。！？;；:：，,…」”])|(?<=\A))(?P<mark>\*\*|"
+    rf"(?:(?<=[\s.!?。！？;；:：，,…」”।؟])|(?<=\A))(?P<mark>\*\*|"
     rf"__)?(?:(?P<open>[(（\[【])(?P<enclosed>{_NUMERAL})[)）\]】]"
     rf"|(?P<label>(?:{_LABELS}) )?(?P<plain>{_NUMERAL})(?P<delimiter>\\?[.)）:：、．])(?!\d)|(?P<sign>[{_SIGNS}])"
     rf"|(?P<keycap>(?:\d\ufe0f?\u20e3){{1,3}})|(?P<bullet>[•‣◦●▪■►➤])(?= ))(?(mark)(?:\*\*|__)?)",

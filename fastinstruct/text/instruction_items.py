@@ -51,6 +51,13 @@ _ENCLOSED = re.compile(
     r"<(?P<tag>b|strong|i|em|p|u|span|code|q)>(?=.*</(?P=tag)>\Z)) ?(?P<inner>.+?) ?(?:[^<>\w\s]|</\w{1,6}>)",
     re.IGNORECASE,
 )
+_PART_OF_A_TASK = re.compile(
+    r"constraints?|requirements?|rules?|conditions?|restrictions?|limits?|(?:output |answer )?format|tone|length|style|"
+    r"audience|context|scenario|steps|details|text|data|passage|sentences?|options|choices|words?|list|hints?|"
+    r"vorgaben?|bedingung(?:en)?|text|kontext|contraintes?|contexte|texte|condiciones|restricciones|contexto|texto|"
+    r"restrições|requisitos|vincoli|contesto|testo|условия|ограничения|контекст|текст|القيود|الشروط|النص|शर्तें|"
+    r"要求|限制|条件|約束|文本|背景|格式|制約|文章|조건|제약|텍스트"
+)
 _LEADING_BRACKETS = re.compile(
     r"[*_]{0,2}[(（\[【][*_]{0,2}(?P<inner>[^()（）\[\]【】]{1,40})[*_]{0,2}[)）\]】][*_]{0,2} ?[:：–-]? ?(?=\S)"
 )
@@ -97,13 +104,14 @@ def settle(items: Sequence[Item], *, takes_paragraphs: bool) -> list[Settled]:
 
 
 def _recurring_labels(items: Sequence[Item]) -> frozenset[str]:
-    """Labels of lines under most items: whatever they mean, they say something about the task."""
+    """Labels of lines under most items that say something about the task, and do not belong to it."""
     if len(items) < 2:
         return frozenset()
     counts: Counter[str] = Counter()
     for item in items:
         counts.update({annotation_label(line.text) for line in item.lines[1:] if not _is_label(line)} - {""})
-    return frozenset(label for label, count in counts.items() if count > 1 and count * 3 >= len(items) * 2)
+    common = (label for label, count in counts.items() if count > 1 and count * 3 >= len(items) * 2)
+    return frozenset(label for label in common if not _PART_OF_A_TASK.fullmatch(label))
 
 
 def _draft(item: Item, recurring: frozenset[str], *, is_last: bool) -> _Draft:

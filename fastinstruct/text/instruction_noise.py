@@ -187,7 +187,8 @@ _ONLY_A_HOLE = re.compile(r"[\[<{][^\[\]<>{}]{1,60}[\]>}][.]?")
 _HOLE_SIGNS = ("<", "[", "{", "【", "（", "(")
 _HEADING_INSIDE = re.compile(r"\s\#{2,6} ?\w|(?<=[.!?。！？] )\# \w")
 _FENCE = re.compile(
-    r"`{3}|~{3}|[.!?。！？] ?<br ?/?>|</?(?:tasks?|instructions?|items?|prompts?|questions?)[ _-]?\d{0,3}>",
+    r"`{3}|~{3}|[.!?。！？] ?<br ?/?>|</?(?:tasks?|instructions?|items?|prompts?|questions?)[ _-]?\d{0,3}>|"
+    r"[.!?。！？][\"']? ?\\n",
     re.IGNORECASE,
 )
 _ENDS_LIKE_A_MARKER = re.compile(

@@ -44,6 +44,11 @@ _END_OF_TURN = re.compile(
     r"(?:<\|(?:endoftext|im_end|eot_id|eom_id|end_of_text|end|return)\|>|<end_of_turn>|<｜end▁of▁sentence｜>|"
     r"</s>)[ \t]*(?=\n|<[|s]|\Z)"
 )
+_QUOTED_REPLY = re.compile(r'\s*"(?P<inner>[^"\n]*)"\s*')  # a string of JSON, its line breaks written as \\n
+_TORN_WORD = re.compile(
+    r"(?:^| )(?:to|the|of|and|or|an?|und|oder|der|die|das|den|dem|et|ou|de|du|des|la|les?|el|los|las|y|o|e|di|il|и|"
+    r"или|в)\Z"
+)
 _Judged = list[tuple[str, RejectReason | None]]
 
 
@@ -93,6 +98,8 @@ def _settled_strings(texts: Iterable[str]) -> list[Settled]:
 
 def _divided(text: str) -> tuple[str, str, bool]:
     """What is read of a reply, what lies beyond, and whether the first is whole since a token ends the turn there."""
+    if "\\n" in text and (whole := _QUOTED_REPLY.fullmatch(text)):
+        text = whole["inner"]
     lines = text.split("\n", _MAX_LINES)
     length = min(_MAX_CHARACTERS, len(text) - (len(lines[-1]) if len(lines) > _MAX_LINES else 0))
     ended = _END_OF_TURN.search(text, 0, length)
@@ -146,8 +153,10 @@ def _fault(text: str) -> RejectReason | None:
 
 
 def _breaks_off(texts: Sequence[str]) -> bool:
-    """Whether the last item ends in the middle of a sentence, though all others end as sentences do."""
+    """Whether the last item ends with a word that ends no sentence, or without an end, though all others have one."""
     *others, last = texts
+    if _TORN_WORD.search(last[-10:]):
+        return True
     return len(others) > 1 and all(text.endswith(_ENDS) for text in others) and last[-1].isalnum()
 
 

@@ -29,7 +29,9 @@ _FENCE = re.compile(r"`{3,}|~{3,}")
 _HEADING = re.compile(r"#{1,6} ?\S")
 _SECTION = re.compile(r"\d{1,3}\.\d{1,3}[.)]? [^\W\d_]")
 _BOLD_LINE = re.compile(r"(?:\*\*|__)[^*_]+(?:\*\*|__)[:：]?")
-_BREAK = re.compile(r"<br ?/?>[ \t]?(?=[*_(]{0,3}\d{1,4}[.)]|\n|\Z)", re.IGNORECASE)
+_BREAK = re.compile(
+    r"<br ?/?>[ \t]?(?=[*_(]{0,3}\d{1,4}[.)]|\n|\Z)|(?:\\n[ \t]?){1,4}(?=[*_(]{0,3}\d{1,4}[.)]|[-*•] )", re.IGNORECASE
+)
 _ENCLOSED = re.compile(r"(?P<quote>[\"'“「『«`])(?P<inner>.*[^\s\\])(?:[\"'”」』»`])[,;，；]?\Z")
 
 

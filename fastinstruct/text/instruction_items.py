@@ -20,6 +20,7 @@ from fastinstruct.text.annotations import (
     has_trailing_brackets,
     is_annotation,
     is_commentary,
+    is_part_of_a_task,
     without_trailing_annotation,
 )
 from fastinstruct.text.inline_lists import is_divided
@@ -50,13 +51,6 @@ _ENCLOSED = re.compile(
     r"(?:„(?=.*[“”]\Z)|‚(?=.*[‘’]\Z)|‹(?=.*›\Z)|»(?=.*«\Z)|›(?=.*‹\Z)|＂(?=.*＂\Z)|《(?=.*》\Z)|"
     r"<(?P<tag>b|strong|i|em|p|u|span|code|q)>(?=.*</(?P=tag)>\Z)) ?(?P<inner>.+?) ?(?:[^<>\w\s]|</\w{1,6}>)",
     re.IGNORECASE,
-)
-_PART_OF_A_TASK = re.compile(
-    r"constraints?|requirements?|rules?|conditions?|restrictions?|limits?|(?:output |answer )?format|tone|length|style|"
-    r"audience|context|scenario|steps|details|text|data|passage|sentences?|options|choices|words?|list|hints?|"
-    r"vorgaben?|bedingung(?:en)?|text|kontext|contraintes?|contexte|texte|condiciones|restricciones|contexto|texto|"
-    r"restrições|requisitos|vincoli|contesto|testo|условия|ограничения|контекст|текст|القيود|الشروط|النص|शर्तें|"
-    r"要求|限制|条件|約束|文本|背景|格式|制約|文章|조건|제약|텍스트"
 )
 _LEADING_BRACKETS = re.compile(
     r"[*_]{0,2}[(（\[【][*_]{0,2}(?P<inner>[^()（）\[\]【】]{1,40})[*_]{0,2}[)）\]】][*_]{0,2} ?[:：–-]? ?(?=\S)"
@@ -111,7 +105,7 @@ def _recurring_labels(items: Sequence[Item]) -> frozenset[str]:
     for item in items:
         counts.update({annotation_label(line.text) for line in item.lines[1:] if not _is_label(line)} - {""})
     common = (label for label, count in counts.items() if count > 1 and count * 3 >= len(items) * 2)
-    return frozenset(label for label in common if not _PART_OF_A_TASK.fullmatch(label))
+    return frozenset(label for label in common if not is_part_of_a_task(label))
 
 
 def _draft(item: Item, recurring: frozenset[str], *, is_last: bool) -> _Draft:

@@ -361,3 +361,25 @@ def test_a_megabyte_is_read_in_time_that_does_not_grow_with_it(piece: str) -> No
         parsed = read(text, api=api)
         assert time.process_time() - started < 5
         assert parsed.kept or parsed.rejected or parsed.stumbled_over
+
+
+@pytest.mark.parametrize("shape", ["9. {}\\n10. {}", "9. {} \\n\\n10. {}", '"9. {}\\n10. {}"', "- {}\\n- {}"])
+def test_line_breaks_that_are_written_out_divide_items(shape: str) -> None:
+    assert read(shape.format(*TWO)).kept == TWO
+
+
+def test_a_written_line_break_after_a_sentence_is_no_content() -> None:
+    assert reasons(read(f"9. {SEA}\\nBe brief.\n10. {TIDES}")) == ["marker"]
+    assert read(f"9. Explain what \\n means in a string.\n10. {TIDES}").kept[1] == TIDES
+
+
+@pytest.mark.parametrize("end", ["to", "the", "and", "of a", "und", "de la", "или"])
+def test_a_last_item_that_ends_with_a_joining_word_is_torn(end: str) -> None:
+    assert reasons(read(f"9. {SEA}\n10. Explain how the tides work {end}")) == ["truncated"]
+
+
+@pytest.mark.parametrize("label", ["Constraint", "Tone", "Text", "要求", "Vorgabe"])
+def test_a_part_of_the_task_on_a_line_of_its_own_is_not_left_out(label: str) -> None:
+    for bullet in ("- ", ""):
+        kept = read(f"9. {SEA}\n   {bullet}{label}: ten lines\n10. {TIDES}\n   {bullet}{label}: two lines").kept
+        assert all(item.endswith("lines") for item in kept)

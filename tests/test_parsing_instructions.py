@@ -212,3 +212,148 @@ def test_titles_and_annotations_are_no_part_of_the_task(reply: str) -> None:
 def test_closing_remarks_are_no_part_of_the_last_task(remark: str, gap: str) -> None:
     assert read(f"9. {SEA}\n10. {TIDES}{gap}{remark}").kept == TWO
     assert read(f"9. {SEA}\n- Type: fun\n10. {TIDES}\n- Type: fun{gap}{remark}").kept == TWO
+
+
+DESCRIBE = "Describe a rainy day in Oslo to students."
+FOUR = (*THREE, DESCRIBE)
+
+
+@pytest.mark.parametrize(
+    "introduction",
+    [
+        *[
+            "以下是任务：",
+            "当然可以！以下是一些新任务：",
+            "好的，",
+            "下面是八个新任务：",
+            "以下はタスクです：",
+            "다음은 작업입니다: ",
+        ],
+        *["Hier sind die Aufgaben: ", "Voici les tâches : ", "Aquí están las tareas: ", "Aqui estão as tarefas: "],
+        *["Ecco i compiti: ", "Вот задания: ", "إليك المهام: ", "यहाँ कार्य हैं: ", "**New tasks:** ", "Tasks:"],
+    ],
+)
+@pytest.mark.parametrize("number", ["{}. ", "{}、", "{}) ", "**{}.** "])
+def test_a_first_item_on_the_line_of_an_introduction_is_read(introduction: str, number: str) -> None:
+    told = f"{introduction}{number.format(9)}{SEA}\n{number.format(10)}{TIDES}"
+    assert read(told).kept == TWO
+
+
+@pytest.mark.parametrize("end", [";", ".;", ",", "；", "，"])
+@pytest.mark.parametrize("gap", ["\n", " "])
+@pytest.mark.parametrize("last", ["", "same"])
+def test_what_stands_between_items_is_no_part_of_them(end: str, gap: str, last: str) -> None:
+    bare = [task.rstrip(".") for task in FOUR]
+    ends = [end] * 3 + [end if last else end.rstrip(";,；，")]
+    parsed = read(gap.join(f"{n}. {task}{sign}" for n, (task, sign) in enumerate(zip(bare, ends, strict=True), 9)))
+    assert [item.rstrip(".") for item in parsed.kept] == bare
+    assert not any(item.endswith((";", ",", "；", "，")) for item in parsed.kept)
+
+
+@pytest.mark.parametrize("sign", [" | ", " / ", "; ", " ｜ "])
+def test_tasks_of_one_line_are_read_apart_or_rejected(sign: str) -> None:
+    assert read(sign.join(THREE)).kept == THREE
+    assert all(SEA not in item or item == SEA for item in read(sign.join(TWO)).kept)
+    assert not any(TIDES in item for item in read(f"9. {sign.join(THREE)}\n10. {DESCRIBE}").kept)
+
+
+@pytest.mark.parametrize("heading", ["**{}**", "**{}:**", "__{}__", "### {}", "{}:"])
+@pytest.mark.parametrize("gap", ["\n", "\n\n"])
+def test_numbers_that_begin_anew_below_a_heading_go_on_with_the_list(heading: str, gap: str) -> None:
+    first, second = heading.format("Creative"), heading.format("Practical")
+    assert read(f"{first}{gap}1. {SEA}\n2. {TIDES}\n\n{second}{gap}1. {FOOD}\n2. {DESCRIBE}").kept == FOUR
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [("Market Day", "Sizing Up", "Old Habits"), ("海", "潮汐", "早餐"), ("Ein Gedicht", "Gezeiten", "Frühstück")],
+)
+def test_paragraphs_with_titles_and_no_numbers_are_items(titles: tuple[str, ...]) -> None:
+    steps = "Explain to Ann why bread rises: a short talk. Use steps: 1. flour, 2. yeast."
+    tasks = (SEA, steps, "Marvel at the tides in forty words.")
+    told = "\n\n".join(f"**{title}:** {task}" for title, task in zip(titles, tasks, strict=True))
+    assert read(told).kept == tasks
+
+
+def test_paragraphs_with_titles_that_are_no_tasks_give_nothing() -> None:
+    assert read("**Pros:** It is cheap.\n\n**Cons:** It is slow.\n\n**Use:** It is for fun.").kept == ()
+
+
+@pytest.mark.parametrize(
+    "remark",
+    [
+        "Each task is different from the others.",
+        "All of them are short.",
+        "Jede Aufgabe ist anders.",
+        "Chaque tâche est différente.",
+        "Cada tarea es diferente.",
+        "每个任务都不同。",
+    ],
+)
+def test_a_remark_about_all_tasks_is_no_part_of_the_last(remark: str) -> None:
+    assert read(f"9. {SEA}\n10. {TIDES}\n{remark}").kept == TWO
+
+
+@pytest.mark.parametrize(
+    "mark", ["„{}“", "‚{}‘", "＂{}＂", "‹{}›", "»{}«", "「{}」", "<b>{}</b>", "<p>{}</p>", "{} ✅", "🌊 {}", "- {}"]
+)
+def test_what_encloses_or_adorns_all_items_is_no_part_of_them(mark: str) -> None:
+    assert read("\n".join(f"{n}. {mark.format(task)}" for n, task in enumerate(THREE, 9))).kept == THREE
+
+
+@pytest.mark.parametrize(
+    "task",
+    ["Say what „Haus“ means and what „Hof“", "<b>Sort</b> these words: <b>b a</b>", "»A« comes first: is it »B«"],
+)
+def test_marks_around_two_parts_of_a_task_stay(task: str) -> None:
+    assert read(f"9. {task}\n10. {TIDES}").kept[0] == task
+
+
+def test_the_steps_of_a_task_without_a_number_are_no_tasks() -> None:
+    for task in ("Name the colour you like best:", "**Sea:** Choose one of these:"):
+        parsed = read(f"{SEA}\n\n{task}\n1. moon blue\n2. sun red\n\n{FOOD}")
+        assert parsed.kept == ()
+        assert task in parsed.rest
+
+
+def test_a_task_on_the_line_of_a_greeting_is_not_lost_in_silence() -> None:
+    assert SEA in read(f"Sure! {SEA}\n10. {TIDES}").rest
+
+
+def test_titles_on_lines_of_their_own_stand_over_tasks_without_numbers() -> None:
+    assert read(f"**Sea**\n{SEA}\n\n**Tides**\n{TIDES}\n\n**Food**\n{FOOD}").kept == THREE
+
+
+@pytest.mark.parametrize("tail", ["\n11", "\n11.", " 11", " 11."])
+def test_a_number_whose_item_is_missing_is_no_part_of_the_one_before(tail: str) -> None:
+    assert all(item in TWO for item in read(f"9. {SEA}\n10. {TIDES}{tail}").kept)
+
+
+def test_numbered_steps_alone_are_no_tasks() -> None:
+    assert read(f"Step 1: {SEA}\nStep 2: {TIDES}").kept == ()
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        ("写一首关于大海的短诗。", "向孩子们解释潮汐的原理。", "为忙碌的一周推荐三种健康早餐。"),
+        (
+            "海についての短い詩を書いてください。",
+            "潮の満ち引きを子供に説明してください。",
+            "朝食を三つ提案してください。",
+        ),
+        ("바다에 대한 짧은 시를 쓰세요.", "아이들에게 조수를 설명하세요.", "건강한 아침 식사 세 가지를 제안하세요."),
+        ("Напиши короткое стихотворение о море.", "Объясни детям, как работают приливы.", "Предложи три завтрака."),
+        ("اكتب قصيدة قصيرة عن البحر.", "اشرح للأطفال كيف يعمل المد والجزر.", "اقترح ثلاث وجبات إفطار صحية."),
+        ("समुद्र पर एक छोटी कविता लिखिए।", "बच्चों को ज्वार-भाटा समझाइए।", "तीन स्वस्थ नाश्ते सुझाइए।"),
+        ("Schreibe ein kurzes Gedicht.", "Erkläre Kindern die Gezeiten.", "Schlage drei Frühstücke vor."),
+    ],
+)
+def test_lists_of_all_languages_are_read(tasks: tuple[str, ...]) -> None:
+    numbered = [f"{number}. {task}" for number, task in enumerate(tasks, 9)]
+    for told in ("\n".join(numbered), " ".join(numbered), "".join(numbered), "\n".join(tasks), " | ".join(tasks)):
+        assert read(told).kept == tasks
+    assert read("\n\n".join(f"### {place}\n{task}" for place, task in zip("甲乙丙", tasks, strict=True))).kept == tasks
+    assert read("\n\n".join(f"**{place}：** {task}" for place, task in zip("甲乙丙", tasks, strict=True))).kept == tasks
+    bare = [task.rstrip(".。।") for task in tasks]
+    assert list(read("；".join(bare)).kept) == bare

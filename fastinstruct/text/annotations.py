@@ -14,6 +14,7 @@ __all__ = [
     "has_trailing_brackets",
     "is_annotation",
     "is_commentary",
+    "is_part_of_a_task",
     "without_trailing_annotation",
 ]
 
@@ -84,6 +85,13 @@ TRAILING_LABEL = re.compile(
     r"[*_]{0,3} ?[:：]",
     re.IGNORECASE,
 )
+_PART_OF_A_TASK = re.compile(
+    r"constraints?|requirements?|rules?|conditions?|restrictions?|limits?|(?:output |answer )?format|tone|length|style|"
+    r"audience|context|scenario|steps|details|text|data|passage|sentences?|options|choices|words?|list|hints?|"
+    r"vorgaben?|bedingung(?:en)?|text|kontext|contraintes?|contexte|texte|condiciones|restricciones|contexto|texto|"
+    r"restrições|requisitos|vincoli|contesto|testo|условия|ограничения|контекст|текст|القيود|الشروط|النص|शर्तें|"
+    r"要求|限制|条件|約束|文本|背景|格式|制約|文章|조건|제약|텍스트"
+)
 _COMMENTARY = re.compile(
     r"[(\[*_ –—-]{0,4}(?:(?:this|the) (?:task|prompt|instruction|one|exercise|question|request)"
     r" (?:is|asks?|tests?|requires?|encourages?|challenges?|helps?|involves?|would|will|can|allows?|mixes|combines|"
@@ -104,6 +112,11 @@ def annotation_label(line: str) -> str:
     if found is None or found["label"].count(" ") > 3:
         return ""
     return found["label"].casefold().strip("*_` ")
+
+
+def is_part_of_a_task(label: str) -> bool:
+    """Whether a label such as "constraints" or "tone" begins a part of the task itself."""
+    return _PART_OF_A_TASK.fullmatch(label) is not None
 
 
 def is_annotation(line: str) -> bool:
@@ -134,7 +147,7 @@ def without_trailing_annotation(text: str, *, is_common: bool = False) -> str:
     if found is None:
         return text
     inner = found["inner"].strip(" *_")
-    if is_annotation(inner) or (is_common and inner.count(" ") < 3):
+    if is_annotation(inner) or (is_common and inner.count(" ") < 3 and not is_part_of_a_task(annotation_label(inner))):
         return text[: len(text) - len(text[-100:]) + found.start()].rstrip()
     return text
 

@@ -12,14 +12,23 @@ import itertools
 import re
 from collections.abc import Sequence
 
+from fastinstruct.text.instruction_noise import is_introduction
 from fastinstruct.text.numbering import BULLET, DECIMAL, Marker, inline_markers
 from fastinstruct.text.phrases import is_preamble
-from fastinstruct.text.task_words import begins_a_task, opens_a_task
+from fastinstruct.text.task_words import asks, begins_a_task, opens_a_task
 
-__all__ = ["by_semicolons", "first_on_a_preamble", "pieces"]
+__all__ = ["by_dividers", "first_on_a_preamble", "holds_a_task", "is_divided", "pieces"]
 
 _ENDED = re.compile(r"[.!?…。！？;；।؟][\"'”’」』)*_]{0,3}\s?\Z")
 _SEMICOLON = re.compile(r"[;；]\s?")
+_DIVIDERS = (re.compile(r" ?[|｜] ?"), re.compile(r" // | / "), _SEMICOLON)
+_COLONS, _PAUSES = (":", "："), (",", "，", "、")
+_PART_END = re.compile(r"[.!?:。！？：,，、]")
+_BETWEEN = (*_PAUSES, "|", "｜", "/")
+_MAX_INTRODUCTION = 200  # characters
+_MAX_SEEN = 2_000
+_MAX_PARTS = 100  # nobody asks for more tasks
+_NOUN = re.compile(r"(?:list of|liste|plan of|set of|type of)\b", re.IGNORECASE)  # not the verb that looks so
 _SPACELESS = re.compile("[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _LETTERS = {
     "letter",
@@ -75,10 +84,10 @@ def _cut(marker: Marker, cuts: Sequence[tuple[int, int, int]]) -> list[Marker]:
     starts = [0, *(end for _, end, _ in cuts)]
     ends = [*(start for start, _, _ in cuts), len(marker.rest)]
     numbers = [marker.number, *(number for _, _, number in cuts)]
-    return [
-        Marker(style=marker.style, number=number, rest=marker.rest[start:end].strip().rstrip(";； "))
-        for number, start, end in zip(numbers, starts, ends, strict=True)
-    ]
+    texts = [marker.rest[start:end].strip().rstrip(";； ") for start, end in zip(starts, ends, strict=True)]
+    if all(text.endswith(_BETWEEN) for text in texts[:-1]):
+        texts = [text.rstrip(",，、|｜/ ") for text in texts]
+    return [Marker(style=marker.style, number=number, rest=text) for number, text in zip(numbers, texts, strict=True)]
 
 
 def _are_certain(marker: Marker, found: Sequence[Marker]) -> bool:
@@ -118,30 +127,66 @@ def _begins_apart(text: str) -> bool:
     return text[0].isupper() or not text[0].islower()
 
 
-def first_on_a_preamble(line: str, first_number: int) -> tuple[str, str]:
+def first_on_a_preamble(line: str, first_number: int, *, is_first: bool) -> tuple[str, str]:
     """A line that introduces and then begins a list ("Sure! Here are more tasks: 9. Write ..."), in its two parts.
 
     The second part is "" if the line is no such line.
+
+    Args:
+        line: without a marker at its beginning.
+        first_number: the number after the last in-context instruction.
+        is_first: whether only introductions stand before it; below others it has to be one beyond doubt.
     """
     for start, _, marker in inline_markers(line):
         if marker.style not in (DECIMAL, "sign", "ideographic") or marker.number not in (1, first_number):
             continue
-        head = line[:start].rstrip()
-        introduces = head.endswith((":", "：")) or (is_preamble(head) and _ENDED.search(head[-6:]) is not None)
-        if introduces and (is_preamble(head) or not begins_with_a_task_of_its_own(head)):
+        head = line[:start].rstrip().rstrip("*_")
+        if _introduces(head, is_first=is_first):
             return head, line[start:].strip()
         break
     return line, ""
 
 
-def begins_with_a_task_of_its_own(head: str) -> bool:
-    """Whether what stands before a colon is a task with steps, and no introduction ("Here are more tasks:")."""
-    return begins_a_task(head) and not re.match(r"(?:here|as |for|in |below|with |you |your )", head, re.IGNORECASE)
+def _introduces(head: str, *, is_first: bool) -> bool:
+    if is_preamble(head) and (_ENDED.search(head[-6:]) is not None or head.endswith(_PAUSES)):
+        return True
+    if not head.endswith(_COLONS) or len(head) > _MAX_INTRODUCTION:
+        return False
+    return is_introduction(head) or (is_first and not holds_a_task(head))
 
 
-def by_semicolons(text: str) -> list[str]:
-    """The tasks of a text that divides them by semicolons; a single one if it does not, or if that is not certain."""
-    parts = [part.strip() for part in _SEMICOLON.split(text) if part.strip()]
-    if len(parts) > 2 and all(begins_a_task(part) and _begins_apart(part) and _is_phrase(part) for part in parts):
-        return parts
+def holds_a_task(line: str) -> bool:
+    """Whether a line before a list asks for something, as a task with steps does ("Sure! Here are more:" does not)."""
+    parts = (part.strip(" *_") for part in _PART_END.split(line[:_MAX_SEEN]))
+    told = [part for part in parts if (" " in part or not part.isascii()) and not _NOUN.match(part)]
+    return any(asks(part) and not is_introduction(f"{part}:") for part in told)
+
+
+def is_divided(text: str) -> bool:
+    """Whether bars, slashes or semicolons seem to divide a text into tasks."""
+    for sign in _DIVIDERS:
+        parts = _parts(sign, text)
+        least = 2 if sign is not _SEMICOLON or all(map(_is_ended, parts[:-1])) else 3
+        if len(parts) > 1 and sum(begins_a_task(part) and _begins_apart(part) for part in parts) >= least:
+            return True
+    return False
+
+
+def by_dividers(text: str) -> list[str]:
+    """The tasks of a text that bars, slashes or semicolons divide; a single one if none does or it is not certain."""
+    for sign in _DIVIDERS:
+        parts = _parts(sign, text)
+        if len(parts) > _MAX_PARTS:
+            continue
+        are_many = len(parts) > 2 or (len(parts) > 1 and _is_ended(parts[0]))
+        if are_many and all(begins_a_task(part) and _begins_apart(part) and _is_phrase(part) for part in parts):
+            return parts
     return [text]
+
+
+def _parts(sign: re.Pattern[str], text: str) -> list[str]:
+    return [part.strip() for part in sign.split(text) if part.strip()]
+
+
+def _is_ended(text: str) -> bool:
+    return _ENDED.search(text[-6:]) is not None

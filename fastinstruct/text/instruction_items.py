@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
+from unicodedata import category
 
 from fastinstruct.records import RejectReason
 from fastinstruct.text.annotations import (
@@ -19,20 +20,23 @@ from fastinstruct.text.annotations import (
     has_trailing_brackets,
     is_annotation,
     is_commentary,
+    is_part_of_a_task,
     without_trailing_annotation,
 )
-from fastinstruct.text.inline_lists import by_semicolons
+from fastinstruct.text.inline_lists import is_divided
 from fastinstruct.text.instruction_lists import Item, is_title
 from fastinstruct.text.instruction_noise import is_closing_remark, is_worked_example
 from fastinstruct.text.markup import collapsed, unwrapped
 from fastinstruct.text.numbering import LABEL, trimmed, without_label
 from fastinstruct.text.reply_lines import Line
+from fastinstruct.text.string_markers import without_markers
 from fastinstruct.text.task_words import begins_a_task, opens_a_task
 
 __all__ = ["Settled", "settle"]
 
 _COLONS = (":", "：")
 _SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "…", "।", "؟")
+_SEPARATORS = tuple(",;|，；、｜")
 _WRAPPED_LINE = 60
 _SHORT_LINE = 40  # characters: models that wrap their lines do so further right
 _BOLD_TITLE = re.compile(
@@ -42,6 +46,11 @@ _BOLD_TITLE = re.compile(
 _PLAIN_TITLE = re.compile(
     r"[\"“«`]?(?P<title>[^\s:：.!?。！？\"“”«»(（\[`*]{1,30}(?: [^\s:：.!?。！？\"“”«»(（\[`*]{1,30}){0,4})"
     r"[\"”»`]? ?(?:[:：]| [–—-]) ?(?=\S)"
+)
+_ENCLOSED = re.compile(
+    r"(?:„(?=.*[“”]\Z)|‚(?=.*[‘’]\Z)|‹(?=.*›\Z)|»(?=.*«\Z)|›(?=.*‹\Z)|＂(?=.*＂\Z)|《(?=.*》\Z)|"
+    r"<(?P<tag>b|strong|i|em|p|u|span|code|q)>(?=.*</(?P=tag)>\Z)) ?(?P<inner>.+?) ?(?:[^<>\w\s]|</\w{1,6}>)",
+    re.IGNORECASE,
 )
 _LEADING_BRACKETS = re.compile(
     r"[*_]{0,2}[(（\[【][*_]{0,2}(?P<inner>[^()（）\[\]【】]{1,40})[*_]{0,2}[)）\]】][*_]{0,2} ?[:：–-]? ?(?=\S)"
@@ -81,19 +90,22 @@ def settle(items: Sequence[Item], *, takes_paragraphs: bool) -> list[Settled]:
     for place, draft in enumerate(drafts):
         _choose_paragraphs(draft, titled=titled, takes=takes_paragraphs, is_last=place == len(drafts) - 1)
         draft.text = _joined(draft)
+    _drop_separators(drafts)
+    _drop_bullets(drafts)
     _drop_inline_titles(drafts)
     _drop_brackets(drafts)
     return [Settled(text=draft.text, doubt=draft.doubt, rest=tuple(draft.rest)) for draft in drafts]
 
 
 def _recurring_labels(items: Sequence[Item]) -> frozenset[str]:
-    """Labels of lines under most items: whatever they mean, they say something about the task."""
+    """Labels of lines under most items that say something about the task, and do not belong to it."""
     if len(items) < 2:
         return frozenset()
     counts: Counter[str] = Counter()
     for item in items:
         counts.update({annotation_label(line.text) for line in item.lines[1:] if not _is_label(line)} - {""})
-    return frozenset(label for label, count in counts.items() if count > 1 and count * 3 >= len(items) * 2)
+    common = (label for label, count in counts.items() if count > 1 and count * 3 >= len(items) * 2)
+    return frozenset(label for label in common if not is_part_of_a_task(label))
 
 
 def _draft(item: Item, recurring: frozenset[str], *, is_last: bool) -> _Draft:
@@ -254,7 +266,28 @@ def _tidied(text: str) -> str:
 
 
 def _unenclosed(text: str) -> str:
-    return collapsed(unwrapped(text)) if not _BOLD_TITLE.match(text) else text
+    if _BOLD_TITLE.match(text):
+        return text
+    found = _ENCLOSED.fullmatch(text)
+    if found and not any(sign in found["inner"] for sign in (text[0], text[-1], f"</{found['tag']}>")):
+        text = found["inner"]
+    return collapsed(unwrapped(text))
+
+
+def _drop_separators(drafts: Sequence[_Draft]) -> None:
+    """Take a comma or semicolon off the items' ends where all but the last have it: it stands between items."""
+    texts = [draft.text for draft in drafts if draft.text]
+    sign = texts[0][-1] if len(texts) > 1 else ""
+    if sign and (sign in _SEPARATORS or category(sign) == "So") and all(text.endswith(sign) for text in texts[:-1]):
+        for draft in drafts:
+            draft.text = draft.text.rstrip(f"{sign} ")
+
+
+def _drop_bullets(drafts: Sequence[_Draft]) -> None:
+    """Take a second marker ("9. - Write", "9. \N{WATER WAVE} Write") off where all items have one."""
+    told = [draft for draft in drafts if draft.text]
+    for draft, text in zip(told, without_markers([draft.text for draft in told]), strict=True):
+        draft.text = text
 
 
 # -------------------------------------------------------------------------------------------------------- inline titles
@@ -311,5 +344,5 @@ def _drop_brackets(drafts: Sequence[_Draft]) -> None:
         draft.text = without_trailing_annotation(draft.text, is_common=are_common)
         if found and (many_lead or is_annotation(found["inner"])):
             draft.text = _tidied(draft.text[found.end() :])
-        if draft.doubt is None and len(by_semicolons(draft.text)) > 1:
+        if draft.doubt is None and is_divided(draft.text):
             draft.doubt = RejectReason.UNCERTAIN

@@ -13,9 +13,10 @@ Knows nothing of what an item says but for its shape. Takes any lines, never rai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from fastinstruct.text.annotations import is_annotation
+from fastinstruct.text.annotations import annotation_label, is_annotation
+from fastinstruct.text.inline_lists import holds_a_task
 from fastinstruct.text.instruction_noise import is_answer_heading, is_closing_remark, is_introduction, is_role
 from fastinstruct.text.numbering import BULLET, DECIMAL, LABEL, Marker
 from fastinstruct.text.reply_lines import Line
@@ -44,14 +45,25 @@ class Item:
         """All its lines."""
         return [line for paragraph in self.paragraphs for line in paragraph]
 
+    @property
+    def last_text(self) -> str:
+        """What its last line says; "" if it has none yet."""
+        return next((paragraph[-1].text for paragraph in reversed(self.paragraphs) if paragraph), "")
+
 
 @dataclass(slots=True)
 class Listed:
-    """A reply's items, the lines around them that nothing explains, and whether a question stands before them."""
+    """A reply's items, and the lines around them that nothing explains.
+
+    `follows_question` says that a question stands before them, `is_inner` that a task does whose steps they may be, and
+    `is_repeated` that the list begins again at its first number: one of the two is a draft of the other.
+    """
 
     items: list[Item] = field(default_factory=list)
     rest: list[str] = field(default_factory=list)
     follows_question: bool = False
+    is_inner: bool = False
+    is_repeated: bool = False
 
 
 def list_style(lines: Sequence[Line], first_number: int) -> str | None:
@@ -147,7 +159,7 @@ def descended(listed: Listed, first_number: int) -> Listed:
     """The items below the items, if all of these are but categories: "* **Creative:**" with deeper bullets."""
     if not listed.items or not all(map(_is_category, listed.items)):
         return listed
-    deeper = Listed(rest=listed.rest, follows_question=listed.follows_question)
+    deeper = replace(listed, items=[])
     for item in listed.items:
         lines = item.lines[1:]
         style = list_style(lines, first_number)
@@ -232,8 +244,7 @@ class _Dealer:
         return begins and not begins_a_task(marker.rest)
 
     def _open_with_colon(self) -> bool:
-        lines = self._listed.items[-1].lines if self._listed.items else []
-        return bool(lines) and lines[-1].text.endswith(_COLONS)
+        return bool(self._listed.items) and self._listed.items[-1].last_text.endswith(_COLONS)
 
     def _resumes(self) -> bool:
         """Whether the numbers go on from the last item's after the list that starts at the next 1."""
@@ -256,6 +267,9 @@ class _Dealer:
             self._open = True
         elif not items and line.text.endswith(("?", "？")):
             self._listed.follows_question = True
+            self._listed.rest.append(line.text)
+        elif not items and before_item and line.text.endswith(_COLONS) and holds_a_task(line.text):
+            self._listed.is_inner = True
             self._listed.rest.append(line.text)
         elif not marker and self._is_heading(line, after_blank=after_blank, before_item=before_item):
             self._open, self._after_heading = False, True
@@ -289,21 +303,23 @@ class _Dealer:
         """Whether a number at a line start is neither the next one, nor of a list inside, nor within a sentence."""
         if self._style.startswith(BULLET) or self._style == LABEL or self._inner == marker.number:
             return False
-        before = item.lines[-1].text if item.lines else ""
+        before = item.last_text
         return marker.number < _FIRST_YEAR or before.endswith((".", "!", "?", "。", "！", "？"))
 
     def _is_said_around(self, line: Line) -> bool:
         text = line.text
         if self._listed.items:
             return is_closing_remark(text) or is_introduction(text) or is_annotation(text)
-        return is_introduction(text) or text.endswith(_COLONS) or line.is_heading or line.is_bold or is_title(text)
+        if is_introduction(text):
+            return not holds_a_task(text)
+        return text.endswith(_COLONS) or line.is_heading or line.is_bold or is_title(text)
 
     def _is_heading(self, line: Line, *, after_blank: bool, before_item: bool) -> bool:
-        if line.is_heading:
+        if line.is_heading or (line.is_bold and after_blank and before_item and not annotation_label(line.text)):
             return True
         if is_annotation(line.text) or line.indent > self._max_indent:
             return False
-        if self._open and not self._listed.items[-1].lines:
+        if self._open and not self._listed.items[-1].last_text:
             return False  # the item's own first line
         if line.is_bold and (after_blank or before_item):
             return is_title(line.text)
@@ -319,12 +335,14 @@ class _Dealer:
             return line.text.endswith(_COLONS) or bool(self._listed.items)
         if not line.text.endswith(_COLONS) or not self._listed.items:
             return False
-        before = self._listed.items[-1].lines
-        return bool(before) and (before[-1].text.endswith(_ENDS) or not line.text[0].islower())
+        before = self._listed.items[-1].last_text
+        return bool(before) and (before.endswith(_ENDS) or not line.text[0].islower())
 
     def _starts_item(self, line: Line, marker: Marker) -> bool:
         is_flush = line.indent <= self._max_indent
         number = marker.number
+        if is_flush and self._style == DECIMAL and number == self._first_number > 1 and number < (self._last or 0):
+            self._listed.is_repeated |= begins_a_task(marker.rest)
         if number == 0 or self._all_alike or self._style == "table":
             starts = is_flush
         elif not is_flush:

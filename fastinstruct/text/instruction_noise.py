@@ -16,6 +16,7 @@ from fastinstruct.text.annotations import TRAILING_LABEL
 from fastinstruct.text.emptiness import empty_if_none
 from fastinstruct.text.numbering import BULLET, LABEL, inline_markers, markers_of
 from fastinstruct.text.phrases import is_refusal, leaks_into_instruction
+from fastinstruct.text.task_words import opens_a_task
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -72,6 +73,11 @@ _CLOSING = (
     r"contains|is|has)\b|"
     r"note:? (?:that )?(?:these|all|the|each|i)\b|all (?:of these )?(?:tasks|instructions|prompts) (?:are|can|above|"
     r"differ|were|have)\b|"
+    r"(?:each|every one|all) of (?:them|these (?:tasks|instructions|prompts))\b|"
+    r"each (?:task|instruction|prompt) (?:is|has|was|covers|asks|can)\b|"
+    r"jede aufgabe (?:ist|hat)|chaque tâche (?:est|a)|cada tarea (?:es|tiene)|cada tarefa (?:é|tem)|"
+    r"ogni compito (?:è|ha)|кажд(?:ое задание|ая задача)|كل مهمة|प्रत्येक कार्य|"
+    r"每个任务都|每項任務|それぞれのタスクは|각 작업은|"
     r"end of (?:list|tasks)|that(?:['’]s| is| makes| concludes) (?:all|the end|the list|eight|ten|\d)|please note|"
     r"i (?:can|could|will|would be happy to) (?:also )?(?:provide|add|write|give|generate|create) (?:more|another|"
     r"additional|further)|"
@@ -116,7 +122,7 @@ _BEFORE = re.compile(
     r"承知(?:いたしました|しました)?|わかりました)[,.!:，。！：、।]|"
     r"(?:here (?:are|is)|here['’]s|below (?:are|is)|the following (?:are|is)|hier sind|voici|aquí (?:están|tienes|"
     r"hay|te)|aqui estão|ecco|"
-    r"вот|إليك|यहाँ|यहां|以下是|下面是|这里是|以下に|以下は|다음은)[^.!?。！？]{0,120}[:：.。]?\Z)",
+    r"вот|إليك|यहाँ|यहां|以下是|下面是|这里是|這裡是|以下为|以下為|以下に|以下は|以下が|こちらが|다음은|아래는|여기)[^.!?。！？]{0,120}[:：.。]?\Z)",
     re.IGNORECASE,
 )
 
@@ -181,15 +187,22 @@ _ONLY_A_HOLE = re.compile(r"[\[<{][^\[\]<>{}]{1,60}[\]>}][.]?")
 _HOLE_SIGNS = ("<", "[", "{", "【", "（", "(")
 _HEADING_INSIDE = re.compile(r"\s\#{2,6} ?\w|(?<=[.!?。！？] )\# \w")
 _FENCE = re.compile(
-    r"`{3}|~{3}|[.!?。！？] ?<br ?/?>|</?(?:task|tasks|instruction|instructions|item|prompt)>", re.IGNORECASE
+    r"`{3}|~{3}|[.!?。！？] ?<br ?/?>|</?(?:tasks?|instructions?|items?|prompts?|questions?)[ _-]?\d{0,3}>|"
+    r"[.!?。！？][\"']? ?\\n",
+    re.IGNORECASE,
 )
 _ENDS_LIKE_A_MARKER = re.compile(
-    r"(?:(?<=[.!?。！？] )|(?<=[.!?。！？]))(?<!No\. )(?<!Nr\. )(?<!Vol\. )(?<!pp\. )(?:[(\[]?\d{1,3}[.)\]:]|"
+    r"(?:(?<=[.!?。！？] )|(?<=[.!?。！？]))(?<!No\. )(?<!Nr\. )(?<!Vol\. )(?<!pp\. )(?:[(\[]?\d{1,3}[.)\]:]?|"
     r"[•‣◦●▪■►➤*#|–—-]{1,3}|(?:task|instruction|prompt) ?\d{0,3}[:.]?|#[^\W\d]\w{1,30})\Z|[\"”],?[\]}]{0,2},\Z",
     re.IGNORECASE,
 )
 _ENDS_WITH_HEADING = re.compile(r"(?<=[.!?。！？] )(?:\w{1,30} ){0,3}\w{1,30}[:：]\Z")
 _SENTENCE_END = ".!?。！？;；…।؟"
+_STEP = re.compile(
+    r"[*_]{0,3}(?:(?:step|schritt|étape|paso|passo|passaggio|шаг|الخطوة|चरण|步骤|ステップ|단계) ?\d{1,3}|第.{1,3}步)"
+    r"[*_]{0,3} ?[.:：)、]",
+    re.IGNORECASE,
+)
 _TASK_LABEL_INSIDE = re.compile(
     r"(?<=[.!?。！？;।؟\"”)]) ?[*_]{0,3}(?:task|instruction|prompt|aufgabe|anweisung|tâche|consigne|tarea|tarefa|"
     r"compito|задание|задача|"
@@ -234,8 +247,14 @@ def _holds_a_marker(text: str) -> bool:
 
 
 def _begins_with_a_number(text: str) -> bool:
-    """Whether a list number or a label stands first; "A. Smith" and "2016. Then" may be content, "9. Write" is none."""
+    """Whether a list number or a label stands first; "A. Smith" and "2016. Then" may be content, "A. Write" is none."""
+    if _STEP.match(text):
+        return True
+    if text.startswith((">", "#")):
+        return text.lstrip("> #")[:1].isalnum() and " " in text[:8]
     for marker in markers_of(text):
+        if opens_a_task(marker.rest) and not marker.rest[:1].islower():
+            return True
         if marker.style in ("decimal", "sign", "ideographic", LABEL) and marker.number < 1000:
             return True
         if marker.style.startswith(BULLET):

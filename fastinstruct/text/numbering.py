@@ -81,7 +81,7 @@ _COUNTED = (
     rf"(?P<sign>[{_SIGNS}])\ufe0e?)(?P<late0>[*_]{{1,3}})? ?[.、:：)）]?"
     rf"|[(（\[【〔<{{] ?(?:(?P<label1>{_LABELS}) ?)?[#№]? ?(?P<enclosed>{_NUMERAL}){_Z} ?[)）\]】〕>}}]"
     r"(?P<late1>[*_]{1,3})? ?[.:：、]?"
-    rf"|(?:(?P<label>{_LABELS}) ?)?(?P<hash>[#№] ?|No\. ?|Nr\. ?|N[º°]\.? ?|第 ?)?(?P<plain>{_NUMERAL})"
+    rf"|(?:(?P<label>{_LABELS})(?: |(?![a-z])))?(?P<hash>[#№] ?|No\. ?|Nr\. ?|N[º°]\.? ?|第 ?)?(?P<plain>{_NUMERAL})"
     rf"(?P<unit>[ºª]| ?(?:个任务|個任務|个|條|条|题|題|项|項|号|번째|번|番目|番|つ目|"
     rf"問))?{_Z}(?(label)(?: ?[(（\[【][^()（）\[\]【】]{{1,40}}[)）\]】])?)"
     rf" ?(?P<late>[*_]{{1,3}})?"
@@ -227,7 +227,7 @@ def trimmed(text: str) -> str:
 
 
 _INLINE = re.compile(
-    rf"(?:(?<=[\s.!?。！？;；:：，,…」”])|(?<=\A))(?P<mark>\*\*|"
+    rf"(?:(?<=[\s.!?。！？;；:：，,…」”।؟])|(?<=\A))(?P<mark>\*\*|"
     rf"__)?(?:(?P<open>[(（\[【])(?P<enclosed>{_NUMERAL})[)）\]】]"
     rf"|(?P<label>(?:{_LABELS}) )?(?P<plain>{_NUMERAL})(?P<delimiter>\\?[.)）:：、．])(?!\d)|(?P<sign>[{_SIGNS}])"
     rf"|(?P<keycap>(?:\d\ufe0f?\u20e3){{1,3}})|(?P<bullet>[•‣◦●▪■►➤])(?= ))(?(mark)(?:\*\*|__)?)",

@@ -15,24 +15,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from fastinstruct.text.inline_lists import first_on_a_preamble, pieces
+from fastinstruct.text.instruction_noise import is_introduction
 from fastinstruct.text.markup import collapsed
 from fastinstruct.text.numbering import DECIMAL, INVISIBLE, Marker, markers_of, trimmed
 from fastinstruct.text.tables import is_row, rows
 
 __all__ = ["Line", "read_lines"]
 
+_COLONS = (":", "：")
 _MAX_LINE = 20_000  # characters; a longer one holds no list that a model was asked for
 _QUOTED = re.compile(rf"[{INVISIBLE}]?(?:> ?){{1,8}}")
 _FENCE = re.compile(r"`{3,}|~{3,}")
 _HEADING = re.compile(r"#{1,6} ?\S")
 _SECTION = re.compile(r"\d{1,3}\.\d{1,3}[.)]? [^\W\d_]")
 _BOLD_LINE = re.compile(r"(?:\*\*|__)[^*_]+(?:\*\*|__)[:：]?")
-_BREAK = re.compile(r"<br ?/?>[ \t]?(?=[*_(]{0,3}\d{1,4}[.)]|\n|\Z)", re.IGNORECASE)
+_BREAK = re.compile(
+    r"<br ?/?>[ \t]?(?=[*_(]{0,3}\d{1,4}[.)]|\n|\Z)|(?:\\n[ \t]?){1,4}(?=[*_(]{0,3}\d{1,4}[.)]|[-*•] )", re.IGNORECASE
+)
 _ENCLOSED = re.compile(r"(?P<quote>[\"'“「『«`])(?P<inner>.*[^\s\\])(?:[\"'”」』»`])[,;，；]?\Z")
 
 
 _TAGGED = re.compile(
-    r"\s{0,40}<(?P<name>task|instruction|item|prompt|question|"
+    r"\s{0,40}<(?P<name>(?:task|instruction|item|prompt|question)[ _-]?\d{0,3}|"
     r"li)(?: [^<>]{0,60})?>(?P<inner>(?:(?!</)[^\n])*)(?:</(?P=name)>\s*)?\Z",
     re.IGNORECASE,
 )
@@ -139,30 +143,27 @@ def _is_section(text: str) -> bool:
 def _apart(lines: Sequence[Line], first_number: int, *, is_opened: bool) -> Iterator[Line]:
     """The lines, those with several items as one line for each."""
     numbers_after = _next_numbers(lines)
-    is_first = True
+    awaits_list = is_first = True  # nothing but what introduces a list was said; nothing at all
     for place, line in enumerate(lines):
         if not line.text:
             yield line
-            continue
-        if is_first and not line.markers:
-            if is_opened:
-                opened = Marker(style=DECIMAL, number=first_number, rest=line.text)
-                yield from _pieces_of(replace(line, markers=(opened,)), numbers_after[place], keeps_first=False)
-            else:
-                head, tail = (
-                    first_on_a_preamble(line.text, first_number) if len(line.text) <= _MAX_LINE else (line.text, "")
-                )
-                yield replace(line, text=head) if tail else line
-                if tail:
-                    marked = replace(line, text=tail, markers=markers_of(tail))
-                    yield from _pieces_of(marked, numbers_after[place], keeps_first=True)
-                is_first = bool(not tail)  # a preamble may have several lines
-                continue
         elif line.markers:
             yield from _pieces_of(line, numbers_after[place], keeps_first=True)
+            awaits_list = is_first = is_opened = False
+        elif is_opened:
+            opened = Marker(style=DECIMAL, number=first_number, rest=line.text)
+            yield from _pieces_of(replace(line, markers=(opened,)), numbers_after[place], keeps_first=False)
+            awaits_list = is_opened = False
+        elif awaits_list and len(line.text) <= _MAX_LINE:
+            head, tail = first_on_a_preamble(line.text, first_number, is_first=is_first)
+            yield replace(line, text=head) if tail else line
+            if tail:
+                marked = replace(line, text=tail, markers=markers_of(tail))
+                yield from _pieces_of(marked, numbers_after[place], keeps_first=True)
+            awaits_list = not tail  # a preamble may have several lines
+            is_first = is_first and (line.text.endswith(_COLONS) or is_introduction(line.text))
         else:
             yield line
-        is_first = False
 
 
 def _pieces_of(line: Line, number_after: int | None, *, keeps_first: bool) -> Iterator[Line]:

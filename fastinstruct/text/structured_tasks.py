@@ -30,7 +30,8 @@ _NUMBER = re.compile(
     r"[\s*_#(\[]{0,6}(?:(?:task|instruction)\s{0,3})?[#(\[]?(?P<number>\d{1,4})(?:[.):、．）\]]{1,3}[*_]{0,3}\s*+(?=\D)|\s?[-–—]\s)",
     re.IGNORECASE,
 )
-_MAX_SINGLE_NUMBER = 99  # a list of one task that begins "2016. ..." has no number
+_MAX_SINGLE_NUMBER = 99  # a list of one task that begins "365. ..." has no number
+_MAX_NUMBER = 999  # "2016. ..." is content
 _SORTING_WORDS = "id no nr number index title name category type kind topic domain difficulty language lang tags"
 _SAID_ASIDE = frozenset([*_SORTING_WORDS.split(), "isclassification"])
 _WORDS = {**dict.fromkeys(("true", "yes"), True), **dict.fromkeys(("false", "no"), False)}
@@ -118,7 +119,7 @@ def _without_numbers(tasks: list[str]) -> list[str]:
     numbers = [int(match["number"]) for match in matches]
     if not matches or len(matches) < len(tasks) or numbers != [*range(numbers[0], numbers[0] + len(numbers))]:
         return tasks
-    if len(numbers) == 1 and numbers[0] > _MAX_SINGLE_NUMBER:
+    if numbers[-1] > _MAX_NUMBER or (len(numbers) == 1 and numbers[0] > _MAX_SINGLE_NUMBER):
         return tasks
     return [collapsed(unwrapped(task[match.end() :])) for task, match in zip(tasks, matches, strict=True)]
 

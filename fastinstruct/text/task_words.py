@@ -6,7 +6,7 @@ Every function takes any text, never raises, and takes time linear in its length
 
 import re
 
-__all__ = ["begins_a_task", "opens_a_task"]
+__all__ = ["asks", "begins_a_task", "opens_a_task"]
 
 _ENGLISH_VERBS = (
     "act|add|advise|analy[sz]e|answer|argue|arrange|ask|assess|break|brainstorm|build|calculate|categori[sz]e|"
@@ -41,7 +41,11 @@ _ENGLISH_VERBS = (
     "recite|recogni[sz]e|"
     "reconstruct|record|reflect|reformat|reformulate|reframe|remind|render|research|resolve|restructure|retrieve|"
     "return|search|send|"
-    "specify|substitute|sum|supply|synthesi[sz]e|train|troubleshoot|try|type|word"
+    "specify|substitute|sum|supply|synthesi[sz]e|train|troubleshoot|try|type|word|"
+    "author|chart|choreograph|concoct|conceive|counter|defend|deliver|depict|dissect|dramati[sz]e|envision|forecast|"
+    "hypothesi[sz]e|improvise|jot|lay out|memori[sz]e|model|negotiate|note|paint|pen|personify|phrase|picture|pinpoint|"
+    "pitch|portray|practi[cs]e|profile|quantify|recap|recount|relate|rehearse|satiri[sz]e|spin|spotlight|storyboard|"
+    "survey|tabulate|tailor|tally|unpack|visuali[sz]e|voice|walk|weave|weigh"
 )
 _ENGLISH_REST = (
     "what|what's|who|who's|whose|whom|where|when|why|how|which|is|are|was|were|do|does|did|can|could|should|would|"
@@ -84,6 +88,10 @@ _OTHERS = (
 _OPENING = re.compile(
     rf"(?:please |bitte |por favor,? )?(?:{_ENGLISH_VERBS}|{_ENGLISH_REST}|{_OTHERS})(?![\w'’-])", re.IGNORECASE
 )
+_ASKING = re.compile(
+    rf"(?:please |bitte |por favor,? )?(?:{_ENGLISH_VERBS}|what|who|which|how|why|when|where|{_OTHERS})(?![\w'’-])",
+    re.IGNORECASE,
+)
 _HAN_OPENING = re.compile(
     "请|請|写|寫|编|編|列|解释|解釋|描述|描写|翻译|翻譯|把|将|將|给|給|为|為|用|根据|根據|对|對|设计|設計|创作|創作|"
     "提供|提出|"
@@ -91,13 +99,15 @@ _HAN_OPENING = re.compile(
     "向我|完成|整理|"
     "总结|總結|概括|比较|比較|分析|说明|說明|介绍|介紹|讨论|推荐|推薦|建议|找|计算|計算|判断|判斷|分类|选择|改写|"
     "生成|制定|"
-    "什么|什麼|如何|为什么|怎|哪|谁|以|从|在|假设|想象|想像|回答|阐述|讲|举|举例|撰写|起草|归纳|识别|修改|续写|构思"
+    "什么|什麼|如何|为什么|怎|哪|谁|以|从|在|假设|想象|想像|回答|阐述|讲|举|举例|撰写|起草|归纳|识别|修改|续写|构思|"
+    "向|利用|运用|模拟|扮演|评价|评估|估计|确定|排列|排序|区分|證明|证明|说出|谈谈|描绘|简述|简要|策划|规划|拟|草拟|润色|"
+    "重写|缩写|扩写|标注|标出|匹配|填写|组成|造句|仿写|辨别|挑选|拆解|合并|转换|替换|绘制|画|做一|作一|求|针对|围绕|结合"
 )
 _ENDING = re.compile(
     r"(?:[?？؟;]|ください|下さい|なさい|しましょう|せよ|ますか|ですか|せ|え|け|"
     r"세요|십시오|시오|하라|해줘|해라|까|나요|쓰기|하기|기|"
     r"करें|लिखें|बताएं|बताएँ|दें|कीजिए|लिखिए|बताइए|समझाइए|दीजिए|कीजिये|बनाएं|समझाएं|सुझाएं|करो|लिखो|सुझाएँ|बनाएँ|"
-    r"करिए|हैं|है)\s*[.。!！?？।]?\Z"
+    r"करिए|हैं|है|इए|इये|िए|िये|ाएँ|ाएं)\s*[.。!！?？।]?\Z"
 )
 _QUOTES = re.compile(r"[\"'“‘«「『*_¿¡(\s]*")
 
@@ -112,3 +122,10 @@ def opens_a_task(text: str) -> bool:
     start = _QUOTES.match(text)
     position = start.end() if start else 0
     return _OPENING.match(text, position) is not None or _HAN_OPENING.match(text, position) is not None
+
+
+def asks(text: str) -> bool:
+    """Whether the text's first word is a verb or a question's, and no other that tasks and introductions begin with."""
+    start = _QUOTES.match(text)
+    position = start.end() if start else 0
+    return _ASKING.match(text, position) is not None or _HAN_OPENING.match(text, position) is not None

@@ -31,6 +31,7 @@ from fastinstruct.text.demonstrations import (
     output_first_demonstrations,
 )
 from fastinstruct.text.filters import InstructionFilter
+from fastinstruct.text.parsed import Parsed
 from fastinstruct.text.parsing import parse_instances, parse_instructions
 from fastinstruct.text.prompting import JSON_SUFFIX, PromptSet, load_templates
 from fastinstruct.text.seeds import packaged_seeds
@@ -209,9 +210,9 @@ def _kept_instances(arm: str, ask: Ask, text: str, phrases: tuple[str, ...], is_
     return len(sifted.kept), num_rejected + len(sifted.rejected)
 
 
-def _divided(parsed: object) -> tuple[list[Any], int]:
+def _divided(parsed: list[Any] | Parsed[Any]) -> tuple[list[Any], int]:
     """What a parser keeps, and how many it rejects; one that returns a list rejects nothing by itself."""
-    return list(getattr(parsed, "kept", parsed)), len(getattr(parsed, "rejected", ()))
+    return (parsed, 0) if isinstance(parsed, list) else ([*parsed.kept], len(parsed.rejected))
 
 
 class OneThread(EmbeddedServer):

@@ -39,6 +39,7 @@ def config_for(server: ScriptedServer, out: Path, target: int = 60, **flags: Any
         "model.base_url": server.base_url,
         "model.name": "scripted",
         "model.api": "completions",
+        "model.replies": "text",
         "classification.method": "text",
         "out": out,
         "target": target,
@@ -359,7 +360,8 @@ async def test_the_command_says_which_limit_how_much_and_what_goes_on(tmp_path: 
         run = ("run", "--base-url", server.base_url, "--model", "scripted", "-n", "40", "-o", "here", "--show", "0")
         prices = ("--set", "prices={scripted: {input: 1, output: 4}}")
         code, out, err = await command(tmp_path, *run, *prices, "--estimate", "--estimate-requests", "4")
-        assert (code, out, asked(server)) == (0, "", 12)
+        num_of_forms = 3  # what each stage's replies are asked for as
+        assert (code, out, asked(server)) == (0, "", 12 + num_of_forms)
         assert "scripted costs 1 in, 4 out: dollars per million tokens, as configured" in err
         assert "Estimated from a few requests" in err
         assert " instructions need " in err

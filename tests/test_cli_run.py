@@ -55,7 +55,7 @@ async def command(folder: Path, *arguments: str, **env: str) -> Ended:
 
 
 def endpoint(server: ScriptedServer) -> tuple[str, ...]:
-    return ("--base-url", server.base_url, "--model", "scripted")
+    return ("--base-url", server.base_url, "--model", "scripted", "--set", "model.replies=text")
 
 
 def meta_of(folder: Path, key: str) -> str | None:

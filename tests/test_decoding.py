@@ -87,6 +87,7 @@ def test_of_content_in_parts_only_text_is_the_answer() -> None:
     parts = [thinking, {"type": "text", "text": "1. Y"}, {"type": "reasoning", "text": "x"}, "es", 5, None]
     assert completed(chat(parts)).text == "1. Yes"
     assert completed(chat([{"type": "output_text", "text": "<think>a</think>b"}])).text == "b"
+    assert completed(chat([{"text": "b"}, "c"])).text == "bc"
 
 
 @pytest.mark.parametrize(
@@ -210,6 +211,8 @@ def without_content(finish: str, usage: object) -> dict[str, Any]:
         (chat("", "stop", {"completion_tokens": 64, "completion_tokens_details": {"reasoning_tokens": 64}}), ATE),
         (without_content("length", {"prompt_tokens": 700, "completion_tokens": 0, "total_tokens": 2748}), ATE),
         (chat("", "length"), TORN),
+        ({"choices": [{"finish_reason": "length", "message": None}]}, TORN),
+        ({"choices": [{"finish_reason": "length"}]}, TORN),
         (chat(None, "max_tokens"), TORN),
         (
             chat("", "stop", {"completion_tokens": 64}),
@@ -223,6 +226,12 @@ def test_an_empty_reply_is_not_paid_for_again_and_says_what_to_do(payload: dict[
     outcome = classify(payload)
     assert isinstance(outcome, BadRequest)
     assert (outcome.kind, outcome.message) == ("empty_reply", told + ADVICE)
+
+
+@pytest.mark.parametrize("content", ["", None])
+def test_an_empty_reply_on_the_completions_route_is_one_too(content: str | None) -> None:
+    assert problem_of(text(content, "length"), Api.COMPLETIONS).kind == "empty"
+    assert problem_of({"choices": [{"finish_reason": "length"}]}, Api.COMPLETIONS).kind == "empty"
 
 
 def test_an_empty_reply_tells_what_it_cost() -> None:

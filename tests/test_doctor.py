@@ -31,6 +31,7 @@ CHECKS = [
     "python", "http parser", "event loop", "descriptors", "run folder", "cache", "kernels", "configuration", "seeds",
     "prompts",
 ]  # fmt: skip
+WHOLE_WAY = ["replies", "stage 1 reply", "stage 2 reply", "stage 3 reply", "label task reply"]
 
 
 @pytest.fixture
@@ -109,11 +110,16 @@ async def test_a_working_endpoint_gives_no_problem(api: Api, tmp_path: Path, env
     async with ScriptedServer(Script(api_key=KEY)) as server:
         config = endpoint(server, tmp_path, **{"model.api": str(api)})
         findings = await findings_of(config, {**env, "OPENAI_API_KEY": KEY})
-        assert list(findings) == [*CHECKS, "endpoint", "completion", "stage 2"]
+        assert list(findings) == [*CHECKS, "endpoint", "completion", *WHOLE_WAY, "stage 2"]
         assert [name for name, finding in findings.items() if finding.level is Level.PROBLEM] == []
         where = f"scripted at {server.base_url} ({api}), key from OPENAI_API_KEY; it lists the model"
         assert findings["endpoint"].found == where
         assert findings["completion"].found.startswith("stop after 0.")
+        asked = "JSON by schema" if api is Api.CHAT else "text"
+        assert findings["replies"].found == f"replies are asked for as {asked}"
+        assert findings["stage 1 reply"].found.startswith('read 8 tasks, such as "')
+        assert findings["stage 2 reply"].found.startswith("read ")
+        assert findings["stage 3 reply"].found.startswith("read ")
 
 
 async def test_stage_2_is_measured_by_log_probabilities_for_completions(tmp_path: Path, env: dict[str, str]) -> None:
@@ -124,7 +130,8 @@ async def test_stage_2_is_measured_by_log_probabilities_for_completions(tmp_path
         assert "(0.5 is guessing)" in found["stage 2"].found
         again = await findings_of(endpoint(server, tmp_path, **{"model.api": "completions"}), env)
         assert again["stage 2"] == found["stage 2"]
-        assert len(server.log) == asked + 2  # the list of models and one completion: the calibration is remembered
+        # The list of models, one completion and the whole way once: the calibration is remembered.
+        assert len(server.log) == asked + 2 + 4
 
 
 async def test_stage_2_is_measured_by_text_for_chat(tmp_path: Path, env: dict[str, str]) -> None:
@@ -538,7 +545,7 @@ async def test_the_verb_prints_a_line_a_check_and_exits_with_0(tmp_path: Path, e
         result = await invoke(*arguments, "--set", f"out={tmp_path / 'run'}", env=env)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert len(lines) == 13
+    assert len(lines) == 13 + len(WHOLE_WAY)
     assert all(line.split()[0] in {"ok", "warning"} for line in lines)
     assert lines[0].startswith("ok       python          3.")
     assert "asking for one completion …" in result.stderr

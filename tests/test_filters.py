@@ -264,7 +264,7 @@ def test_a_megabyte_of_anything_gets_a_verdict(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
     verdict = wide.judge(text)
     assert verdict is None or verdict.reason in {RejectReason.EMPTY, RejectReason.REPETITION}
-    assert reasons(one(text, "x" + text)) == []
+    assert reasons(one(text, "x" + text)) in ([], ["repetition"], ["placeholder"])
 
 
 # Instances
@@ -289,9 +289,19 @@ def test_sound_instances_are_kept_in_order() -> None:
         (one("a", "I'm sorry, but I cannot help with that."), "refusal"),
         (one("a", "b<|im_end|>"), "template_leak"),
         (one("a", "Class label: b"), "template_leak"),
-        (one("[Your text here]", "b"), "template_leak"),
-        (one("", "..."), "template_leak"),
-        (one("a", "<insert answer>"), "template_leak"),
+        (one("[Your text here]", "b"), "placeholder"),
+        (one("", "..."), "placeholder"),
+        (one("a", "<insert answer>"), "placeholder"),
+        (one("a", "N/A"), "empty_output"),
+        (one("a", "(no output)"), "empty_output"),
+        (one("a", "无输出"), "empty_output"),
+        (one("a", "Sure! Here are some examples:"), "remark"),
+        (one("Sure! Here are some examples:", "b"), "remark"),
+        (one("a", "b\n\nLet me know if you need more examples!"), "remark"),
+        (one("a", "The the the the the"), "repetition"),
+        (one("a", "Row the boat.\n" * 6), "repetition"),
+        (one("a", "Please provide the text you want me to summarize."), "refusal"),
+        (one("a", "请提供您要翻译的文本。"), "refusal"),
     ],
 )
 def test_an_unsound_instance_is_rejected_with_its_reason(instance: Instance, expected: str) -> None:
@@ -304,7 +314,6 @@ def test_an_unsound_instance_is_rejected_with_its_reason(instance: Instance, exp
     "instance",
     [
         one("Task: clean a board", "Wipe it."),
-        one("", "Dear [Your name],\nsee you."),
         one("def f(x):\n  return '{input}'", "Input: x\nOutput: x"),
         one("", "We're sorry, but the shop is closed."),
         one("a: b", "c"),
@@ -312,6 +321,121 @@ def test_an_unsound_instance_is_rejected_with_its_reason(instance: Instance, exp
 )
 def test_instances_may_hold_what_instructions_may_not(instance: Instance) -> None:
     assert sift_instances([instance]).kept == (instance,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<web page with a layout for a shop>",
+        "[image of a shop window]",
+        "[link to the article]",
+        "<code snippet>",
+        "[link]",
+    ]
+    + [
+        "Dear [Customer Name], your [product] is here.",
+        "Thanks!\n<customer reply here>",
+        "Yours,\n[Your Name]",
+        "Hi [Name],",
+    ]
+    + ["(image of a cat)", "At [insert place here] now.", "Hello [Recipient's Name]!", "<text>", "Dear <your name>,"],
+)
+def test_a_hole_to_fill_in_is_no_content_unless_the_task_asks_for_one(text: str) -> None:
+    assert reasons(one("a", text)) == reasons(one(text, "a")) == ["placeholder"]
+    asked = sift_instances([one("a", text)], instruction="Write a letter template with placeholders.")
+    assert asked.rejected == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<br>",
+        "<p>",
+        "<img src='a.png'>",
+        "[1, 2]",
+        "[x]",
+        "[]",
+        "[text](http://a.b)",
+        "List<String> x",
+        "a[name]",
+        "He [sic] said",
+    ]
+    + [
+        "[Verse 1]\nThe sea",
+        "<name>Ann</name>",
+        "[apple, pear]",
+        "[True]",
+        "<!DOCTYPE html>",
+        "- [ ] buy milk\n- [x] cook",
+    ]
+    + ["[10:30] Ann: hi", "x < 5 and y > 3", "Smith [1] says so."],
+)
+def test_brackets_that_are_no_holes_are_content(text: str) -> None:
+    assert reasons(one("a", text)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Please provide your feedback by Friday.", "I can't see the stage from here.", "Sorry, we're out of bread."]
+    + [
+        "I am an AI researcher in Leeds.",
+        "There is no sugar left.",
+        "Leider ist der Zug verspätet.",
+        "Please give the cat some water.",
+    ]
+    + [
+        "Let me know if you can come.\n\nBest regards,\nAnn",
+        "Ha ha ha ha, said the jackdaw.",
+        "None",
+        "No",
+        "Of course! Bring the receipt.",
+    ],
+)
+def test_what_only_begins_like_a_refusal_or_a_remark_is_content(text: str) -> None:
+    assert reasons(one("a", text)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["As a language model, I cannot browse the internet.", "I'm an AI language model and do not have feelings."]
+    + [
+        "I'm sorry, but no input was provided.",
+        "Unfortunately, I can't view images.",
+        "I don't have access to real-time data.",
+    ]
+    + [
+        "It looks like the article is missing.",
+        "It seems you haven't provided any text.",
+        "Could you please provide the sentence?",
+    ]
+    + [
+        "Bitte gib mir den Text, den ich zusammenfassen soll.",
+        "Leider kann ich keine Bilder ansehen.",
+        "Veuillez fournir le texte à résumer.",
+    ]
+    + [
+        "Malheureusement, je ne peux pas voir les images.",
+        "Lamentablemente, no puedo ver imágenes.",
+        "Infelizmente, não consigo ver imagens.",
+    ]
+    + [
+        "Purtroppo non ho accesso a dati in tempo reale.",
+        "К сожалению, у меня нет доступа к интернету.",
+        "很抱歉，我无法查看图片。",
+    ]
+    + [
+        "申し訳ありませんが、画像を見ることはできません。",
+        "要約する文章を提供してください。",
+        "죄송하지만 이미지를 볼 수 없습니다.",
+    ]
+    + ["للأسف، لا يمكنني عرض الصور.", "क्षमा करें, मैं इसमें मदद नहीं कर सकता।"],
+)
+def test_an_output_that_answers_the_user_instead_of_the_task_is_a_refusal(text: str) -> None:
+    assert reasons(one("a", text)) == ["refusal"]
+
+
+def test_a_task_that_asks_for_repetition_may_have_it() -> None:
+    assert sift_instances([one("", "no no no no no more")], instruction="Repeat the word five times.").rejected == ()
 
 
 def test_one_input_with_two_outputs_rejects_all_instances() -> None:

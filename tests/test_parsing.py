@@ -344,6 +344,22 @@ def test_a_megabyte_of_anything_is_read(piece: str, num_items: int) -> None:
         "Is it one? Yes",
         "True",
         "Yes, it is.",
+        *(
+            "是",
+            "是的，这是分类任务。",
+            "答案：是",
+            "はい。",
+            "「はい」",
+            "네",
+            "예, 맞습니다",
+            "Ja.",
+            "Oui",
+            "Réponse : Oui",
+            "Sí",
+            "¡Sí!",
+            "Si.",
+        ),
+        *("Sim", "Sì", "Да", "\u200fنعم", "हाँ", "उत्तर: हाँ"),
         "Yes\n\nTask: Sort it.\nLabel task: No",
     ],
 )
@@ -352,14 +368,41 @@ def test_a_yes_at_the_beginning_is_a_yes(reply: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", ["No", " no.", "**No**", "Answer: No", "Label task:\n\nNO", "false", "No, yes is wrong."]
+    "reply",
+    ["No", " no.", "**No**", "Answer: No", "Label task:\n\nNO", "false", "No, yes is wrong."]
+    + ["否", "不是分类任务。", "いいえ", "回答：いいえ", "아니요", "Nein", "Non.", "Não", "Нет.", "لا", "नहीं"],
 )
 def test_a_no_at_the_beginning_is_a_no(reply: str) -> None:
     assert parse_classification(reply) is False
 
 
 @pytest.mark.parametrize(
-    "reply", ["", "Maybe", "Not sure", "Nothing", "yesterday", "Yes/No", "yes or no", "I say yes", "是"]
+    "reply",
+    [
+        "",
+        "Maybe",
+        "Not sure",
+        "Nothing",
+        "yesterday",
+        "Yes/No",
+        "yes or no",
+        "I say yes",
+        "**Yes** or **No**",
+        "是否",
+        "是或否",
+    ]
+    + [
+        "はいまたはいいえ",
+        "예 또는 아니요",
+        "예를 들어",
+        "Ja oder Nein",
+        "Jahr",
+        "Oui ou non",
+        "Sí o no",
+        "Si el texto",
+        "Sim ou não",
+    ]
+    + ["Sì o no", "Да или нет", "نعم أو لا", "हाँ या नहीं"],
 )
 def test_anything_else_is_neither(reply: str) -> None:
     assert parse_classification(reply) is None

@@ -126,6 +126,8 @@ def test_wrappers_are_told_in_all_the_ways_they_are_written(text: str, answer: s
         "Close it with </think> and go on.",
         "Close it with `</think>`\nand go on.",
         'The tag "</think>" ends it.',
+        "The closing tag (</think>) ends it.",
+        "Do not forget **</think>**.",
         "Example 1\nInput: R1\nOutput: It writes <think>\na\n</think>\nand then the answer.",
         "Output:\n```\na\n</think>\nb\n```\n",
         '{"output": "it ends with\\n</think>\\nthen"}',

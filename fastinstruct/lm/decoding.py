@@ -39,7 +39,8 @@ _FINISH_REASONS: Final[Mapping[str, FinishReason]] = {
 # The server broke off by itself: the text is a part, whatever it says.
 _INTERRUPTIONS: Final = frozenset({"abort", "error", "insufficient_system_resource"})
 _REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
-_THINKING_PARTS: Final = frozenset({"thinking", "reasoning"})
+_TEXT_PARTS: Final = ("text", "output_text")
+_THINKING_PARTS: Final = ("thinking", "reasoning")
 _NO_USAGE: Final = Usage()
 
 _Json: TypeAlias = "dict[str, object]"
@@ -152,10 +153,12 @@ def _nothing_said(
 def _said(api: Api, choice: _Json, reply_format: ReplyFormat | None) -> _Said | None:
     """The answer in a choice; None where it lacks the place for one."""
     holder = choice if api is Api.COMPLETIONS else choice.get("message")
+    if holder is None:  # as where thoughts took all the room
+        holder = {}
     if not isinstance(holder, dict):
         return None
     content = holder.get("text" if api is Api.COMPLETIONS else "content")
-    if api is Api.COMPLETIONS and not isinstance(content, str):
+    if api is Api.COMPLETIONS and not isinstance(content, str | None):
         return None
     whole = _content(content)
     answer = without_reasoning(whole)
@@ -191,7 +194,7 @@ def _content(content: object) -> str:
 def _part_text(part: object) -> str:
     if isinstance(part, str):
         return part
-    text = part.get("text") if isinstance(part, dict) and part.get("type") in ("text", "output_text") else None
+    text = part.get("text") if isinstance(part, dict) and part.get("type", "text") in _TEXT_PARTS else None
     return text if isinstance(text, str) else ""
 
 

@@ -116,7 +116,7 @@ _TAG: Final = re.compile(
 )
 _LEAD: Final = re.compile(r"(?:[\s\ufeff\u200b]|<\|(?:im_start|assistant|begin|start)\|>(?:assistant)?)*")
 
-_QUOTES: Final = frozenset("`'\"“”‘’«»「」")
+_QUOTES: Final = frozenset("`'\"“”‘’«»「」()[]*_")
 _BLANKS: Final = frozenset(" \t")
 _AFTER_A_WORD: Final = frozenset(" \t,.;:!?)")
 
@@ -288,7 +288,7 @@ def _closing_without_opening(text: str, tags: list[re.Match[str]], number: int, 
 
 
 def _is_mentioned(text: str, tag: re.Match[str]) -> bool:
-    """Whether a tag stands in quotes, or as a word of its own inside a line."""
+    """Whether a tag stands in quotes, brackets or emphasis, or as a word of its own inside a line."""
     before, after = text[tag.start() - 1 : tag.start()], text[tag.end() : tag.end() + 1]
     if before == "`" or (before in _QUOTES and after in _QUOTES):
         return bool(before)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from fastinstruct.errors import EndpointError, FastInstructError, ProtocolMismatch, ReplyFormRefused
-from fastinstruct.lm import BadRequest, Ok, Outcome, Request, unreachable_error
+from fastinstruct.lm import BadRequest, Ok, Outcome, Request, Transient, unreachable_error
 from fastinstruct.lm.channel import Channel
 from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.scheduler import Scheduler, SchedulerStatistics, Source, complete_all, detail_of
@@ -197,6 +197,8 @@ class FormProbes:
             if outcome.kind == "empty_reply":
                 raise ProtocolMismatch(f"{probe.channel.address}: {detail_of(outcome)}")
             return detail_of(outcome)  # the form may be why: if it is not, the first request in the next one tells
+        if isinstance(outcome, Transient) and outcome.kind == "malformed":
+            return detail_of(outcome)  # such as Groq's failed constrained decoding
         raise unreachable_error(outcome, probe.channel.address)
 
     async def _sent(self, probe: _Probe, request: Request, accounts: Accounts | None) -> Outcome | Stop | str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastinstruct.lm import Request
+from fastinstruct.lm.wire import schema_size
 from fastinstruct.pipeline.ledger import Use
 from fastinstruct.records import Usage
 
@@ -97,9 +98,11 @@ def _count(value: object) -> int | None:
 
 def _prompt_bound(request: Request) -> int:
     prompt = request.prompt
+    # Some servers write the schema of the reply into the prompt.
+    beside = _PER_PROMPT if request.reply_format is None else _PER_PROMPT + schema_size(request.reply_format)
     if isinstance(prompt, str):
-        return _num_bytes(prompt) + _PER_PROMPT
-    return sum([_num_bytes(message.content) + _PER_MESSAGE for message in prompt]) + _PER_PROMPT
+        return _num_bytes(prompt) + beside
+    return sum([_num_bytes(message.content) + _PER_MESSAGE for message in prompt]) + beside
 
 
 def _num_characters(request: Request) -> int:

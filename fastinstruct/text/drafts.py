@@ -13,7 +13,7 @@ from fastinstruct.text.layout import Layout
 from fastinstruct.text.marker_names import Kind
 from fastinstruct.text.markers import read_marker
 from fastinstruct.text.markup import collapsed, unwrapped
-from fastinstruct.text.remarks import is_introduction
+from fastinstruct.text.remarks import is_closing_remark, is_introduction
 
 __all__ = ["Draft", "Reading", "doubt", "is_own_field", "is_said_before", "repeats"]
 
@@ -32,6 +32,7 @@ class Draft:
     input: str
     output: str
     reason: RejectReason | None = None
+    has_input_marker: bool = False
 
     def because(self, reason: RejectReason | None) -> Draft:
         """Return the draft with this reason, unless it has one."""
@@ -76,6 +77,8 @@ def _is_said(paragraph: str, instruction: str) -> bool:
     if marker is not None and marker.kind is Kind.EXAMPLE and marker.number is not None:
         return False
     if not paragraph.strip("-*_= \t\n") or is_introduction(paragraph) or repeats(paragraph, instruction):
+        return True
+    if is_closing_remark(paragraph):  # after the examples of another round
         return True
     if _HEADLINE.fullmatch(paragraph):
         return True

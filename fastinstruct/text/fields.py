@@ -15,11 +15,17 @@ from fastinstruct.text.layout import fence_sizes
 from fastinstruct.text.marker_names import Kind
 from fastinstruct.text.markers import read_marker
 from fastinstruct.text.markup import inner, without_rules
-from fastinstruct.text.remarks import annotates, is_closing_remark, is_sure_line, may_be_closing_remark
+from fastinstruct.text.remarks import (
+    annotates,
+    is_closing_remark,
+    is_introduction,
+    is_opener,
+    is_sure_line,
+    may_be_closing_remark,
+)
 
 __all__ = ["cleaned_field", "unwrapped_alike"]
 
-_LAST_PARAGRAPH = re.compile(r"\n[ \t]*\n(?=[^\n]*\S)(?!.*\n[ \t]*\n)", re.DOTALL)
 _LIST_NUMBER = re.compile(r"(?P<number>\d{1,2})(?P<sign>[.)、])[ \t]+\S")
 _LONE_NUMBER = re.compile(r"\(?\d{1,3}[.):、]\)?")
 _HEADING = re.compile(r"[ ]{0,3}\#{1,6}[ \t]+\S")
@@ -39,7 +45,9 @@ def cleaned_field(
 
     `is_labelled` says that it is a text beside a label.
     """
-    text, reason = _without_tail(without_rules(text), is_output=is_output)
+    text, reason = _without_tail(without_rules(text), is_answer=is_output or is_labelled)
+    if is_labelled and _is_announced(text):
+        return text, reason or RejectReason.REMARK
     if is_output:
         text = _without_preamble(text)
     fences = (
@@ -51,12 +59,12 @@ def cleaned_field(
         bare = _without_fence(text)
         if bare != text:  # what stands inside is certain, whatever it looks like
             return bare, reason
-    if (is_output or is_labelled) and reason is None and annotates(text, instruction):
+    if (is_output or is_labelled) and reason is None and annotates(f"\n{text}" if is_labelled else text, instruction):
         reason = RejectReason.REMARK
     return text, reason or _border_fault(text, is_output=is_output)
 
 
-def _without_tail(text: str, *, is_output: bool) -> tuple[str, RejectReason | None]:
+def _without_tail(text: str, *, is_answer: bool) -> tuple[str, RejectReason | None]:
     """The text without closing remarks in paragraphs of their own."""
     for _ in range(3):
         head, last = _split_last(text)
@@ -64,12 +72,19 @@ def _without_tail(text: str, *, is_output: bool) -> tuple[str, RejectReason | No
             break
         text = without_rules(head)
     head, last = _split_last(text)
-    if is_output and head and may_be_closing_remark(last):
+    if is_answer and head and may_be_closing_remark(last):
         return text, RejectReason.REMARK
     line = last.rpartition("\n")[2].strip()
     sentence = _SENTENCE_END.split(line[-400:])[-1]
     is_remark = any(is_closing_remark(said) and may_be_closing_remark(said) for said in (line, sentence))
     return text, RejectReason.REMARK if is_remark else None
+
+
+def _is_announced(text: str) -> bool:
+    """Whether a text begins with a paragraph that announces it."""
+    first, _, rest = text.partition("\n")
+    is_apart = bool(rest) and not rest.split("\n", 1)[0].strip()
+    return (is_apart and is_introduction(first)) or (bool(rest) and is_closing_remark(first))
 
 
 def _split_last(text: str) -> tuple[str, str]:
@@ -123,9 +138,9 @@ def _border_fault(text: str, *, is_output: bool) -> RejectReason | None:
     lines = [line for line in (text.partition("\n")[0], text.rpartition("\n")[2])]
     first, last = lines[0].strip(), lines[1]
     marker = read_marker(first)
-    if marker is not None and _is_foreign(marker.kind, has_name=bool(marker.name), is_alone=not marker.rest):
+    if marker is not None and _is_foreign(marker.kind, is_alone=not marker.rest):
         return RejectReason.MARKER
-    if is_output and is_sure_line(first):
+    if (is_output and is_sure_line(first)) or ("\n" in text and is_opener(last)):
         return RejectReason.REMARK
     if _LONE_NUMBER.fullmatch(last.strip()) and "\n" in text:
         return RejectReason.MARKER
@@ -134,9 +149,9 @@ def _border_fault(text: str, *, is_output: bool) -> RejectReason | None:
     return RejectReason.MARKER if _begins_lone_item(text) else None
 
 
-def _is_foreign(kind: Kind, *, has_name: bool, is_alone: bool) -> bool:
+def _is_foreign(kind: Kind, *, is_alone: bool) -> bool:
     if kind is Kind.EXAMPLE:
-        return has_name and is_alone
+        return is_alone
     return kind in {Kind.INPUT, Kind.OUTPUT, Kind.ANSWER, Kind.LABEL, Kind.ROLE}
 
 

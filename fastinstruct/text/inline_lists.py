@@ -8,6 +8,7 @@ does. "List: a) red b) blue" and "Step 1: ..., Step 2: ..." hold none: their num
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -95,7 +96,7 @@ def _may_be_items(marker: Marker, found: Sequence[Marker]) -> bool:
     """Whether any of the later pieces may be an item after all: "the vote of 10. may" holds none."""
     if marker.style in _LETTERS:
         return any(begins_a_task(piece.rest) for piece in found[1:])
-    for before, piece in zip(found, found[1:], strict=False):
+    for before, piece in itertools.pairwise(found):
         is_apart = piece.rest[:1].isalpha() and _begins_apart(piece.rest)
         if is_apart or opens_a_task(piece.rest) or (_ENDED.search(before.rest[-6:]) and piece.rest[:1].isalpha()):
             return True

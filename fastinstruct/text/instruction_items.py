@@ -11,20 +11,19 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 
 from fastinstruct.records import RejectReason
-from fastinstruct.text.instruction_lists import Item, is_title
-from fastinstruct.text.instruction_noise import (
+from fastinstruct.text.annotations import (
     annotation_label,
     has_trailing_brackets,
     is_annotation,
-    is_closing_remark,
     is_commentary,
-    is_worked_example,
     without_trailing_annotation,
 )
 from fastinstruct.text.inline_lists import by_semicolons
+from fastinstruct.text.instruction_lists import Item, is_title
+from fastinstruct.text.instruction_noise import is_closing_remark, is_worked_example
 from fastinstruct.text.markup import collapsed, unwrapped
 from fastinstruct.text.numbering import LABEL, trimmed, without_label
 from fastinstruct.text.reply_lines import Line
@@ -37,10 +36,16 @@ _SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "…", "।", "؟")
 _WRAPPED_LINE = 60
 _SHORT_LINE = 40  # characters: models that wrap their lines do so further right
 _BOLD_TITLE = re.compile(
-    r"(?P<mark>\*\*|__|\*|_)(?P<title>[^*_]{1,80}?)(?:[:：.] ?(?P=mark)|(?P=mark) ?(?:[:：]| [-–—]|[–—])|(?P=mark)(?P<bare>)) ?(?=\S)"
+    r"(?P<mark>\*\*|__|\*|_)(?P<title>[^*_]{1,80}?)(?:[:：.] ?(?P=mark)|(?P=mark) ?(?:[:：]| [-–—]|[–—])|"
+    r"(?P=mark)(?P<bare>)) ?(?=\S)"
 )
-_PLAIN_TITLE = re.compile(r"[\"“«`]?(?P<title>[^\s:：.!?。！？\"“”«»(（\[`*]{1,30}(?: [^\s:：.!?。！？\"“”«»(（\[`*]{1,30}){0,4})[\"”»`]? ?(?:[:：]| [–—-]) ?(?=\S)")
-_LEADING_BRACKETS = re.compile(r"[*_]{0,2}[(（\[【][*_]{0,2}(?P<inner>[^()（）\[\]【】]{1,40})[*_]{0,2}[)）\]】][*_]{0,2} ?[:：–-]? ?(?=\S)")
+_PLAIN_TITLE = re.compile(
+    r"[\"“«`]?(?P<title>[^\s:：.!?。！？\"“”«»(（\[`*]{1,30}(?: [^\s:：.!?。！？\"“”«»(（\[`*]{1,30}){0,4})"
+    r"[\"”»`]? ?(?:[:：]| [–—-]) ?(?=\S)"
+)
+_LEADING_BRACKETS = re.compile(
+    r"[*_]{0,2}[(（\[【][*_]{0,2}(?P<inner>[^()（）\[\]【】]{1,40})[*_]{0,2}[)）\]】][*_]{0,2} ?[:：–-]? ?(?=\S)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +99,10 @@ def _recurring_labels(items: Sequence[Item]) -> frozenset[str]:
 def _draft(item: Item, recurring: frozenset[str], *, is_last: bool) -> _Draft:
     doubt = RejectReason.UNCERTAIN if item.is_doubtful else None
     paragraphs: list[list[Line]] = []
-    follows_annotation = False
     is_first = bool(item.marker.rest)
     for lines in _without_remarks(item.paragraphs) if is_last else item.paragraphs:
         kept: list[Line] = []
+        follows_annotation = False
         for line in lines:
             if is_first:
                 kept.append(line)
@@ -169,9 +174,7 @@ def _choose_paragraphs(draft: _Draft, *, titled: bool, takes: bool, is_last: boo
     if takes and all(line.indent > first.indent + 1 or line.markers for line in later):
         return  # indented under the item, or a list that it goes on with
     ended = draft.paragraphs[0][-1].text.endswith((*_SENTENCE_ENDS, ")", '"', "”", "*", "`"))
-    if takes and not (is_last and ended):
-        draft.doubt = draft.doubt or RejectReason.UNCERTAIN
-    elif draft.paragraphs[0][-1].text.endswith(_COLONS):
+    if (takes and not (is_last and ended)) or draft.paragraphs[0][-1].text.endswith(_COLONS):
         draft.doubt = draft.doubt or RejectReason.UNCERTAIN
     draft.rest.extend(line.text for line in later)
     del draft.paragraphs[1:]
@@ -203,11 +206,15 @@ def _hang_together(lines: Sequence[Line]) -> bool:
     inner = [line for line in lines[1:] if line.markers]
     tasks = sum(begins_a_task(line.markers[0].rest) for line in inner)
     flush = [line for line in inner if line.indent <= lines[0].indent]
-    if flush and not any(line.text.endswith(_COLONS) for line in lines) and any(begins_a_task(line.markers[-1].rest) for line in flush):
+    if (
+        flush
+        and not any(line.text.endswith(_COLONS) for line in lines)
+        and any(begins_a_task(line.markers[-1].rest) for line in flush)
+    ):
         return False  # "- Write a song." below "9. Write a poem.", and no deeper
     if len(inner) > 1 and tasks == len(inner) and is_title(_without_marks(lines[0].text)):
         return False  # a heading with tasks under it
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in pairwise(lines):
         if line.is_doubtful or (before.is_heading and not before.text.endswith(_SENTENCE_ENDS)):
             return False
         is_labelled = annotation_label(line.text) and (not line.markers or _is_label(line))
@@ -232,7 +239,12 @@ def _breaks(before: str, text: str) -> bool:
 
 def _begins_apart(before: str, text: str) -> bool:
     """Whether a line begins a sentence of its own after a line that ended one, and was not wrapped for its length."""
-    return before.endswith(_SENTENCE_ENDS) and len(before) < _WRAPPED_LINE and not text[0].islower() and not text[0].isdigit()
+    return (
+        before.endswith(_SENTENCE_ENDS)
+        and len(before) < _WRAPPED_LINE
+        and not text[0].islower()
+        and not text[0].isdigit()
+    )
 
 
 def _tidied(text: str) -> str:
@@ -284,7 +296,7 @@ def _drop_bold_title(draft: _Draft, found: re.Match[str], *, are_common: bool) -
     if found["bare"] is None and not is_sentence and _may_be_title(found["title"], rest):
         draft.text = _tidied(rest)
         return
-    # "**Write a poem** about the sea", "**Translate:** The cat sleeps."
+    # What is bold may begin the task itself, as in "**Write a poem** about the sea" or "**Translate:** The cat sleeps."
     draft.text = _tidied(unwrapped(draft.text))
     if found["bare"] is None and not is_sentence and are_common:
         draft.doubt = draft.doubt or RejectReason.UNCERTAIN

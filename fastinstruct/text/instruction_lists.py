@@ -15,13 +15,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fastinstruct.text.instruction_noise import (
-    is_annotation,
-    is_answer_heading,
-    is_closing_remark,
-    is_introduction,
-    is_role,
-)
+from fastinstruct.text.annotations import is_annotation
+from fastinstruct.text.instruction_noise import is_answer_heading, is_closing_remark, is_introduction, is_role
 from fastinstruct.text.numbering import BULLET, DECIMAL, LABEL, Marker
 from fastinstruct.text.reply_lines import Line
 from fastinstruct.text.task_words import begins_a_task
@@ -253,6 +248,7 @@ class _Dealer:
         if line.is_fence:
             self._fence()
         elif self._fence_inside:
+            items[-1].is_doubtful = True
             items[-1].paragraphs[-1].append(line)
         elif marker and self._starts_item(line, marker):
             first = Line(text=marker.rest, indent=line.indent, is_heading=marker.is_title_line)
@@ -275,7 +271,7 @@ class _Dealer:
         elif self._fence_around:
             self._fence_around = self._open = False
         elif self._open and self._listed.items:
-            self._fence_inside = self._listed.items[-1].is_doubtful = True
+            self._fence_inside = True
         else:
             self._fence_around = True
 

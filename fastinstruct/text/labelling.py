@@ -55,17 +55,19 @@ def read_labels(layout: Layout, *, instruction: str, is_torn: bool) -> Reading:
     end = len(layout.lines) if stop is None else stop.line
     tokens = [token for token in layout.tokens if token.line < end]
     reply = _Reply(layout=layout, tokens=tokens, end=end, instruction=instruction, is_torn=is_torn and stop is None)
-    labels = _labels(reply, chosen)
+    heads = _heads(reply, chosen)
+    labels = _labels(reply, chosen, heads)
     if not is_clear:
         return doubt("a task among the texts", layout.lines[end], _apart(reply, labels))
     fault = _fault(reply, chosen, labels)
-    reading = doubt(*fault) if fault else _read(reply, labels)
+    reading = doubt(*fault) if fault else _read(reply, labels, heads)
     return reading if not reading.doubt else doubt(reading.doubt, reading.place, _apart(reply, labels))
 
 
-def _labels(reply: _Reply, kind: Kind) -> list[_Label]:
+def _labels(reply: _Reply, kind: Kind, heads: Sequence[Token]) -> list[_Label]:
     """The labels, each with the lines from the label before it, or an example's heading, to the next one."""
-    borders = [token for token in reply.tokens if token.kind is kind or _is_head(token)]
+    is_head = set(map(id, heads))
+    borders = [token for token in reply.tokens if token.kind is kind or id(token) in is_head]
     ends = [token.line for token in borders[1:]] + [reply.end]
     labels: list[_Label] = []
     start = 0
@@ -79,8 +81,15 @@ def _labels(reply: _Reply, kind: Kind) -> list[_Label]:
     return labels
 
 
-def _is_head(token: Token) -> bool:
-    return token.kind is Kind.EXAMPLE and bool(token.marker.name) and token.marker.number is not None
+def _heads(reply: _Reply, kind: Kind) -> list[Token]:
+    """The headings of examples; numbers that stand alone are some where there is one for each label."""
+    numbered = [token for token in reply.tokens if token.kind is Kind.EXAMPLE and token.marker.number is not None]
+    named = [token for token in numbered if token.marker.name]
+    if named:
+        return named
+    count = sum(token.kind is kind for token in reply.tokens)
+    numbers = [token.marker.number for token in numbered]
+    return numbered if numbers in (list(range(1, count + 1)), list(range(1, count + 2))) else []
 
 
 def _label_text(layout: Layout, token: Token, end: int) -> tuple[str, int]:
@@ -98,15 +107,22 @@ def _fault(reply: _Reply, kind: Kind, labels: Sequence[_Label]) -> tuple[str, st
     layout = reply.layout
     if layout.has_odd_fence and not reply.is_torn:
         return "a fence that does not close", layout.text(0, 9)
+    rivals = ({Kind.OUTPUT, Kind.LABEL} | ({Kind.ANSWER} if kind is Kind.OUTPUT else set())) - {kind}
     for token in reply.tokens:
-        if token.kind in {Kind.OUTPUT, Kind.LABEL} - {kind}:
+        if token.kind in rivals:
             return "labels of two kinds", layout.lines[token.line]
     whole = labels[:-1] if reply.is_torn else labels
     for label in whole:
         if not _is_label(label.text):
             return "a label that is none", label.text or layout.lines[label.token.line]
+    if any(token.kind is kind for token in layout.fenced):
+        return "a label inside a fence", layout.text(0, 9)
     if len({label.token.marker.full_dress for label in labels}) > 1:
         return "labels written in two ways", layout.lines[labels[-1].token.line]
+    inputs = [token for token in reply.tokens if token.kind is Kind.INPUT]
+    is_cut_short = reply.is_torn and labels[0].token.line < inputs[0].line if inputs else False
+    if inputs and len(inputs) < len(labels) - is_cut_short:
+        return "texts with a marker among texts without one", layout.lines[inputs[0].line]
     return None
 
 
@@ -115,8 +131,7 @@ def _is_label(text: str) -> bool:
     return bool(text) and len(text) <= _MAX_LABEL_CHARS and len(text.split()) <= _MAX_LABEL_WORDS
 
 
-def _read(reply: _Reply, labels: Sequence[_Label]) -> Reading:
-    heads = [token for token in reply.tokens if _is_head(token)]
+def _read(reply: _Reply, labels: Sequence[_Label], heads: Sequence[Token]) -> Reading:
     if heads and len(heads) >= len(labels):
         return _headed(reply, labels, heads)
     if heads:
@@ -189,6 +204,8 @@ def _under(reply: _Reply, labels: Sequence[_Label], *, is_headed: bool) -> list[
     rest = layout.text(last.first, last.end)
     if reply.is_torn:
         is_whole = bool(rest.strip()) and is_blank_or_rule(layout.lines[last.first])
+        if rest.strip() and not all(_stands_under(layout, label) for label in labels):
+            return None  # what follows the last label may be its own text
         drafts[-1] = drafts[-1].because(None if is_whole else RejectReason.TRUNCATED)
         if is_whole:
             drafts.append(Draft(input=rest, output="", reason=RejectReason.TRUNCATED))
@@ -222,6 +239,11 @@ def _leans_up(layout: Layout, label: _Label) -> bool:
     return not label.token.is_apart and label.first < len(layout.lines) and is_blank_or_rule(layout.lines[label.first])
 
 
+def _stands_under(layout: Layout, label: _Label) -> bool:
+    """Whether a label stands right under a text, and apart from what follows."""
+    return not label.token.is_apart and is_blank_or_rule(layout.lines[label.first])
+
+
 def _leans_down(layout: Layout, previous: _Label) -> bool:
     """Whether a label stands apart from the text above it, and right above the next label's."""
     is_near = previous.first < len(layout.lines) and not is_blank_or_rule(layout.lines[previous.first])
@@ -243,6 +265,8 @@ def _reason(reply: _Reply, first: int, last: int) -> RejectReason | None:
     if len(inputs) > 1 or (inputs and not reply.layout.is_blank(first, inputs[0].line)):
         return RejectReason.MARKER
     if any(token.kind in {Kind.ROLE, Kind.LABEL, Kind.OUTPUT} for token in inside):
+        return RejectReason.MARKER
+    if any(token.kind is Kind.EXAMPLE and token.marker.number is not None for token in inside):
         return RejectReason.MARKER
     tasks = [token for token in inside if token.kind is Kind.TASK]
     is_sound = all(is_content(reply.layout, token, tasks, last, reply.instruction) for token in tasks)

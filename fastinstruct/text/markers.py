@@ -78,6 +78,15 @@ class Marker:
         """The dress with the name."""
         return self.name, self.dress
 
+    def is_plainer_than(self, other: Marker) -> bool:
+        """Whether it is written with less than another, or as a comment in code, or in lower case."""
+        if self.dress == other.dress:
+            return False
+        mine, others = (len(dress.strip("Aa:")) for dress in (self.dress, other.dress))
+        is_comment = self.dress.startswith("#") and not self.dress.startswith("##")
+        is_lower = mine == others and self.dress[-2:] == "a:" and "A" in other.dress
+        return mine < others or is_comment or is_lower or self.is_weak
+
 
 def read_markers(line: str, names: MarkerNames | None = None) -> tuple[Marker, ...]:
     """The markers that a line begins with: none, one, or an example's and a field's ("Example 1: Input: ...")."""
@@ -112,9 +121,12 @@ def read_marker(line: str, names: MarkerNames | None = None) -> Marker | None:
         return _lone_number(line)
     names = names or packaged_marker_names()
     word = _WORD.match(line, prefix.end())
-    if word is None or not _may_be_name(word[0], names):
+    if word is None:
         return _lone_number(line)
-    example = _example(line, prefix, names) if _may_be_example(word[0], names) else None
+    is_whole = line[word.end() : word.end() + 1] < "\u0300"  # no accent of its own follows
+    if is_whole and not _may_be_name(word[0], names):
+        return _lone_number(line)
+    example = _example(line, prefix, names) if not is_whole or _may_be_example(word[0], names) else None
     return example or _field(line, prefix, names) or _lone_number(line)
 
 

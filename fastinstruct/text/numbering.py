@@ -62,21 +62,28 @@ _ALPHABETS = {
     "stem": "甲乙丙丁戊己庚辛壬癸",
 }
 _LETTERS = "".join(_ALPHABETS.values())
-_SIGNS = "\u2460-\u249b\u24eb-\u24fe\u2776-\u2793\u3220-\u3229\u3251-\u325f\u3280-\u3289\u32b1-\u32bf\u2160-\u216b\u2170-\u217b"
+_SIGNS = (
+    "\u2460-\u249b\u24eb-\u24fe\u2776-\u2793\u3220-\u3229\u3251-\u325f\u3280-\u3289\u32b1-\u32bf"
+    "\u2160-\u216b\u2170-\u217b"
+)
 _Z = f"[{INVISIBLE}]{{0,3}}"
 _NUMERAL = rf"\d{{1,4}}|[{_DIGITS}十]{{1,3}}|[IVX]{{1,6}}|[ivx]{{1,6}}|[{_LETTERS}]"
 _WORDS = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen"
 _TYPOGRAPHIC = "•‣◦·●○▪▫■□►▶➤➢❖✦✓✔✅☐☑➡→⁃∙"
 _EMOJI = "\U0001f300-\U0001f51e\U0001f520-\U0001faff"
 _LEAD = (
-    rf"(?:[{_EMOJI}]\ufe0f? ?)?(?P<heading>\#{{1,6}} |\#{{2,6}})?(?P<bullet>(?:[-*+–—] |[{_TYPOGRAPHIC}]\ufe0f? ?)(?:\[[ xX]\] ?)?)?"
+    rf"(?:[{_EMOJI}]\ufe0f? ?)?(?P<heading>\#{{1,6}} |\#{{2,6}})?(?P<bullet>(?:[-*+–—] |"
+    rf"[{_TYPOGRAPHIC}]\ufe0f? ?)(?:\[[ xX]\] ?)?)?"
     rf"(?P<mark>[*_]{{1,3}}|`)?{_Z}"
 )
 _COUNTED = (
-    rf"(?:(?P<keycap>(?:\d\ufe0f?\u20e3){{1,3}}|\U0001f51f)|(?P<sign>[{_SIGNS}])\ufe0e?)(?P<late0>[*_]{{1,3}})? ?[.、:：)）]?"
-    rf"|[(（\[【〔<{{] ?(?:(?P<label1>{_LABELS}) ?)?[#№]? ?(?P<enclosed>{_NUMERAL}){_Z} ?[)）\]】〕>}}](?P<late1>[*_]{{1,3}})? ?[.:：、]?"
+    rf"(?:(?P<keycap>(?:\d\ufe0f?\u20e3){{1,3}}|\U0001f51f)|"
+    rf"(?P<sign>[{_SIGNS}])\ufe0e?)(?P<late0>[*_]{{1,3}})? ?[.、:：)）]?"
+    rf"|[(（\[【〔<{{] ?(?:(?P<label1>{_LABELS}) ?)?[#№]? ?(?P<enclosed>{_NUMERAL}){_Z} ?[)）\]】〕>}}]"
+    r"(?P<late1>[*_]{1,3})? ?[.:：、]?"
     rf"|(?:(?P<label>{_LABELS}) ?)?(?P<hash>[#№] ?|No\. ?|Nr\. ?|N[º°]\.? ?|第 ?)?(?P<plain>{_NUMERAL})"
-    rf"(?P<unit>[ºª]| ?(?:个任务|個任務|个|條|条|题|題|项|項|号|번째|번|番目|番|つ目|問))?{_Z}(?(label)(?: ?[(（\[【][^()（）\[\]【】]{{1,40}}[)）\]】])?)"
+    rf"(?P<unit>[ºª]| ?(?:个任务|個任務|个|條|条|题|題|项|項|号|번째|번|番目|番|つ目|"
+    rf"問))?{_Z}(?(label)(?: ?[(（\[【][^()（）\[\]【】]{{1,40}}[)）\]】])?)"
     rf" ?(?P<late>[*_]{{1,3}})?"
     rf"(?P<delimiter>\\?[.)）:：、．。،।](?:[)）:.]|[-–—]+(?= ))?(?!\d)|[/>·] ?(?=[^\W\d])| ?[-–—]+ (?!\d)|(?=\s|$))"
     rf"|(?P<label2>{_LABELS})(?: (?:[#№]? ?\d{{1,4}}|{_WORDS}|[A-Z]))?(?P<late2>[*_]{{1,3}})? ?[:：]"
@@ -85,12 +92,14 @@ _COUNTED = (
 _MARKER = re.compile(rf"{_LEAD}(?:{_COUNTED})(?P<after>[*_]{{1,3}}(?=[\s{INVISIBLE}]|$)|`(?= ))?", re.IGNORECASE)
 _BULLET = re.compile(rf"(?P<sign>[-*+–—] |[{_TYPOGRAPHIC}]\ufe0f? ?|[{_EMOJI}]\ufe0f? )(?:\[[ xX]\] ?)?(?=\S)")
 _LABEL_FIRST = re.compile(
-    rf"(?P<mark>[*_]{{1,3}})?(?:{_LABELS}) ?(?:[#№]? ?\d{{1,4}})?(?P<late>[*_]{{1,3}})? ?[:：](?P<after>[*_]{{1,3}}(?=\s|$))?",
+    rf"(?P<mark>[*_]{{1,3}})?(?:{_LABELS}) ?(?:[#№]? ?\d{{1,4}})?(?P<late>[*_]{{1,3}})? ?[:：]"
+    r"(?P<after>[*_]{1,3}(?=\s|$))?",
     re.IGNORECASE,
 )
 # Every line with a marker begins with one of these: it spares most lines the long pattern.
 _MAYBE = re.compile(
-    rf"[#*_`(（\[【〔<{{\d{_EMOJI}{_DIGITS}十{_SIGNS}№第\U0001f51f{INVISIBLE}]|[-+–—{_TYPOGRAPHIC}]|N[or.º°]|(?:{_NUMERAL})[.)）:：、．]|"
+    rf"[#*_`(（\[【〔<{{\d{_EMOJI}{_DIGITS}十{_SIGNS}№第\U0001f51f{INVISIBLE}]|[-+–—{_TYPOGRAPHIC}]|N[or.º°]|"
+    rf"(?:{_NUMERAL})[.)）:：、．]|"
     rf"{_LABELS}",
     re.IGNORECASE,
 )
@@ -172,9 +181,9 @@ def _counted(line: str, found: re.Match[str]) -> tuple[Marker, ...]:
     numeral = found["enclosed"] or found["plain"]
     if not found["enclosed"] and not _is_delimited(line, found, numeral):
         return ()
-    if found["enclosed"] and not numeral.isdecimal() and line[found.end() - 1] != " ":
-        if numeral not in _IDEOGRAPHIC and not _gap_after(line, found.end()):
-            return ()
+    needs_gap = bool(found["enclosed"]) and not numeral.isdecimal() and numeral not in _IDEOGRAPHIC
+    if needs_gap and line[found.end() - 1] != " " and not _gap_after(line, found.end()):
+        return ()
     return tuple(marker(style, number) for style, number in _values(numeral))
 
 
@@ -218,7 +227,8 @@ def trimmed(text: str) -> str:
 
 
 _INLINE = re.compile(
-    rf"(?:(?<=[\s.!?。！？;；:：，,…」”])|(?<=\A))(?P<mark>\*\*|__)?(?:(?P<open>[(（\[【])(?P<enclosed>{_NUMERAL})[)）\]】]"
+    rf"(?:(?<=[\s.!?。！？;；:：，,…」”])|(?<=\A))(?P<mark>\*\*|"
+    rf"__)?(?:(?P<open>[(（\[【])(?P<enclosed>{_NUMERAL})[)）\]】]"
     rf"|(?P<label>(?:{_LABELS}) )?(?P<plain>{_NUMERAL})(?P<delimiter>\\?[.)）:：、．])(?!\d)|(?P<sign>[{_SIGNS}])"
     rf"|(?P<keycap>(?:\d\ufe0f?\u20e3){{1,3}})|(?P<bullet>[•‣◦●▪■►➤])(?= ))(?(mark)(?:\*\*|__)?)",
     re.IGNORECASE,

@@ -57,9 +57,21 @@ def read_pairs(layout: Layout, *, instruction: str, is_torn: bool) -> Reading:
     )
     if not is_clear and end_token is not None:
         return doubt("a task among the examples", layout.lines[end_token.line], _apart(reply))
+    if _answers_otherwise(reply):
+        return doubt("answers under two names", layout.lines[reply.tokens[0].line], _apart(reply))
     heads = _heads(reply)
     reading = _headed(reply, heads) if heads else _unheaded(reply)
     return reading if not reading.doubt else doubt(reading.doubt, reading.place, _apart(reply))
+
+
+def _answers_otherwise(reply: _Reply) -> bool:
+    """Whether an answer is written as the inputs are, and no output is."""
+    inputs = {token.marker.dress for token in reply.tokens if token.kind is Kind.INPUT}
+    outputs = {token.marker.dress for token in reply.tokens if token.kind is reply.outputs}
+    answers = {token.marker.dress for token in reply.tokens if token.kind is Kind.ANSWER}
+    if not inputs and answers and reply.outputs is Kind.OUTPUT:  # "Question: ... Answer: ..." around an output?
+        return reply.tokens[0].kind is Kind.OUTPUT and reply.layout.text(0, reply.tokens[0].line).strip() != ""
+    return bool(answers & inputs) and not outputs & inputs
 
 
 def _heads(reply: _Reply) -> list[Token]:
@@ -85,7 +97,7 @@ def _begins_example(reply: _Reply, place: int) -> bool:
     if following.line == token.line or reply.layout.is_blank(token.line + 1, following.line):
         return True
     own = reply.layout.text(token.line + 1, following.line)
-    return bool(token.marker.name) and following.kind is reply.outputs and is_own_field(own.lstrip("\n"))
+    return following.kind is reply.outputs and is_own_field(own.lstrip("\n"))
 
 
 def _headed(reply: _Reply, heads: Sequence[Token]) -> Reading:
@@ -111,11 +123,13 @@ def _headed(reply: _Reply, heads: Sequence[Token]) -> Reading:
 
 def _blocks(reply: _Reply, heads: Sequence[Token], starts: Sequence[int]) -> Reading:
     drafts: list[Draft] = []
+    shapes: set[bool] = set()
     is_head = set(map(id, heads))
     fields = [token for token in reply.tokens if id(token) not in is_head]
     for line, end in zip(starts, [*starts[1:], reply.end], strict=True):
         found = _block(reply, line, end, between(fields, line, end), heads)
         if isinstance(found, Draft):
+            shapes.add(bool(found.input.strip()) or found.has_input_marker)
             drafts.append(found.because(RejectReason.TRUNCATED if end == reply.end and reply.is_torn else None))
         elif end != reply.end:
             return doubt(found.doubt, found.place)
@@ -124,6 +138,8 @@ def _blocks(reply: _Reply, heads: Sequence[Token], starts: Sequence[int]) -> Rea
             drafts.extend(found.drafts or (Draft(input="", output=text, reason=RejectReason.TRUNCATED),))
         elif not reply.layout.is_blank(line + 1, end):
             return found
+    if len(shapes) > 1:
+        return doubt("examples with an input among examples without one", reply.layout.lines[heads[0].line])
     return Reading(drafts=tuple(drafts))
 
 
@@ -137,7 +153,8 @@ def _block(reply: _Reply, line: int, end: int, tokens: Sequence[Token], heads: S
     told = [token for token in tokens if token.line < fields[0].line and token.kind is Kind.TASK]
     if told and repeats(layout.field(told[0], fields[0].line), reply.instruction):
         own = ""
-    if own.strip("-*_= \n\t") and not (fields[0].kind is reply.outputs and is_own_field(own.lstrip("\n"))):
+    is_own = tokens[0] is fields[0] and fields[0].kind is reply.outputs and is_own_field(own.lstrip("\n"))
+    if own.strip("-*_= \n\t") and not is_own:
         return doubt("text between a heading and its first field", own.strip())
     if all(field.kind is Kind.INPUT for field in fields):
         given = layout.field(fields[0], end)
@@ -154,8 +171,10 @@ def _draft(
     if heads and any(token.marker.full_dress == heads[0].marker.full_dress for token in loose if token.marker.name):
         return doubt("a heading without its example", reply.layout.lines[loose[0].line])
     given = reply.layout.field(pair[0], pair[-1].line) if len(pair) == 2 else own
-    draft = Draft(input=given, output=reply.layout.field(pair[-1], end))
-    is_certain = is_certain and not any(token.marker.name and _stands_alone(token) for token in loose)
+    draft = Draft(input=given, output=reply.layout.field(pair[-1], end), has_input_marker=len(pair) == 2)
+    is_certain = is_certain and _are_content(
+        loose, is_alone=not heads and all(token in pair or token in loose for token in tokens)
+    )
     inside = [token for token in tokens if token.line > pair[0].line and token not in pair]
     is_certain = is_certain and not any(token.kind in {Kind.LABEL, Kind.ROLE} for token in inside)
     tasks = [token for token in inside if token.kind is Kind.TASK]
@@ -167,8 +186,14 @@ def _draft(
     return draft if is_certain else draft.because(RejectReason.MARKER)
 
 
-def _stands_alone(heading: Token) -> bool:
-    return heading.marker.number is not None and not heading.marker.rest
+def _are_content(loose: Sequence[Token], *, is_alone: bool) -> bool:
+    """Whether headings inside a field are certainly the field's: unnumbered ones, or a list in a reply without others."""
+    numbered = [token for token in loose if token.marker.name and token.marker.number is not None]
+    if not numbered:
+        return True
+    numbers = [token.marker.number for token in numbered]
+    is_list = len(numbers) > 1 and numbers == list(range(1, len(numbers) + 1))
+    return is_alone and is_list and all(token.marker.rest for token in numbered)
 
 
 def _pair(reply: _Reply, fields: Sequence[Token]) -> tuple[Sequence[Token], bool]:
@@ -180,7 +205,7 @@ def _pair(reply: _Reply, fields: Sequence[Token]) -> tuple[Sequence[Token], bool
     alike = [token for token in outputs if token.marker.dress == first.marker.dress] or outputs
     pair = [first] if first.kind is reply.outputs else [first, alike[0]]
     others = [token for token in fields if token not in pair]
-    return pair, all(token.marker.dress != first.marker.dress for token in others) and pair[-1] in alike
+    return pair, all(token.marker.is_plainer_than(first.marker) for token in others) and pair[-1] in alike
 
 
 def _unheaded(reply: _Reply) -> Reading:
@@ -189,7 +214,7 @@ def _unheaded(reply: _Reply) -> Reading:
     own = layout.text(0, first.line)
     if is_said_before(layout, 0, first.line, reply.instruction):
         own = ""
-    elif len(fields) > 1 or first.kind is Kind.INPUT or not is_own_field(own):
+    elif len(fields) > 1 or first.kind is Kind.INPUT or reply.tokens[0] is not first or not is_own_field(own):
         return doubt("text before the first marker", own)
     if _is_single(reply, fields):
         found = _draft(reply, fields, reply.end, reply.tokens, (), own)
@@ -205,8 +230,9 @@ def _is_single(reply: _Reply, fields: Sequence[Token]) -> bool:
     others = [token for token in fields if token not in pair]
     if not others:
         return True
-    later = [token.kind for token in others if token.line > pair[-1].line]
-    begins_another = Kind.INPUT in later and reply.outputs in later[later.index(Kind.INPUT) :]
+    later = [token.kind for token in reply.tokens if token.line > pair[-1].line]
+    answers = {Kind.OUTPUT, Kind.ANSWER}
+    begins_another = Kind.INPUT in later and not answers.isdisjoint(later[later.index(Kind.INPUT) :])
     return is_certain and not begins_another
 
 

@@ -92,7 +92,10 @@ def _first_fault(judged: Sequence[tuple[Instance, RejectReason | None]]) -> str:
 def _instances(
     drafts: Sequence[Draft], *, is_classification: bool, instruction: str
 ) -> list[tuple[Instance, RejectReason | None]]:
-    inputs = [cleaned_field(draft.input, is_output=False, instruction=instruction, is_labelled=is_classification) for draft in drafts]
+    inputs = [
+        cleaned_field(draft.input, is_output=False, instruction=instruction, is_labelled=is_classification)
+        for draft in drafts
+    ]
     if is_classification:
         outputs: list[tuple[str, RejectReason | None]] = [(unwrapped(draft.output), None) for draft in drafts]
     else:

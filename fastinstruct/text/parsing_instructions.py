@@ -10,15 +10,17 @@ lines reads as a task: an answer, an excuse or a draft does not.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import dropwhile
 
 from fastinstruct.records import Api, FinishReason, RejectReason
+from fastinstruct.text.annotations import begins_like_english
 from fastinstruct.text.inline_lists import by_semicolons
 from fastinstruct.text.instruction_items import Settled, settle
 from fastinstruct.text.instruction_lists import Item, descended, list_items, list_style
-from fastinstruct.text.instruction_noise import begins_like_english, instruction_fault, is_closing_remark, is_introduction
+from fastinstruct.text.instruction_noise import instruction_fault, is_closing_remark, is_introduction
 from fastinstruct.text.markup import cleaned, collapsed
 from fastinstruct.text.numbering import DECIMAL, Marker, markers_of
 from fastinstruct.text.parsed import Parsed
@@ -30,11 +32,16 @@ from fastinstruct.text.task_words import begins_a_task
 __all__ = ["parse_instructions", "refined"]
 
 # What is read of a reply: a list of fifty tasks of 150 words is 50,000 characters. What lies beyond is the rest.
-_MAX_CHARACTERS = 200_000
+_MAX_CHARACTERS = 100_000
 _MAX_LINES = 4_000
 _MAX_SHOWN = 60  # characters of a reply that a message shows
 _COLONS = (":", "：")
 _ENDS = (".", "!", "?", "。", "！", "？", "…", "।", "؟", '"', "”", ")", "」", "`", "*")
+# A special token that ends a line ends the turn; in the middle of a line it's content, or a reason to reject the item.
+_END_OF_TURN = re.compile(
+    r"(?:<\|(?:endoftext|im_end|eot_id|eom_id|end_of_text|end|return)\|>|<end_of_turn>|<｜end▁of▁sentence｜>|"
+    r"</s>)[ \t]*(?=\n|<[|s]|\Z)"
+)
 _Judged = list[tuple[str, RejectReason | None]]
 
 
@@ -65,7 +72,7 @@ def parse_instructions(
 
 
 def refined(parsed: Parsed[str]) -> Parsed[str]:
-    """The same for tasks that were read as JSON: titles and remarks taken off, what is no clean instruction rejected."""
+    """The same for tasks read as JSON: titles and remarks taken off, what is no clean instruction rejected."""
     settled = _settled_strings(parsed.kept)
     judged = [(item.text, item.doubt or instruction_fault(item.text)) for item in settled]
     return replace(
@@ -84,6 +91,9 @@ def _divided(text: str) -> tuple[str, str]:
     """What is read of a reply, and what lies beyond."""
     lines = text.split("\n", _MAX_LINES)
     length = min(_MAX_CHARACTERS, len(text) - (len(lines[-1]) if len(lines) > _MAX_LINES else 0))
+    ended = _END_OF_TURN.search(text, 0, length)
+    if ended:
+        return text[: ended.start()], text[ended.end() :]
     return text[:length], text[length:]
 
 
@@ -118,9 +128,8 @@ def _are_statements(texts: Sequence[str]) -> bool:
 
 def _judged(settled: Sequence[Settled], *, is_torn: bool, is_closed: bool) -> _Judged:
     judged = [(item.text, item.doubt or instruction_fault(item.text)) for item in settled]
-    if judged and judged[-1][0]:
-        if is_torn or (not is_closed and _breaks_off([text for text, _ in judged])):
-            judged[-1] = (judged[-1][0], RejectReason.TRUNCATED)
+    if judged and judged[-1][0] and (is_torn or (not is_closed and _breaks_off([text for text, _ in judged]))):
+        judged[-1] = (judged[-1][0], RejectReason.TRUNCATED)
     return [(text, reason) for text, reason in judged if text]
 
 

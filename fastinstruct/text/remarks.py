@@ -9,7 +9,7 @@ A remark is certain where it begins as such remarks do and speaks of the answer 
 
 import re
 
-__all__ = ["annotates", "is_closing_remark", "is_introduction", "is_sure_line", "may_be_closing_remark"]
+__all__ = ["annotates", "is_closing_remark", "is_introduction", "is_opener", "is_sure_line", "may_be_closing_remark"]
 
 _MAX_CHARS = 600  # a longer paragraph is content
 _START = r"[\s*_(\[（【>#~]*+"
@@ -134,6 +134,15 @@ def is_sure_line(line: str) -> bool:
         return False
     rest = line[sure.end() :]
     return line.rstrip().endswith((":", "：")) or _HERE_LINE.match(rest.lstrip(" !,.，。！、")) is not None
+
+
+def is_opener(line: str) -> bool:
+    """Whether a line is nothing but the beginning of an answer to the user ("Sure!")."""
+    return len(line) < _MAX_OPENER and _OPENER.fullmatch(line) is not None
+
+
+_MAX_OPENER = 40
+_OPENER = re.compile(rf"[\s*_]*+(?:{_SURE})[\s,.!:，。！：、،।*_]*", re.IGNORECASE)
 
 
 def is_introduction(paragraph: str) -> bool:

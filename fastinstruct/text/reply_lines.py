@@ -21,6 +21,7 @@ from fastinstruct.text.tables import is_row, rows
 
 __all__ = ["Line", "read_lines"]
 
+_MAX_LINE = 20_000  # characters; a longer one holds no list that a model was asked for
 _QUOTED = re.compile(rf"[{INVISIBLE}]?(?:> ?){{1,8}}")
 _FENCE = re.compile(r"`{3,}|~{3,}")
 _HEADING = re.compile(r"#{1,6} ?\S")
@@ -31,11 +32,13 @@ _ENCLOSED = re.compile(r"(?P<quote>[\"'“「『«`])(?P<inner>.*[^\s\\])(?:[\"'
 
 
 _TAGGED = re.compile(
-    r"\s{0,40}<(?P<name>task|instruction|item|prompt|question|li)(?: [^<>]{0,60})?>(?P<inner>(?:(?!</)[^\n])*)(?:</(?P=name)>\s*)?\Z",
+    r"\s{0,40}<(?P<name>task|instruction|item|prompt|question|"
+    r"li)(?: [^<>]{0,60})?>(?P<inner>(?:(?!</)[^\n])*)(?:</(?P=name)>\s*)?\Z",
     re.IGNORECASE,
 )
 _TAG = re.compile(
-    r"\s{0,40}</?(?:tasks?|instructions?|items?|prompts?|questions?|list|ol|ul|li|answer|final|output|response)(?: [^<>]{0,60})?>\s*",
+    r"\s{0,40}</?(?:tasks?|instructions?|items?|prompts?|questions?|list|ol|ul|li|answer|final|output|"
+    r"response)(?: [^<>]{0,60})?>\s*",
     re.IGNORECASE,
 )
 
@@ -113,10 +116,9 @@ def _read(raw: str) -> Line:
         return _BLANK
     indent = len(raw[: len(raw) - len(raw.lstrip())].expandtabs(4))
     markers = markers_of(text)
-    if not markers:
-        inner = _ENCLOSED.match(text)
-        if inner:
-            markers = markers_of(inner["inner"])
+    enclosed = None if markers else _ENCLOSED.match(text)
+    if enclosed:
+        markers = markers_of(enclosed["inner"])
     if markers:
         return Line(text=text, indent=indent, markers=markers)
     return Line(
@@ -147,7 +149,9 @@ def _apart(lines: Sequence[Line], first_number: int, *, is_opened: bool) -> Iter
                 opened = Marker(style=DECIMAL, number=first_number, rest=line.text)
                 yield from _pieces_of(replace(line, markers=(opened,)), numbers_after[place], keeps_first=False)
             else:
-                head, tail = first_on_a_preamble(line.text, first_number)
+                head, tail = (
+                    first_on_a_preamble(line.text, first_number) if len(line.text) <= _MAX_LINE else (line.text, "")
+                )
                 yield replace(line, text=head) if tail else line
                 if tail:
                     marked = replace(line, text=tail, markers=markers_of(tail))
@@ -162,8 +166,8 @@ def _apart(lines: Sequence[Line], first_number: int, *, is_opened: bool) -> Iter
 
 
 def _pieces_of(line: Line, number_after: int | None, *, keeps_first: bool) -> Iterator[Line]:
-    found, is_doubtful = pieces(line.markers, number_after)
-    if len(found) < 2:
+    found, is_doubtful = pieces(line.markers, number_after) if len(line.text) <= _MAX_LINE else (line.markers, True)
+    if len(found) < 2 or is_doubtful:
         kept = line if keeps_first else replace(line, markers=())
         yield replace(kept, is_doubtful=True) if is_doubtful else kept
         return

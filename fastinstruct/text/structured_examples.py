@@ -28,9 +28,8 @@ from fastinstruct.text.torn_json import JsonKind, JsonState, JsonValue
 __all__ = ["read_examples"]
 
 _NUMBERS = frozenset({"id", "no", "nr", "number", "index", "example"})
-_REMARKS = frozenset(
-    ["explanation", "reasoning", "rationale", "reason", "note", "notes", "comment", "thought", "thoughts"]
-)
+_REMARK_WORDS = "explanation reasoning rationale reason note notes comment thought thoughts"
+_REMARKS = frozenset(_REMARK_WORDS.split())
 _REPEATED = frozenset({"instruction", "task", "prompt"})
 _PLAIN_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?")
 

@@ -35,73 +35,18 @@ def folded(key: str) -> str:
 
 
 TASK_KEYS = frozenset({"instruction", "task", "text", "prompt", "question", "description"})
-INPUT_KEYS = frozenset(
-    [
-        "input",
-        "text",
-        "context",
-        "question",
-        "source",
-        "passage",
-        "sentence",
-        "inputtext",
-        "exampleinput",
-        "输入",
-        "輸入",
-        "入力",
-        "입력",
-        "eingabe",
-        "entrée",
-        "entrada",
-        "ввод",
-        "входныеданные",
-        "इनपुट",
-        "المدخل",
-        "المدخلات",
-    ]
+_INPUT_WORDS = (
+    "input text context question source passage sentence input_text example_input "
+    "输入 輸入 入力 입력 eingabe entrée entrada ввод входные_данные इनपुट المدخل المدخلات"
 )
-OUTPUT_KEYS = frozenset(
-    [
-        "output",
-        "answer",
-        "response",
-        "label",
-        "class",
-        "classlabel",
-        "expectedoutput",
-        "expectedanswer",
-        "result",
-        "completion",
-        "target",
-        "outputtext",
-        "exampleoutput",
-        "输出",
-        "輸出",
-        "出力",
-        "출력",
-        "答案",
-        "回答",
-        "标签",
-        "ausgabe",
-        "antwort",
-        "sortie",
-        "réponse",
-        "salida",
-        "respuesta",
-        "saída",
-        "resposta",
-        "risposta",
-        "uscita",
-        "вывод",
-        "ответ",
-        "выходныеданные",
-        "आउटपुट",
-        "उत्तर",
-        "المخرج",
-        "المخرجات",
-        "الإجابة",
-    ]
+_OUTPUT_WORDS = (
+    "output answer response label class class_label expected_output expected_answer result completion target "
+    "output_text example_output "
+    "输出 輸出 出力 출력 答案 回答 标签 ausgabe antwort sortie réponse salida respuesta saída resposta risposta uscita "
+    "вывод ответ выходные_данные आउटपुट उत्तर المخرج المخرجات الإجابة"
 )
+INPUT_KEYS = frozenset(map(folded, _INPUT_WORDS.split()))
+OUTPUT_KEYS = frozenset(map(folded, _OUTPUT_WORDS.split()))
 _TASKS_KEY = re.compile(
     r"(?:new|numbered|generated)?(?:tasks?|instructions?|prompts?|items|questions?|tasklist|instructionlist|list)"
     r"|任务|任務|指令|タスク|작업|tareas|instrucciones|aufgaben|anweisungen|tâches|consignes|tarefas|instruções|compiti|задания|задачи"

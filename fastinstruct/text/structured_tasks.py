@@ -31,27 +31,8 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _MAX_SINGLE_NUMBER = 99  # a list of one task that begins "2016. ..." has no number
-_SAID_ASIDE = frozenset(
-    [
-        "id",
-        "no",
-        "nr",
-        "number",
-        "index",
-        "title",
-        "name",
-        "category",
-        "type",
-        "kind",
-        "topic",
-        "domain",
-        "difficulty",
-        "language",
-        "lang",
-        "isclassification",
-        "tags",
-    ]
-)
+_SORTING_WORDS = "id no nr number index title name category type kind topic domain difficulty language lang tags"
+_SAID_ASIDE = frozenset([*_SORTING_WORDS.split(), "isclassification"])
 _WORDS = {**dict.fromkeys(("true", "yes"), True), **dict.fromkeys(("false", "no"), False)}
 
 

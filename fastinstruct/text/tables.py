@@ -19,8 +19,10 @@ _SEPARATOR = re.compile(r"[\s:|+-]+")
 _CELL_END = re.compile(r"(?<!\\)\|")
 _NUMBER = re.compile(r"[*_#№ ]{0,4}(\d{1,4})[.)*_ ]{0,4}")
 _TASK_COLUMN = re.compile(
-    r"[*_ ]{0,4}(?:(?:new |the )?(?:tasks?|instructions?|prompts?|questions?)|任务|任務|指令|题目|タスク|指示|課題|과제|지시|작업|aufgaben?|"
-    r"anweisung(?:en)?|tâches?|consignes?|tareas?|instrucci[óo]n(?:es)?|tarefas?|instruç(?:ão|ões)|compit[oi]|istruzion[ei]|"
+    r"[*_ ]{0,4}(?:(?:new |the )?(?:tasks?|instructions?|prompts?|questions?)|任务|任務|指令|题目|タスク|指示|課題|"
+    r"과제|지시|작업|aufgaben?|"
+    r"anweisung(?:en)?|tâches?|consignes?|tareas?|instrucci[óo]n(?:es)?|tarefas?|instruç(?:ão|ões)|compit[oi]|"
+    r"istruzion[ei]|"
     r"задани[ея]|задач[аи]|инструкци[яи]|المهمة|المهام|कार्य|निर्देश)[*_ ]{0,4}",
     re.IGNORECASE,
 )

@@ -14,11 +14,12 @@ broke off on its first one (JSON Lines).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
+
+from fastinstruct.text.json_escapes import decoded
 
 __all__ = ["MAX_DEPTH", "JsonKind", "JsonState", "JsonValue", "read_json"]
 
@@ -127,7 +128,6 @@ _TORN_NUMBER = re.compile(r"[-+.\deE]++\Z")
 _WHITE_SPACE = re.compile(r"[\s\ufeff\u200b]*+")
 _BLANK = re.compile(r"(?:[\s\ufeff\u200b]++|//[^\n]*+|\#[^\n]*+)*+")
 _MAX_BLOCK_COMMENTS = 20  # between two values; each costs a search
-_MAX_ODD_ESCAPES = 10_000
 _COMMENT = r"//|/\*|\#"
 _KEY = r"[A-Za-z_]\w{0,60}+"
 _BARE_KEY = re.compile(rf"{_KEY}(?=\s{{0,9}}(?::|\Z))")
@@ -138,21 +138,13 @@ _QUOTED_KEY = "|".join(
 _VALUE_START = rf"[{{\[{_ANY_QUOTE}]|{_WORD}|[-+.]?\d"
 _DOCUMENT = re.compile(
     rf"\{{(?=\s*+(?:[{_ANY_QUOTE}}}]|{_COMMENT}|{_KEY}\s{{0,9}}:|\Z))"
-    rf"|\[(?=\s*+(?:{_VALUE_START}|\]|{_COMMENT}|\Z))"
+    rf"|\[(?=\s*+(?:{_VALUE_START}|\]|{_COMMENT}|[-+.\w]{{0,{_LONGEST_LITERAL}}}\Z))"
 )
 # What may follow a string and its comma, in an object and in a list.
 _NEXT_MEMBER = re.compile(rf"\}}|\.\.\.|…|{_COMMENT}|\Z|{_KEY}\s{{0,9}}(?::|\Z)|{_QUOTED_KEY}", re.DOTALL)
 _NEXT_ITEM = re.compile(
     rf"[\]{{\[{_ANY_QUOTE}]|\.\.\.|…|{_COMMENT}|\Z|(?:{_WORD}|[-+]?\d[\d.eE+-]{{0,30}}+)\s{{0,9}}(?:[,\]]|\Z)"
 )
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})(?:\\u([dD][c-fC-F][0-9a-fA-F]{2}))?|(.)|\Z)", re.DOTALL)
-_ESCAPED = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-# LaTeX whose backslashes are not doubled: "\frac" would be read as a form feed and "rac".
-_LATEX = re.compile(
-    r"(?<!\\)(?:\\\\)*+\\"
-    r"(?:[bf][A-Za-z]|(?:right|rho|rangle|times|theta|neq|nabla)(?![a-z])|text\{)"
-)
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Reader:
@@ -182,6 +174,7 @@ class _Reader:
                 return
             self._at = start.start()
             root = self._opened()
+            self._nodes.append(root)
             is_read = self._read()
             yield root
             if not is_read:
@@ -244,14 +237,14 @@ class _Reader:
         self._is_spent |= len(self._nodes) >= _MAX_VALUES
         if self._is_spent or (character in _OPENERS and len(self._open) >= MAX_DEPTH):
             return False
+        place = _Place.MEMBER if parent.kind is JsonKind.OBJECT else _Place.ITEM
         if character in _OPENERS:
             child: _Node | None = self._opened()
         else:
-            place = _Place.MEMBER if parent.kind is JsonKind.OBJECT else _Place.ITEM
             child = self._string(character, place) if character in _QUOTES else self._scalar()
-            if child is None:
-                return False
-            self._nodes.append(child)
+        if child is None:
+            return False
+        self._nodes.append(child)
         parent.expects = _Expects.AFTER
         parent.children.append(child)
         parent.names.append(parent.key)
@@ -261,7 +254,6 @@ class _Reader:
         node = _Node(kind=_OPENERS[self._text[self._at]], start=self._at)
         self._at += 1
         self._open.append(node)
-        self._nodes.append(node)
         return node
 
     def _scalar(self) -> _Node | None:
@@ -301,7 +293,7 @@ class _Reader:
                 break
             at += 1
         node.end = self._at
-        node.content, is_certain = _decoded(text[node.start + 1 : end])
+        node.content, is_certain = decoded(text[node.start + 1 : end])
         if not is_certain and node.state is JsonState.WHOLE:
             node.state = JsonState.UNCERTAIN
         return node
@@ -317,9 +309,9 @@ class _Reader:
             return follower.match(self._text, self._skipped(at + 1)) is not None
         if character != ("}" if place is _Place.MEMBER else "]"):
             return False
-        after = self._skipped(at + 1)
-        follower = self._text[after : after + 1]
-        return follower not in _QUOTES if len(self._open) == 1 else follower in {"", ",", "]", "}", "{"}
+        at = self._skipped(at + 1)
+        after = self._text[at : at + 1]
+        return after not in _QUOTES if len(self._open) == 1 else after in {"", ",", "]", "}", "{"}
 
     def _skipped(self, at: int) -> int:
         """The first place from `at` on that is neither blank nor in a comment."""
@@ -370,28 +362,3 @@ def _built(node: _Node, doubtful: tuple[int, int] | None) -> JsonValue:
         items=() if is_object else tuple(children),
         members=tuple(zip(node.names, children, strict=True)) if is_object else (),
     )
-
-
-def _decoded(raw: str) -> tuple[str, bool]:
-    """What stands between two quotes, and whether its escapes leave no doubt."""
-    if "\\" not in raw:
-        return _SURROGATE.sub("\ufffd", raw), True
-    is_certain = _LATEX.search(raw) is None
-    try:
-        decoded = str(json.loads(f'"{raw}"', strict=False))
-    except ValueError:  # it holds quotes of another kind, or escapes that JSON has not
-        if raw.count("\\") > _MAX_ODD_ESCAPES:
-            return raw, False
-        is_certain &= all(match[1] or match[3] in _ESCAPED for match in _ESCAPE.finditer(raw))
-        decoded = _ESCAPE.sub(_unescaped, raw)
-    return _SURROGATE.sub("\ufffd", decoded), is_certain
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    code, low, character = match.groups()
-    if code is None:
-        return _ESCAPED.get(character, match[0])
-    high = int(code, 16)
-    if low is not None and 0xD800 <= high <= 0xDBFF:
-        return chr(0x10000 + ((high - 0xD800) << 10) + int(low, 16) - 0xDC00)
-    return chr(high) if low is None else f"{chr(high)}\ufffd"

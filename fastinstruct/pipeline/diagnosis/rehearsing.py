@@ -71,11 +71,11 @@ def _jobs(preparation: Preparation, forms: Forms) -> Iterator[tuple[str, Job[Tas
     """What a run may begin with, and a label task, if the seeds hold one."""
     for stage, job in first_jobs(preparation, forms).items():
         if stage in forms:
-            yield f"stage {list(Stage).index(stage) + 1}", job
+            yield f"stage {list(Stage).index(stage) + 1} reply", job
     label = next((seed for seed in preparation.seeds if seed.is_classification), None)
     if label is not None and Stage.INSTANCES in forms:
         stages = preparation.stages(forms, with_logprobs=False)
-        yield "stage 3, labels", stages.instantiate(0, label.instruction, is_classification=True)
+        yield "label task reply", stages.instantiate(0, label.instruction, is_classification=True)
 
 
 def _finding(title: str, preparation: Preparation, task: Task, outcome: Outcome) -> Finding:

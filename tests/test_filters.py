@@ -214,8 +214,31 @@ def test_pieces_of_a_prompt_are_rejected(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Write a letter to [Customer Name] about it.", "placeholder"),
+        ("Review this page now: <web page with a review>", "placeholder"),
+        ("Sort the words now. Let me know if you need more!", "remark"),
+        ("Here are eight new tasks for you:", "remark"),
+        ("Sort the words now. 10. Add the numbers.", "marker"),
+        ("9. Sort the words now please.", "marker"),
+        ("Sort the words now. Answer: a b", "marker"),
+        ("User: sort the words for me.", "marker"),
+        ("Sort sort sort sort the words.", "repetition"),
+    ],
+)
+def test_noise_of_chat_models_is_rejected_with_its_reason(text: str, expected: str) -> None:
+    assert reason(text) == expected
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        "Replace the <mask> with a word.",
+        "Fix the link [home](https://example.org) in this page.",
+        "Give the items of [a, b, c] in reverse.",
+        "Please let me know your thoughts on it.",
+        'Say "I hope you have a nice day" in French.',
         "Classification Task: which fruit is it?",
         "Give the input and output of it.",
         "Explain the example 1 + 1 = 2.",
@@ -263,8 +286,8 @@ def test_a_megabyte_of_anything_gets_a_verdict(piece: str) -> None:
     wide = InstructionFilter(min_words=0, max_words=10**9, keywords=("go to",))
     text = piece * (1_000_000 // len(piece))
     verdict = wide.judge(text)
-    assert verdict is None or verdict.reason in {RejectReason.EMPTY, RejectReason.REPETITION}
-    assert reasons(one(text, "x" + text)) in ([], ["repetition"], ["placeholder"])
+    assert verdict is None or verdict.reason in {RejectReason.EMPTY, RejectReason.REPETITION, RejectReason.TOO_LONG}
+    assert reasons(one(text, "x" + text)) in ([], ["repetition"], ["placeholder"], ["refusal"])
 
 
 # Instances
@@ -331,14 +354,16 @@ def test_instances_may_hold_what_instructions_may_not(instance: Instance) -> Non
         "[link to the article]",
         "<code snippet>",
         "[link]",
-    ]
-    + [
         "Dear [Customer Name], your [product] is here.",
         "Thanks!\n<customer reply here>",
         "Yours,\n[Your Name]",
         "Hi [Name],",
-    ]
-    + ["(image of a cat)", "At [insert place here] now.", "Hello [Recipient's Name]!", "<text>", "Dear <your name>,"],
+        "(image of a cat)",
+        "At [insert place here] now.",
+        "Hello [Recipient's Name]!",
+        "<text>",
+        "Dear <your name>,",
+    ],
 )
 def test_a_hole_to_fill_in_is_no_content_unless_the_task_asks_for_one(text: str) -> None:
     assert reasons(one("a", text)) == reasons(one(text, "a")) == ["placeholder"]
@@ -359,16 +384,16 @@ def test_a_hole_to_fill_in_is_no_content_unless_the_task_asks_for_one(text: str)
         "List<String> x",
         "a[name]",
         "He [sic] said",
-    ]
-    + [
         "[Verse 1]\nThe sea",
         "<name>Ann</name>",
         "[apple, pear]",
         "[True]",
         "<!DOCTYPE html>",
         "- [ ] buy milk\n- [x] cook",
-    ]
-    + ["[10:30] Ann: hi", "x < 5 and y > 3", "Smith [1] says so."],
+        "[10:30] Ann: hi",
+        "x < 5 and y > 3",
+        "Smith [1] says so.",
+    ],
 )
 def test_brackets_that_are_no_holes_are_content(text: str) -> None:
     assert reasons(one("a", text)) == []
@@ -376,14 +401,14 @@ def test_brackets_that_are_no_holes_are_content(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Please provide your feedback by Friday.", "I can't see the stage from here.", "Sorry, we're out of bread."]
-    + [
+    [
+        "Please provide your feedback by Friday.",
+        "I can't see the stage from here.",
+        "Sorry, we're out of bread.",
         "I am an AI researcher in Leeds.",
         "There is no sugar left.",
         "Leider ist der Zug verspätet.",
         "Please give the cat some water.",
-    ]
-    + [
         "Let me know if you can come.\n\nBest regards,\nAnn",
         "Ha ha ha ha, said the jackdaw.",
         "None",
@@ -397,38 +422,30 @@ def test_what_only_begins_like_a_refusal_or_a_remark_is_content(text: str) -> No
 
 @pytest.mark.parametrize(
     "text",
-    ["As a language model, I cannot browse the internet.", "I'm an AI language model and do not have feelings."]
-    + [
+    [
+        "As a language model, I cannot browse the internet.",
+        "I'm an AI language model and do not have feelings.",
         "I'm sorry, but no input was provided.",
         "Unfortunately, I can't view images.",
         "I don't have access to real-time data.",
-    ]
-    + [
         "It looks like the article is missing.",
         "It seems you haven't provided any text.",
         "Could you please provide the sentence?",
-    ]
-    + [
         "Bitte gib mir den Text, den ich zusammenfassen soll.",
         "Leider kann ich keine Bilder ansehen.",
         "Veuillez fournir le texte à résumer.",
-    ]
-    + [
         "Malheureusement, je ne peux pas voir les images.",
         "Lamentablemente, no puedo ver imágenes.",
         "Infelizmente, não consigo ver imagens.",
-    ]
-    + [
         "Purtroppo non ho accesso a dati in tempo reale.",
         "К сожалению, у меня нет доступа к интернету.",
         "很抱歉，我无法查看图片。",
-    ]
-    + [
         "申し訳ありませんが、画像を見ることはできません。",
         "要約する文章を提供してください。",
         "죄송하지만 이미지를 볼 수 없습니다.",
-    ]
-    + ["للأسف، لا يمكنني عرض الصور.", "क्षमा करें, मैं इसमें मदद नहीं कर सकता।"],
+        "للأسف، لا يمكنني عرض الصور.",
+        "क्षमा करें, मैं इसमें मदद नहीं कर सकता।",
+    ],
 )
 def test_an_output_that_answers_the_user_instead_of_the_task_is_a_refusal(text: str) -> None:
     assert reasons(one("a", text)) == ["refusal"]

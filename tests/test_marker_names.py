@@ -66,9 +66,22 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["Input: a", "input: a", "INPUT: a", "**Input:** a", "**Input**: a", "**Input: a**", "__Input:__ a", "`Input`: a"]
-    + ["- Input: a", "* **Input:** a", "1. Input: a", "1) **Input:** a", "> Input: a", "### Input: a", "   Input: a"]
-    + [
+    [
+        "Input: a",
+        "input: a",
+        "INPUT: a",
+        "**Input:** a",
+        "**Input**: a",
+        "**Input: a**",
+        "__Input:__ a",
+        "`Input`: a",
+        "- Input: a",
+        "* **Input:** a",
+        "1. Input: a",
+        "1) **Input:** a",
+        "> Input: a",
+        "### Input: a",
+        "   Input: a",
         "Input 1: a",
         "Input #1: a",
         "Input (text): a",
@@ -77,15 +90,13 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
         "ＩＮＰＵＴ：a",
         "[Input]: a",
         "[Input] a",
-    ]
-    + [
         "【输入】a",
         "输入：a",
         "输入 1：a",
         "输入（文本）：a",
         "\u200bInput: a",
         "\u200fالمدخل: a",
-        "Entre\u0301e : a",
+        "Entrée : a",
         "📥 Input: a",
     ],
 )
@@ -136,8 +147,17 @@ def test_an_example_has_a_number_and_a_title(line: str, number: int | None, titl
         "For Example 2 see below: x",
         "    Input: code",
         "\tInput: x",
-    ]
-    + ["The input: a", "Examples", "Exampled: x", "42", "例えば: foo", "**", "- ", "input", "answer", "Task"],
+        "The input: a",
+        "Examples",
+        "Exampled: x",
+        "42",
+        "例えば: foo",
+        "**",
+        "- ",
+        "input",
+        "answer",
+        "Task",
+    ],
 )
 def test_a_line_of_content_is_no_marker(line: str) -> None:
     assert read_markers(line) == ()

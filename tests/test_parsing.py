@@ -149,7 +149,7 @@ TWO = ["Write a poem.", "Name three cities."]
         "1. Write a poem.\n\n---\n\n2. Name three cities.",
         "1. Write\n   a poem.\n2. Name three\ncities.",
         "1. Write a poem.\r\n2. Name three cities.\r\n",
-        "1. Write a poem.\n2. Name three cities.<|im_end|>\n3. Leaked.",
+        "1. Write a poem.\n2. Name three cities.<|im_end|>\n<|endoftext|>\n",
         "1. Write a po\x00em.\n2. Name\x0bthree\x07 cities.\ufeff",
     ],
 )
@@ -369,8 +369,26 @@ def test_a_yes_at_the_beginning_is_a_yes(reply: str) -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    ["No", " no.", "**No**", "Answer: No", "Label task:\n\nNO", "false", "No, yes is wrong."]
-    + ["否", "不是分类任务。", "いいえ", "回答：いいえ", "아니요", "Nein", "Non.", "Não", "Нет.", "لا", "नहीं"],
+    [
+        "No",
+        " no.",
+        "**No**",
+        "Answer: No",
+        "Label task:\n\nNO",
+        "false",
+        "No, yes is wrong.",
+        "否",
+        "不是分类任务。",
+        "いいえ",
+        "回答：いいえ",
+        "아니요",
+        "Nein",
+        "Non.",
+        "Não",
+        "Нет.",
+        "لا",
+        "नहीं",
+    ],
 )
 def test_a_no_at_the_beginning_is_a_no(reply: str) -> None:
     assert parse_classification(reply) is False
@@ -390,8 +408,6 @@ def test_a_no_at_the_beginning_is_a_no(reply: str) -> None:
         "**Yes** or **No**",
         "是否",
         "是或否",
-    ]
-    + [
         "はいまたはいいえ",
         "예 또는 아니요",
         "예를 들어",
@@ -401,8 +417,11 @@ def test_a_no_at_the_beginning_is_a_no(reply: str) -> None:
         "Sí o no",
         "Si el texto",
         "Sim ou não",
-    ]
-    + ["Sì o no", "Да или нет", "نعم أو لا", "हाँ या नहीं"],
+        "Sì o no",
+        "Да или нет",
+        "نعم أو لا",
+        "हाँ या नहीं",
+    ],
 )
 def test_anything_else_is_neither(reply: str) -> None:
     assert parse_classification(reply) is None

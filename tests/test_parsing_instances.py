@@ -224,10 +224,10 @@ LANGUAGES = {
     "japanese": ("例", "入力：", "出力：", "ラベル：", "はい、こちらです：", "お役に立てば幸いです。"),
     "korean": ("예시", "입력: ", "출력: ", "분류: ", "네, 다음과 같습니다:", "도움이 되었기를 바랍니다!"),
     "german": ("Beispiel", "Eingabe: ", "Ausgabe: ", "Klasse: ", "Gerne! Hier sind sie:", "Ich hoffe, das hilft!"),
-    "french": ("Exemple", "Entrée : ", "Sortie : ", "Étiquette : ", "Bien sûr ! Voici :", "N'hésitez pas à poser des questions !"),
+    "french": ("Exemple", "Entrée : ", "Sortie : ", "Étiquette : ", "Bien sûr ! Voici :", "J'espère que ça aide !"),
     "spanish": ("Ejemplo", "Entrada: ", "Salida: ", "Etiqueta: ", "¡Claro! Aquí tienes:", "¡Espero que te sirva!"),
     "portuguese": ("Exemplo", "Entrada: ", "Saída: ", "Rótulo: ", "Claro! Aqui estão:", "Espero que isto ajude!"),
-    "italian": ("Esempio", "Input: ", "Output: ", "Etichetta: ", "Certo! Ecco a te:", "Fammi sapere se vuoi altri esempi!"),
+    "italian": ("Esempio", "Input: ", "Output: ", "Etichetta: ", "Certo! Ecco a te:", "Spero che sia utile!"),
     "russian": ("Пример", "Ввод: ", "Вывод: ", "Метка: ", "Конечно! Вот они:", "Надеюсь, это поможет!"),
     "arabic": ("مثال", "المدخل: ", "المخرج: ", "التصنيف: ", "بالتأكيد! إليك ما طلبت:", "آمل أن يساعدك هذا!"),
     "hindi": ("उदाहरण", "इनपुट: ", "आउटपुट: ", "लेबल: ", "ज़रूर! ये रहे:", "आशा है इससे मदद मिलेगी!"),
@@ -379,10 +379,33 @@ def test_a_preamble_before_the_input_is_dropped() -> None:
 
 @pytest.mark.parametrize(
     "nothing",
-    ["N/A", "n/a", "None", "(none)", "No input", "<noinput>", "<No input>", "-", "[None]", "No input needed."]
-    + ["None – this task does not require any input.", "No additional input is required.", "*None*", "**N/A**"]
-    + ["不需要输入", "入力なし", "입력 없음", "Keine Eingabe erforderlich.", "Aucune entrée requise.", "Sin entrada"]
-    + ["Nenhuma entrada necessária.", "Nessun input richiesto", "нет входных данных", "لا يوجد", "कोई इनपुट नहीं"],
+    [
+        "N/A",
+        "n/a",
+        "None",
+        "(none)",
+        "No input",
+        "<noinput>",
+        "<No input>",
+        "-",
+        "[None]",
+        "No input needed.",
+        "None – this task does not require any input.",
+        "No additional input is required.",
+        "*None*",
+        "**N/A**",
+        "不需要输入",
+        "入力なし",
+        "입력 없음",
+        "Keine Eingabe erforderlich.",
+        "Aucune entrée requise.",
+        "Sin entrada",
+        "Nenhuma entrada necessária.",
+        "Nessun input richiesto",
+        "нет входных данных",
+        "لا يوجد",
+        "कोई इनपुट नहीं",
+    ],
 )
 def test_words_for_no_input_are_no_input(nothing: str) -> None:
     assert pairs(f"Input: {nothing}\nOutput: b") == [("", "b")]

@@ -10,7 +10,7 @@ from pathlib import Path
 from fastinstruct.config.schema import EndpointConfig, ModelConfig
 from fastinstruct.errors import ConfigError
 
-__all__ = ["api_key", "cache_folder", "process_environment"]
+__all__ = ["api_key", "cache_folder", "let_threads_sleep", "process_environment"]
 
 # What a variable is called; a key that somebody put in a name's place has dashes or small letters.
 _VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
@@ -19,6 +19,16 @@ _VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 def process_environment() -> Mapping[str, str]:
     """Return the environment of this process."""
     return os.environ
+
+
+def let_threads_sleep() -> None:
+    """Let OpenMP's threads sleep where they wait for one another, unless the environment says how they should wait.
+
+    Call it before a library that uses OpenMP is loaded: it reads this once. By default such threads spin, which burns
+    the time slice that the one they wait for needs as soon as other programs are at work: see `lm.embedded`.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 def api_key(model: ModelConfig | EndpointConfig, env: Mapping[str, str]) -> tuple[str | None, str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from fastinstruct.config.environment import let_threads_sleep
 from fastinstruct.errors import EmbeddedModelError
 
 __all__ = ["GEMMA_SHA256", "TERMS", "EmbeddedModel", "EmbeddedServer", "find_model"]
@@ -129,6 +130,7 @@ class EmbeddedServer:
         self._server: Any = None
 
     def __enter__(self) -> EmbeddedServer:
+        let_threads_sleep()
         try:
             import xllamacpp
         except ImportError as error:

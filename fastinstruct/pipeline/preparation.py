@@ -27,6 +27,7 @@ from fastinstruct.text.demonstrations import (
     input_first_demonstrations,
     output_first_demonstrations,
 )
+from fastinstruct.text.marker_names import packaged_marker_names
 from fastinstruct.text.prompting import PromptSet, Template, load_templates
 from fastinstruct.text.seeds import load_seeds, packaged_seeds
 
@@ -143,6 +144,7 @@ def prepare(config: RunConfig, env: Mapping[str, str], begun: Mapping[str, Any] 
     Raises:
         InputError, EmbeddedModelError: what is wrong with which file or key.
     """
+    packaged_marker_names()  # a fault in their file is told before anything is asked
     packaged = packaged_seeds()
     seeds = packaged if config.seeds is None else _as_begun(load_seeds(config.seeds), begun)
     against = survey(config.similarity)

@@ -16,11 +16,17 @@ _NO = (
     r"n\s?[/.]\s?a\.?|none|null|nil|empty|blank|left (?:blank|empty)|leave (?:blank|empty)|[-–—‐]+",
     rf"(?:none|not|nothing) {_MISSING}",
     # Chinese, Japanese, Korean
-    r"无|無|暂无|暫無|空|不适用|不適用|不需要|无需|なし|無し|特になし|該当なし|該当無し|空欄|없음|해당 ?없음|필요 ?없음|해당 ?사항 ?없음",
+    (
+        r"无|無|暂无|暫無|空|不适用|不適用|不需要|无需|なし|無し|特になし|該当なし|該当無し|空欄|없음|해당 ?없음|"
+        r"필요 ?없음|해당 ?사항 ?없음"
+    ),
     # German, French, Spanish, Portuguese, Italian
     r"kein[es]?|k\.\s?a\.?|entfällt|leer|nicht (?:zutreffend|erforderlich|nötig|notwendig|vorhanden|anwendbar)",
     r"aucune?|néant|sans objet|s\.?\s?o\.?|non applicable|vide|pas nécessaire|non (?:requise?|nécessaire|fournie?)",
-    r"ningun[oa]|ninguna|no aplica(?:ble)?|n\s?/\s?d|vacío|no (?:se )?(?:requiere|necesita)|no (?:es )?necesari[oa]|no requerid[oa]",
+    (
+        r"ningun[oa]|ninguna|no aplica(?:ble)?|n\s?/\s?d|vacío|no (?:se )?(?:requiere|necesita)|"
+        r"no (?:es )?necesari[oa]|no requerid[oa]"
+    ),
     r"nenhum|nenhuma|não (?:se )?(?:aplica|aplicável|requer)|não (?:é )?(?:necessári[oa]|aplicável)|vazio",
     r"nessun[oa]?|non (?:richiesto|necessario|previsto|applicabile)|vuoto",
     # Russian, Arabic, Hindi
@@ -29,36 +35,78 @@ _NO = (
     r"कोई नहीं|लागू नहीं|आवश्यक नहीं|आवश्यकता नहीं|रिक्त|ज़रूरत नहीं|अनुपलब्ध",
 )
 _KIND = r"(?:specific |additional |further |particular |external |extra |explicit |user |direct |other )?"
-_TASK = r"(?:the|this|that|such an?) (?:given |above |following |particular )?(?:task|instruction|prompt|request|exercise|question|example)"
+_TASK = (
+    r"(?:the|this|that|such an?) (?:given |above |following |particular )?(?:task|instruction|prompt|request|"
+    r"exercise|question|example)"
+)
 _NO_INPUT = (
     # English
-    rf"(?:there is |there's |with )?no {_KIND}inputs?(?: (?:text|data|value|field))?(?: (?:is|was|are|were|has been))?"
-    rf"(?: {_MISSING})?(?: (?:here|for (?:this|the) (?:task|example|instruction|prompt|one)|in this case))?",
-    rf"{_TASK} (?:does not|doesn['’]t|did not|didn['’]t) (?:require|need|have|take|use|expect)(?: an?y?)? {_KIND}inputs?"
-    r"(?: (?:text|data))?",
+    (
+        rf"(?:there is |there's |with )?no {_KIND}inputs?(?: (?:text|data|value|field))?(?: (?:is|was|are|were|"
+        rf"has been))?"
+        rf"(?: {_MISSING})?(?: (?:here|for (?:this|the) (?:task|example|instruction|prompt|one)|in this case))?"
+    ),
+    (
+        rf"{_TASK} (?:does not|doesn['’]t|did not|didn['’]t) (?:require|need|have|take|use|"
+        rf"expect)(?: an?y?)? {_KIND}inputs?"
+        r"(?: (?:text|data))?"
+    ),
     rf"{_TASK} (?:requires|needs|takes|has) no {_KIND}inputs?",
     rf"(?:an? |the |any )?{_KIND}inputs? (?:is |are |was )?(?:not {_MISSING}|un(?:necessary|needed)|none)",
-    r"no[_-]input|noinput|without input|no context|no additional (?:context|information)(?: (?:is )?(?:needed|required))?",
+    (
+        r"no[_-]input|noinput|without input|no context|no additional (?:context|information)(?: (?:is )?(?:needed|"
+        r"required))?"
+    ),
     # Chinese, Japanese, Korean
-    r"(?:该|此|这个|本|這個|該)?(?:任务|任務|指令|题目)?(?:无需|不需要|没有|沒有|无|無|無需|未提供)(?:任何|额外|額外|具体|具體|特定)?(?:的)?(?:输入|輸入)(?:内容|文本|数据)?",
+    (
+        r"(?:该|此|这个|本|這個|該)?(?:任务|任務|指令|题目)?(?:无需|不需要|没有|沒有|无|無|無需|未提供)(?:任何|额外|"
+        r"額外|具体|具體|特定)?(?:的)?(?:输入|輸入)(?:内容|文本|数据)?"
+    ),
     r"(?:输入|輸入)(?:为|為)?(?:无|無|空)",
     r"(?:特定の)?入力(?:は|の)?(?:なし|無し|不要|必要なし|必要ありません|ありません|必要は?ない)(?:です)?",
     r"(?:このタスクに?は?、?)?(?:特定の)?入力(?:は|を|が)?(?:必要としません|必要ありません|不要です|必要としない)",
-    r"입력(?:이|은|값|값이|값은)? ?(?:없음|없습니다|필요 ?없음|필요하지 않음|필요하지 않습니다|필요 없습니다|불필요|불필요함)",
+    (
+        r"입력(?:이|은|값|값이|값은)? ?(?:없음|없습니다|필요 ?없음|필요하지 않음|필요하지 않습니다|필요 없습니다|"
+        r"불필요|불필요함)"
+    ),
     r"(?:이|해당) 작업(?:은|에는) 입력(?:이|을) (?:필요로 하지 않습니다|필요하지 않습니다|필요 없습니다)",
     # German, French, Spanish, Portuguese, Italian
-    r"(?:es ist |es wird )?keine (?:eingabe|eingaben|eingabedaten)(?: (?:ist |wird )?(?:erforderlich|nötig|notwendig|benötigt|vorhanden))?",
+    (
+        r"(?:es ist |es wird )?keine (?:eingabe|eingaben|eingabedaten)(?: (?:ist |wird )?(?:erforderlich|nötig|"
+        r"notwendig|benötigt|vorhanden))?"
+    ),
     r"(?:diese|die) aufgabe (?:benötigt|erfordert|braucht) keine eingabe|ohne eingabe",
-    r"(?:aucune|pas d['’]|sans) ?entrée(?: (?:spécifique|particulière))?(?: (?:n['’]est )?(?:requise|nécessaire|fournie))?",
+    (
+        r"(?:aucune|pas d['’]|sans) ?entrée(?: (?:spécifique|particulière))?(?: (?:n['’]est )?(?:requise|nécessaire|"
+        r"fournie))?"
+    ),
     r"cette tâche ne nécessite (?:aucune|pas d['’]) ?entrée",
-    r"(?:ninguna|sin) entrada|no (?:se )?(?:requiere|necesita|hay)(?: ninguna)? entrada|esta tarea no (?:requiere|necesita)(?: ninguna)? entrada",
-    r"(?:nenhuma|sem) entrada(?: (?:é )?necessária)?|não (?:requer|há|precisa de)(?: nenhuma)? entrada|esta tarefa não (?:requer|precisa de)(?: nenhuma)? entrada",
-    r"(?:nessun|senza) input(?: (?:è )?(?:richiesto|necessario))?|questo compito non (?:richiede|necessita)(?: di)?(?: alcun)? input",
+    (
+        r"(?:ninguna|sin) entrada|no (?:se )?(?:requiere|necesita|hay)(?: ninguna)? entrada|"
+        r"esta tarea no (?:requiere|necesita)(?: ninguna)? entrada"
+    ),
+    (
+        r"(?:nenhuma|sem) entrada(?: (?:é )?necessária)?|não (?:requer|há|precisa de)(?: nenhuma)? entrada|"
+        r"esta tarefa não (?:requer|precisa de)(?: nenhuma)? entrada"
+    ),
+    (
+        r"(?:nessun|senza) input(?: (?:è )?(?:richiesto|necessario))?|questo compito non (?:richiede|"
+        r"necessita)(?: di)?(?: alcun)? input"
+    ),
     # Russian, Arabic, Hindi
-    r"нет (?:входных данных|ввода)|без (?:ввода|входных данных)|(?:ввод|входные данные) не (?:требуется|требуются|нужен|нужны)",
+    (
+        r"нет (?:входных данных|ввода)|без (?:ввода|входных данных)|(?:ввод|входные данные) не (?:требуется|"
+        r"требуются|нужен|нужны)"
+    ),
     r"(?:эта задача|это задание|задание|задача) не требует (?:ввода|входных данных)",
-    r"(?:لا يوجد|بدون|لا توجد|لا حاجة إلى|لا يلزم) (?:مدخل|مدخلات|إدخال)|(?:هذه المهمة )?لا (?:تتطلب|تحتاج إلى) (?:أي )?(?:مدخلات|إدخال|مدخل)",
-    r"कोई इनपुट (?:नहीं|आवश्यक नहीं)(?: है)?|इनपुट (?:की )?(?:आवश्यकता|आवश्यक|ज़रूरत) नहीं(?: है)?|इस कार्य के लिए (?:किसी )?(?:कोई )?इनपुट (?:की आवश्यकता |की ज़रूरत |आवश्यक )?नहीं(?: है)?",
+    (
+        r"(?:لا يوجد|بدون|لا توجد|لا حاجة إلى|لا يلزم) (?:مدخل|مدخلات|إدخال)|(?:هذه المهمة )?لا (?:تتطلب|"
+        r"تحتاج إلى) (?:أي )?(?:مدخلات|إدخال|مدخل)"
+    ),
+    (
+        r"कोई इनपुट (?:नहीं|आवश्यक नहीं)(?: है)?|इनपुट (?:की )?(?:आवश्यकता|आवश्यक|ज़रूरत) नहीं(?: है)?|"
+        r"इस कार्य के लिए (?:किसी )?(?:कोई )?इनपुट (?:की आवश्यकता |की ज़रूरत |आवश्यक )?नहीं(?: है)?"
+    ),
 )
 _ANY_NO, _ANY_NO_INPUT = "|".join(_NO), "|".join(_NO_INPUT)
 _EMPTY_INPUT = re.compile(
@@ -70,7 +118,8 @@ _EMPTY_OUTPUT = re.compile(
     r"\((?:none|no answer|no response)\)|no (?:answer|response) (?:provided|given|available)|"
     r"无|暂无|待定|无输出|没有输出|無輸出|不适用|該当なし|出力なし|해당 ?없음|출력 ?없음|"
     r"entfällt|keine ausgabe|k\.\s?a\.|aucune sortie|sans objet|non applicable|sin salida|ninguna salida|no aplica|"
-    r"sem saída|nenhuma saída|não se aplica|não aplicável|nessun output|non applicabile|нет вывода|вывода нет|не применимо|"
+    r"sem saída|nenhuma saída|não se aplica|não aplicável|nessun output|non applicabile|нет вывода|вывода нет|"
+    r"не применимо|"
     r"لا يوجد (?:مخرج|مخرجات|إخراج|ناتج)|لا ينطبق|कोई आउटपुट नहीं|लागू नहीं"
 )
 _AROUND = "\"'`*_“”‘’«»「」『』"

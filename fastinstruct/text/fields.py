@@ -32,7 +32,8 @@ _HEADING = re.compile(r"[ ]{0,3}\#{1,6}[ \t]+\S")
 _CODE_END = re.compile(r"[;{}()\[\]=,:]\s*$|^\s*(?:import|from|def|class|print|return|for|if)\b|[=(]")
 _SENTENCE_END = re.compile(r"[.!?。！？]['\"”]?\s+")
 _QUOTING = re.compile(
-    r"quot|\bbold|italic|backtick|markdown|\bstring|\bjson|asterisk|anführung|fett|guillemet|comillas|negrita|aspas|negrito|virgolett|"
+    r"quot|\bbold|italic|backtick|markdown|\bstring|\bjson|asterisk|anführung|fett|guillemet|comillas|negrita|"
+    r"aspas|negrito|virgolett|"
     r"кавыч|引号|加粗|引用符|かぎ括弧|따옴표|اقتباس|उद्धरण",
     re.IGNORECASE,
 )
@@ -135,8 +136,7 @@ def _without_fence(text: str) -> str:
 
 def _border_fault(text: str, *, is_output: bool) -> RejectReason | None:
     """What the first or last line says against a field's borders."""
-    lines = [line for line in (text.partition("\n")[0], text.rpartition("\n")[2])]
-    first, last = lines[0].strip(), lines[1]
+    first, last = text.partition("\n")[0].strip(), text.rpartition("\n")[2]
     marker = read_marker(first)
     if marker is not None and _is_foreign(marker.kind, is_alone=not marker.rest):
         return RejectReason.MARKER

@@ -12,13 +12,21 @@ from functools import lru_cache
 __all__ = ["asks_for_holes", "asks_for_repetition", "has_hole", "repeats_itself"]
 
 _NOUNS = (
-    r"names?|dates?|address(?:es)?|numbers?|titles?|products?|company|companies|customers?|clients?|recipients?|sender|employers?|employees?|"
-    r"manager|position|role|job|phone|e-?mail|city|state|country|department|business|store|shop|brand|university|school|college|"
-    r"organi[sz]ation|location|place|event|topic|subject|link|url|website|signature|amount|price|time|day|month|year|reason|"
-    r"details?|description|image|picture|photo|video|text|content|article|paragraph|sentence|passage|document|file|code|snippet|"
-    r"answer|response|reply|output|input|word|quote|author|friend|person|project|industry|field|skills?|service|item|feature|benefit"
+    r"names?|dates?|address(?:es)?|numbers?|titles?|products?|company|companies|customers?|clients?|recipients?|"
+    r"sender|employers?|employees?|"
+    r"manager|position|role|job|phone|e-?mail|city|state|country|department|business|store|shop|brand|"
+    r"university|school|college|"
+    r"organi[sz]ation|location|place|event|topic|subject|link|url|website|signature|amount|price|time|day|month|"
+    r"year|reason|"
+    r"details?|description|image|picture|photo|video|text|content|article|paragraph|sentence|passage|document|"
+    r"file|code|snippet|"
+    r"answer|response|reply|output|input|word|quote|author|friend|person|project|industry|field|skills?|service|"
+    r"item|feature|benefit"
 )
-_VERBS = r"your|insert|enter|add|put|write|fill in|replace|describe|specify|mention|attach|paste|name of|list of|provide|include|customer|recipient|company|client|hiring"
+_VERBS = (
+    r"your|insert|enter|add|put|write|fill in|replace|describe|specify|mention|attach|paste|name of|list of|"
+    r"provide|include|customer|recipient|company|client|hiring"
+)
 _WORDS = r"[A-Za-z][A-Za-z'’/ -]{0,60}"
 # Found first, so that what is looked at closely is short.
 _BRACKETED = re.compile(
@@ -33,7 +41,8 @@ _ANGLE = re.compile(
 _WHOLE_ANGLE = re.compile(r"<(?P<words>[^<>=\n\"]{1,300})>[.。]?")
 _WHOLE_SQUARE = re.compile(r"\[(?P<words>[^\[\]\n\"{}]{2,300})\][.。]?")
 _WHOLE_ROUND = re.compile(
-    r"[({（](?:your|insert|an? (?:image|picture|photo|link|video)|image|picture|photo|video|link|audio|url|file|text|the (?:text|image|article))"
+    r"[({（](?:your|insert|an? (?:image|picture|photo|link|video)|image|picture|photo|video|link|audio|url|file|"
+    r"text|the (?:text|image|article))"
     r"\b[^(){}\n]{0,300}[)}）]|\.{2,}|…+",
     re.IGNORECASE,
 )
@@ -43,8 +52,10 @@ _NO_TAG = re.compile(
 )
 _VALUES = re.compile(r"[\d\s.,;:+*/'-]+|true|false|none|null|nan|sic|x|yes|no", re.IGNORECASE)
 _ASKED = re.compile(
-    r"templat|placeholder|fill[- ]?in|blank|form letter|boilerplate|mad libs?|html|xml|markup|\btags?\b|regex|syntax|variables?|"
-    r"brackets?|\bcode\b|vorlage|platzhalter|lücke|modèle|gabarit|plantilla|marcador|modelo|segnaposto|шаблон|заполн|模板|占位|填空|"
+    r"templat|placeholder|fill[- ]?in|blank|form letter|boilerplate|mad libs?|html|xml|markup|\btags?\b|regex|"
+    r"syntax|variables?|"
+    r"brackets?|\bcode\b|vorlage|platzhalter|lücke|modèle|gabarit|plantilla|marcador|modelo|segnaposto|шаблон|"
+    r"заполн|模板|占位|填空|"
     r"テンプレート|空欄|서식|템플릿|빈칸|قالب|نموذج|टेम्पलेट|रिक्त",
     re.IGNORECASE,
 )
@@ -54,7 +65,37 @@ _REPEAT = re.compile(
 _SAME_WORD = re.compile(r"\b(?P<word>[^\W\d]\w{0,29})(?:[\s,.!]{1,3}(?P=word)){3,}\b", re.IGNORECASE)
 _SAME_LETTER = re.compile(r"(?P<letter>[^\W_])(?P=letter){39,}")
 _SOUNDS = frozenset(
-    "ha hah haha he hehe ho la na no yes tick knock row beep buzz very so blah nom bang go on ho ja oh ring 哈 呵 ㅋ".split()
+    [
+        "ha",
+        "hah",
+        "haha",
+        "he",
+        "hehe",
+        "ho",
+        "la",
+        "na",
+        "no",
+        "yes",
+        "tick",
+        "knock",
+        "row",
+        "beep",
+        "buzz",
+        "very",
+        "so",
+        "blah",
+        "nom",
+        "bang",
+        "go",
+        "on",
+        "ho",
+        "ja",
+        "oh",
+        "ring",
+        "哈",
+        "呵",
+        "ㅋ",
+    ]
 )
 _MANY_LINES = 5
 
@@ -96,7 +137,14 @@ def _is_hole(bare: str) -> bool:
         return False
     words = square["words"]
     return (
-        "," not in words or re.match(rf"(?:{_VERBS}|an? |the |link|image|picture)\b", words, re.IGNORECASE) is not None
+        "," not in words
+        or re.match(
+            rf"(?:{_VERBS}|an? |the |link|image|"
+            "picture)\b",
+            words,
+            re.IGNORECASE,
+        )
+        is not None
     )
 
 

@@ -102,7 +102,8 @@ def lay_out(text: str) -> Layout:
     inside, has_odd_fence = (
         _fenced_lines(lines, dict(marked)) if "```" in text or "~~~" in text else (frozenset(), False)
     )
-    tokens, fenced = [], []
+    tokens: list[Token] = []
+    fenced: list[Token] = []
     for number, markers in marked:
         is_apart = number == 0 or is_blank_or_rule(lines[number - 1])
         for marker in markers:
@@ -156,7 +157,7 @@ def _closes(fence: tuple[str, int, str] | None, opened: tuple[str, int]) -> bool
     return fence is not None and not fence[2] and fence[0] == opened[0] and fence[1] >= opened[1]
 
 
-def _is_in_field(markers: Sequence[Marker], in_field: bool) -> bool:  # noqa: FBT001  # a state, not an option
+def _is_in_field(markers: Sequence[Marker], in_field: bool) -> bool:  # a state, not an option
     for marker in markers:
         if marker.kind is Kind.EXAMPLE:
             in_field = False

@@ -22,8 +22,16 @@ FORMAT_CHARACTERS = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u
 
 _FORMAT = {
     ord(character): None
-    for first, last in ((0xAD, 0xAD), (0x61C, 0x61C), (0x180E, 0x180E), (0x200B, 0x200F), (0x202A, 0x202E))
-    + ((0x2060, 0x2064), (0x2066, 0x2069), (0xFEFF, 0xFEFF))
+    for first, last in (
+        (173, 173),
+        (1564, 1564),
+        (6158, 6158),
+        (8203, 8207),
+        (8234, 8238),
+        (8288, 8292),
+        (8294, 8297),
+        (65279, 65279),
+    )
     for character in map(chr, range(first, last + 1))
 }
 

@@ -49,7 +49,8 @@ _WORD = re.compile(r"[^\W\d_]+|[①-⑩]|\d(?=\w*\s?[^\W\d_])")
 _MAX_NUMBER_LINE = 40
 _MAX_KEPT_LINE = 200
 _LONE_NUMBER = re.compile(
-    rf"[{FORMAT_CHARACTERS} ]{{0,3}}(?P<hashes>\#{{1,6}}[ ]*)?(?P<mark>[*_]{{0,3}})\#?\(?(?P<number>\d{{1,2}})(?P<dot>[.):]{{0,2}})"
+    rf"[{FORMAT_CHARACTERS} ]{{0,3}}(?P<hashes>\#{{1,6}}[ ]*)?(?P<mark>[*_]{{0,3}})\#?\(?"
+    rf"(?P<number>\d{{1,2}})(?P<dot>[.):]{{0,2}})"
     r"[*_]{0,3}[ ]*"
 )
 

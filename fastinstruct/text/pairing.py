@@ -187,7 +187,7 @@ def _draft(
 
 
 def _are_content(loose: Sequence[Token], *, is_alone: bool) -> bool:
-    """Whether headings inside a field are certainly the field's: unnumbered ones, or a list in a reply without others."""
+    """Whether headings inside a field are certainly its own: unnumbered ones, or a list in a reply without others."""
     numbered = [token for token in loose if token.marker.name and token.marker.number is not None]
     if not numbered:
         return True

@@ -15,61 +15,110 @@ _MAX_CHARS = 600  # a longer paragraph is content
 _START = r"[\s*_(\[（【>#~]*+"
 _WORD_COUNT = (
     r"(?:(?:total |approximate )?(?:word|character|sentence|line|syllable) count|(?:total )?words|wortzahl|wörter|"
-    r"nombre de mots|número de palabras|contagem de palavras|numero di parole|количество слов|字数|文字数|글자 수|عدد الكلمات|"
-    r"शब्द संख्या)\s*[:：=]?\s*(?:about |approximately |~|ca\. ?)?\d{1,5}(?: words| characters)?|(?:about |approximately )?\d{1,5} words"
+    r"nombre de mots|número de palabras|contagem de palavras|numero di parole|количество слов|字数|文字数|"
+    r"글자 수|عدد الكلمات|"
+    r"शब्द संख्या)\s*[:：=]?\s*(?:about |approximately |~|ca\. ?)?\d{1,5}(?: words| characters)?|(?:about |"
+    r"approximately )?\d{1,5} words"
 )
 _COUNT = re.compile(rf"{_START}(?:{_WORD_COUNT})[\s*_)\]）】.。]*", re.IGNORECASE)
 _OPENINGS = (
-    r"(?:please )?(?:let me know|feel free|don['’]t hesitate|do not hesitate|i['’]?(?:m| am) happy to|i can (?:also )?(?:provide|write|give|help)|"
-    r"i hope|hope (?:this|these|that)|would you like|do you want|is there anything|shall i|should i|want me to|"
-    r"if you(?:['’]d like|['’]d prefer| would like| want| need|['’]re looking| have any)|happy to help|"
-    r"(?:these|this|the (?:above|following)|all|both|each)(?: of (?:these|the above))? (?:\w+ ){0,2}?(?:examples?|inputs?|outputs?|pairs?|instances?|"
-    r"answers?|responses?|versions?|labels?|sentences|texts)\b|"
-    r"(?:please )?note(?: that|:|：)|n\.?b\.?[:：]|disclaimer[:：]|end of (?:example|output|list|task|response)s?\b|"
-    r"that['’]s (?:it|all)|i(?:['’]ve| have) (?:provided|written|included|created|kept|tried|made|used))",
-    r"(?:如果(?:您|你)?(?:还|還)?(?:需要|想|有)|希望(?:这|這|以上|对|對|能)|请(?:随时|告诉我|注意)|有(?:任何|其他)|以上(?:是|就是|示例|例子)|(?:这|這)些(?:示例|例子)|注意?[:：]|(?:需要我|还需要))",
-    r"(?:お役に立て|ご参考|他に(?:も)?(?:ご|何か)|必要(?:であれば|でしたら)|何か(?:ご|あれば)|お気軽に|これらの(?:例|出力)|以上(?:です|が)|注[:：]|もっと(?:例|必要))",
-    r"(?:도움이 되|더 (?:필요|많은)|추가(?:로|적인)|필요하(?:시|면)|궁금한|언제든지|이 예시|위 예시|참고[:：]|다른 (?:예시|질문))",
-    r"(?:lass(?:en sie)? (?:es )?mich wissen|sag(?:en sie)? (?:mir )?(?:einfach )?bescheid|ich hoffe|hoffentlich|möchtest du|möchten sie|"
-    r"wenn (?:du|sie) (?:noch )?(?:weitere|mehr|möchte|brauch)|falls (?:du|sie) (?:noch )?(?:weitere|mehr)|diese beispiele|"
-    r"bei (?:weiteren )?fragen|hinweis[:：]|anmerkung[:：]|gerne? (?:kann|helfe) ich)",
-    r"(?:n['’]hésite[zs]? pas|j['’]espère|dites-moi|dis-moi|faites-moi savoir|fais-moi savoir|souhaitez-vous|veux-tu|voulez-vous|"
-    r"si vous (?:avez|souhaitez|voulez)|si tu (?:as|veux)|ces exemples|remarque ?[:：]|note ?[:：])",
-    r"(?:¡?espero que|no dudes en|no dude en|avísame|avíseme|házmelo saber|hágamelo saber|¿(?:te|le) gustaría|¿quieres|¿necesitas|"
-    r"si (?:necesitas|necesita|quieres|quiere|deseas|desea)|estos ejemplos|nota ?[:：]|déjame saber)",
-    r"(?:espero que|não hesite em|me avise|avise-me|me diga|fique à vontade|gostaria|você quer|quer que|se (?:precisar|quiser|você)|"
-    r"estes exemplos|esses exemplos|nota ?[:：]|observação ?[:：])",
-    r"(?:spero che|non esitare|fammi sapere|mi faccia sapere|fatemi sapere|vuoi che|vuole che|vorresti|se (?:hai bisogno|vuoi|desideri|ti serv)|"
-    r"questi esempi|nota ?[:：])",
-    r"(?:надеюсь|дайте (?:мне )?знать|дай (?:мне )?знать|сообщите|если (?:вам|вы|тебе|ты|нужн|хотите)|хотите|эти примеры|примечание ?[:：]|"
-    r"обращайтесь|не стесняйтесь)",
+    (
+        r"(?:please )?(?:let me know|feel free|don['’]t hesitate|do not hesitate|i['’]?(?:m| am) happy to|"
+        r"i can (?:also )?(?:provide|write|give|help)|"
+        r"i hope|hope (?:this|these|that)|would you like|do you want|is there anything|shall i|should i|want me to|"
+        r"if you(?:['’]d like|['’]d prefer| would like| want| need|['’]re looking| have any)|happy to help|"
+        r"(?:these|this|the (?:above|following)|all|both|each)(?: of (?:these|"
+        r"the above))? (?:\w+ ){0,2}?(?:examples?|inputs?|outputs?|pairs?|instances?|"
+        r"answers?|responses?|versions?|labels?|sentences|texts)\b|"
+        r"(?:please )?note(?: that|:|：)|n\.?b\.?[:：]|disclaimer[:：]|"
+        r"end of (?:example|output|list|task|response)s?\b|"
+        r"that['’]s (?:it|all)|i(?:['’]ve| have) (?:provided|written|included|created|kept|tried|made|used))"
+    ),
+    (
+        r"(?:如果(?:您|你)?(?:还|還)?(?:需要|想|有)|希望(?:这|這|以上|对|對|能)|请(?:随时|告诉我|注意)|有(?:任何|"
+        r"其他)|以上(?:是|就是|示例|例子)|(?:这|"
+        r"這)些(?:示例|例子)|注意?[:：]|(?:需要我|还需要))"
+    ),
+    (
+        r"(?:お役に立て|ご参考|他に(?:も)?(?:ご|何か)|必要(?:であれば|でしたら)|何か(?:ご|あれば)|お気軽に|"
+        r"これらの(?:例|出力)|以上(?:です|が)|注[:：]|もっと(?:例|必要))"
+    ),
+    (
+        r"(?:도움이 되|더 (?:필요|많은)|추가(?:로|적인)|필요하(?:시|면)|궁금한|언제든지|이 예시|위 예시|참고[:：]|"
+        r"다른 (?:예시|질문))"
+    ),
+    (
+        r"(?:lass(?:en sie)? (?:es )?mich wissen|sag(?:en sie)? (?:mir )?(?:einfach )?bescheid|ich hoffe|"
+        r"hoffentlich|möchtest du|möchten sie|"
+        r"wenn (?:du|sie) (?:noch )?(?:weitere|mehr|möchte|brauch)|falls (?:du|sie) (?:noch )?(?:weitere|mehr)|"
+        r"diese beispiele|"
+        r"bei (?:weiteren )?fragen|hinweis[:：]|anmerkung[:：]|gerne? (?:kann|helfe) ich)"
+    ),
+    (
+        r"(?:n['’]hésite[zs]? pas|j['’]espère|dites-moi|dis-moi|faites-moi savoir|fais-moi savoir|souhaitez-vous|"
+        r"veux-tu|voulez-vous|"
+        r"si vous (?:avez|souhaitez|voulez)|si tu (?:as|veux)|ces exemples|remarque ?[:：]|note ?[:：])"
+    ),
+    (
+        r"(?:¡?espero que|no dudes en|no dude en|avísame|avíseme|házmelo saber|hágamelo saber|¿(?:te|le) gustaría|"
+        r"¿quieres|¿necesitas|"
+        r"si (?:necesitas|necesita|quieres|quiere|deseas|desea)|estos ejemplos|nota ?[:：]|déjame saber)"
+    ),
+    (
+        r"(?:espero que|não hesite em|me avise|avise-me|me diga|fique à vontade|gostaria|você quer|quer que|"
+        r"se (?:precisar|quiser|você)|"
+        r"estes exemplos|esses exemplos|nota ?[:：]|observação ?[:：])"
+    ),
+    (
+        r"(?:spero che|non esitare|fammi sapere|mi faccia sapere|fatemi sapere|vuoi che|vuole che|vorresti|"
+        r"se (?:hai bisogno|vuoi|desideri|ti serv)|"
+        r"questi esempi|nota ?[:：])"
+    ),
+    (
+        r"(?:надеюсь|дайте (?:мне )?знать|дай (?:мне )?знать|сообщите|если (?:вам|вы|тебе|ты|нужн|хотите)|хотите|"
+        r"эти примеры|примечание ?[:：]|"
+        r"обращайтесь|не стесняйтесь)"
+    ),
     r"(?:آمل|أتمنى|أرجو|لا تتردد|أخبرني|إذا (?:كنت|أردت|احتجت)|هل (?:تريد|ترغب|تود)|هذه الأمثلة|ملاحظة ?[:：])",
     r"(?:आशा है|उम्मीद है|मुझे बताएं|मुझे बताएँ|यदि आप|अगर आप|क्या आप|ये उदाहरण|नोट ?[:：]|बेझिझक)",
 )
 _OPENING = re.compile(rf"{_START}(?:{'|'.join(_OPENINGS)})", re.IGNORECASE)
 _ABOUT_THE_ANSWER = re.compile(
-    r"\b(?:more|another|additional|further|other|different|any) (?:examples?|help|assistance|changes?|versions?|variations?|tasks?|details|"
+    r"\b(?:more|another|additional|further|other|different|any) (?:examples?|help|assistance|changes?|versions?|"
+    r"variations?|tasks?|details|"
     r"adjustments?|questions?|information|instances|inputs?|outputs?|cases)\b|"
-    r"\b(?:examples?|outputs?|inputs?|instructions?|this task|the task|versions?|variations?|the answer|possible (?:answer|output|response|solution)s?|"
-    r"my (?:answer|response)|the response|the translation|the prompt|anything else|(?:this|these|it|that) helps?|was helpful|is helpful|be helpful|"
-    r"clarif\w+|adjust\w*|modif\w+|tweak\w*|revis\w+|rewrite|placeholders?|fictional|word (?:count|limit)|help you with|assist you|me to)\b|"
-    r"示例|例子|例を|更多|帮助|幫助|帮到|其他问题|修改|調整|调整|答案|参考|输出|お役に立|ご質問|他に|ご参考|出力|예시|도움|질문|추가|수정|참고|"
-    r"(?i:beispiel|hilf|helfen|weiterhelf|fragen|anpass|änder|bescheid, wenn|ausgabe|exempl|exemple|aide|aider|question|modifi|réponse|"
+    r"\b(?:examples?|outputs?|inputs?|instructions?|this task|the task|versions?|variations?|the answer|"
+    r"possible (?:answer|output|response|solution)s?|"
+    r"my (?:answer|response)|the response|the translation|the prompt|anything else|(?:this|these|it|"
+    r"that) helps?|was helpful|is helpful|be helpful|"
+    r"clarif\w+|adjust\w*|modif\w+|tweak\w*|revis\w+|rewrite|placeholders?|fictional|word (?:count|limit)|"
+    r"help you with|assist you|me to)\b|"
+    r"示例|例子|例を|更多|帮助|幫助|帮到|其他问题|修改|調整|调整|答案|参考|输出|お役に立|ご質問|他に|ご参考|出力|"
+    r"예시|도움|질문|추가|수정|참고|"
+    r"(?i:beispiel|hilf|helfen|weiterhelf|fragen|anpass|änder|bescheid, wenn|ausgabe|exempl|exemple|aide|aider|"
+    r"question|modifi|réponse|"
     r"ejemplo|ayud|útil|sirva|pregunta|modific|respuesta|ajud|pergunta|resposta|esempi|aiut|utile|domand|rispost|"
-    r"пример|помо|полез|вопрос|измен|ответ|أمثلة|مثال|يساعد|مساعد|مفيد|سؤال|أسئلة|الإجابة|उदाहरण|मदद|सहाय|प्रश्न|सवाल|उत्तर)",
+    r"пример|помо|полез|вопрос|измен|ответ|أمثلة|مثال|يساعد|مساعد|مفيد|سؤال|أسئلة|الإجابة|उदाहरण|मदद|सहाय|"
+    r"प्रश्न|सवाल|उत्तर)",
     re.IGNORECASE,
 )
 _SURE = (
-    r"sure(?: thing)?|certainly|of course|absolutely|okay|ok|alright|great|happy to help|got it|no problem|understood|"
-    r"claro(?: que sí)?|por supuesto|con gusto|com certeza|bien sûr|d['’]accord|volontiers|certo|certamente|natürlich|gerne?|klar|sicher|"
-    r"конечно|хорошо|好的|当然|當然|没问题|はい|もちろん|承知しました|かしこまりました|네|물론(?:입니다|이죠)?|알겠습니다|"
+    r"sure(?: thing)?|certainly|of course|absolutely|okay|ok|alright|great|happy to help|got it|no problem|"
+    r"understood|"
+    r"claro(?: que sí)?|por supuesto|con gusto|com certeza|bien sûr|d['’]accord|volontiers|certo|certamente|"
+    r"natürlich|gerne?|klar|sicher|"
+    r"конечно|хорошо|好的|当然|當然|没问题|はい|もちろん|承知しました|かしこまりました|네|물론(?:입니다|이죠)?|"
+    r"알겠습니다|"
     r"بالتأكيد|بالطبع|حسنا|حسنًا|ज़रूर|जरूर|बिल्कुल|ठीक है"
 )
 _SURE_LINE = re.compile(rf"[\s*_>#¡]*+(?:{_SURE})(?:\s?[,.!:，。！：、،।–—]|$)", re.IGNORECASE)
 _HERE = (
-    r"here(?:['’]s| is| are)\b|below (?:is|are)\b|the following\b|these are\b|this is (?:an?|one|the) (?:example|output|answer|response)\b|"
-    r"(?:let me|i(?:['’]ll| will)) (?:show|give|provide|write|create)\b|examples?(?: for| of)?\b|the (?:examples?|output|answer|task)\b|"
-    r"hier (?:ist|sind|kommen?)|voici|voilà|aquí (?:tienes?|está|hay|te|le|van)|aqui (?:está|estão|vai|vão|tem)|ecco|вот|ниже|"
+    r"here(?:['’]s| is| are)\b|below (?:is|are)\b|the following\b|these are\b|this is (?:an?|one|"
+    r"the) (?:example|output|answer|response)\b|"
+    r"(?:let me|i(?:['’]ll| will)) (?:show|give|provide|write|create)\b|examples?(?: for| of)?\b|"
+    r"the (?:examples?|output|answer|task)\b|"
+    r"hier (?:ist|sind|kommen?)|voici|voilà|aquí (?:tienes?|está|hay|te|le|van)|aqui (?:está|estão|vai|vão|tem)|"
+    r"ecco|вот|ниже|"
     r"以下|下面|这是|這是|这里|こちら|以下|次の|다음|아래|여기|إليك|فيما يلي|هذه|हाँ|ये रहे|यहाँ|यहां|निम्न"
 )
 _HERE_LINE = re.compile(rf"[\s*_>#¡]*+(?:{_HERE})", re.IGNORECASE)
@@ -92,16 +141,23 @@ def may_be_closing_remark(paragraph: str) -> bool:
 
 
 _OTHER_EXAMPLE = re.compile(
-    r"\b(?:first|second|third|fourth|fifth|next|another|last|final|\d+(?:st|nd|rd|th)|above|following|these|two|three) (?:\w+ )?examples?\b|"
-    r"(?:第.{1,3}(?:个|個)|另一个|另一個|下一个|下一個|以上|这个|这些|這個|這些)(?:示例|例子|範例)|(?:次の|別の|以上の|つ目の|番目の)例|"
-    r"(?:다른|다음|번째|위의?) (?:예시|예제|예)(?![가-힣])|(?:nächstes?|zweites?|weiteres?|drittes?|anderes?) beispiel|"
-    r"(?:autre|deuxième|second|troisième|prochain) exemple|(?:otro|segundo|siguiente|tercer) ejemplo|(?:outro|segundo|próximo|terceiro) exemplo|"
-    r"(?:altro|secondo|prossimo|terzo) esempio|(?:другой|второй|следующий|третий) пример|المثال (?:الثاني|التالي|الثالث)|(?:दूसरा|अगला|तीसरा) उदाहरण",
+    r"\b(?:first|second|third|fourth|fifth|next|another|last|final|\d+(?:st|nd|rd|th)|above|following|these|two|"
+    r"three) (?:\w+ )?examples?\b|"
+    r"(?:第.{1,3}(?:个|個)|另一个|另一個|下一个|下一個|以上|这个|这些|這個|這些)(?:示例|例子|範例)|(?:次の|別の|"
+    r"以上の|つ目の|番目の)例|"
+    r"(?:다른|다음|번째|위의?) (?:예시|예제|예)(?![가-힣])|(?:nächstes?|zweites?|weiteres?|drittes?|"
+    r"anderes?) beispiel|"
+    r"(?:autre|deuxième|second|troisième|prochain) exemple|(?:otro|segundo|siguiente|tercer) ejemplo|(?:outro|"
+    r"segundo|próximo|terceiro) exemplo|"
+    r"(?:altro|secondo|prossimo|terzo) esempio|(?:другой|второй|следующий|третий) пример|المثال (?:الثاني|"
+    r"التالي|الثالث)|(?:दूसरा|अगला|तीसरा) उदाहरण",
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(
-    rf"{_START}(?:(?:please )?(?:let me know|feel free to (?:ask|reach|let me|contact|modify|adjust)|i hope (?:this|that|these)|hope (?:this|these)|"
-    r"would you like me|do you want me|is there anything (?:else|more)|the above (?:shows?|illustrates?|demonstrates?|is|are)\b)|sag(?:en sie)? mir bescheid|n['’]hésitez pas|no dude[s]? en|"
+    rf"{_START}(?:(?:please )?(?:let me know|feel free to (?:ask|reach|let me|contact|modify|adjust)|"
+    rf"i hope (?:this|that|these)|hope (?:this|these)|"
+    r"would you like me|do you want me|is there anything (?:else|more)|the above (?:shows?|illustrates?|"
+    r"demonstrates?|is|are)\b)|sag(?:en sie)? mir bescheid|n['’]hésitez pas|no dude[s]? en|"
     r"fammi sapere|não hesite|дайте знать)",
     re.IGNORECASE,
 )
@@ -113,13 +169,16 @@ def annotates(text: str, instruction: str) -> bool:
 
 
 _ANNOTATION = re.compile(
-    r"\n[ ]{0,3}[*_(\[]{0,3}(?:explanation|rationale|reasoning|justification|why this works|difficulty|reason|erklärung|begründung|explication|"
-    r"explicación|explicação|spiegazione|объяснение|пояснение|解释|解釋|说明|解説|説明|설명|الشرح|التفسير|شرح|व्याख्या|स्पष्टीकरण)"
+    r"\n[ ]{0,3}[*_(\[]{0,3}(?:explanation|rationale|reasoning|justification|why this works|difficulty|reason|"
+    r"erklärung|begründung|explication|"
+    r"explicación|explicação|spiegazione|объяснение|пояснение|解释|解釋|说明|解説|説明|설명|الشرح|التفسير|شرح|"
+    r"व्याख्या|स्पष्टीकरण)"
     r"[*_]{0,3} ?[:：]",
     re.IGNORECASE,
 )
 _ASKS_WHY = re.compile(
-    r"expla[ni]|reason|\bwhy\b|justif|rationale|difficulty|describe how|erklär|begründ|warum|expli[cq]|porqu|por qu|pourquoi|spiega|perch|"
+    r"expla[ni]|reason|\bwhy\b|justif|rationale|difficulty|describe how|erklär|begründ|warum|expli[cq]|porqu|"
+    r"por qu|pourquoi|spiega|perch|"
     r"объясн|почему|поясн|解释|解釋|说明|为什么|解説|説明|なぜ|理由|설명|이유|왜|اشرح|فسر|لماذا|व्याख्या|समझा|क्यों",
     re.IGNORECASE,
 )

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from fastinstruct.records import Example, Instance, SeedTask
     from fastinstruct.similarity import LSHIndex, Recall, RougeIndex, Verdict, Verdicts
     from fastinstruct.store import RunReader
+    from fastinstruct.text.custom_filters import ExampleFilter
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Decision",
     "Example",
+    "ExampleFilter",
     "FastInstructError",
     "Instance",
     "LSHIndex",
@@ -50,6 +52,7 @@ __all__ = [
 _HOMES = {
     "Decision": "deduplication",
     "Example": "records",
+    "ExampleFilter": "text.custom_filters",
     "FastInstructError": "errors",
     "Instance": "records",
     "LSHIndex": "similarity",

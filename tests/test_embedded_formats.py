@@ -5,16 +5,20 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
+from fastinstruct.config import load_config
 from fastinstruct.errors import ReplyFormRefused
 from fastinstruct.lm import Endpoint, HttpTransport, Ok, Outcome, Request, RetryPolicy
 from fastinstruct.lm.channel import Channel
 from fastinstruct.lm.embedded import EmbeddedServer, find_model
 from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.scheduler import Scheduler, complete_all
-from fastinstruct.records import Api, FinishReason, ReplyForm, ReplyFormat, Sampling
+from fastinstruct.pipeline import prepare, stages
+from fastinstruct.pipeline.diagnosis.rehearsing import settle
+from fastinstruct.records import Api, FinishReason, ReplyForm, ReplyFormat, Sampling, Stage
 from played import Longest
 
 pytestmark = [
@@ -75,3 +79,22 @@ async def test_on_completions_it_ignores_a_schema_that_it_cannot_use_so_a_probe_
     assert isinstance(outcome, Ok)
     with pytest.raises(ValueError, match=r"."):
         json.loads(outcome.completion.text)
+
+
+async def test_a_form_that_it_refuses_is_stepped_down_from(
+    server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked on chat with a schema that it cannot turn into a grammar, then with any object, then as text."""
+    monkeypatch.setattr(stages, "is_classification_format", of_no_type)
+    flags = {"model.base_url": server.base_url, "model.name": server.model.name, "model.api": "chat"}
+    short = {"classification.num_demonstrations": 2, "classification.sampling.max_tokens": 24, "out": tmp_path / "run"}
+    preparation = prepare(load_config(flags={**flags, **short}), {"XDG_CACHE_HOME": str(tmp_path)})
+    endpoint = Endpoint(base_url=server.base_url, model=server.model.name, api=Api.CHAT, api_key=server.api_key)
+    async with HttpTransport(endpoint) as transport:
+        forms, finding = await settle(preparation, [transport], [Stage.CLASSIFICATION])
+    assert forms[Stage.CLASSIFICATION] in {ReplyForm.JSON_OBJECT, ReplyForm.TEXT}
+    assert finding.found.startswith("replies are asked for as ")
+
+
+def of_no_type(form: ReplyForm) -> ReplyFormat:
+    return ReplyFormat(form=form, name="kind", schema=OF_NO_TYPE)

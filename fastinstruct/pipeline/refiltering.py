@@ -56,6 +56,7 @@ from fastinstruct.store import (
     history,
     read_manifest,
 )
+from fastinstruct.text.custom_filters import CustomFilter, ExampleFilter
 from fastinstruct.text.prompting import PromptSet, parse_template
 from fastinstruct.text.repeated_outputs import RepeatedOutputs
 
@@ -116,7 +117,12 @@ class _OldRun:
 
 
 def refilter(
-    run: Path, out: Path, changes: Mapping[str, Any], *, on_progress: Callable[[int, int], None] | None = None
+    run: Path,
+    out: Path,
+    changes: Mapping[str, Any],
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+    example_filter: ExampleFilter | None = None,
 ) -> Refiltered:
     """Judge every stored answer of a run again, with other settings, into a new run folder.
 
@@ -125,6 +131,7 @@ def refilter(
         out: the new run's folder, which must not exist or be empty.
         changes: dotted key -> value, as `load_config` takes flags; none is allowed, and gives the same data.
         on_progress: called now and then with how many requests of how many have been read.
+        example_filter: as for `Run`; what another one rejected comes back without it.
 
     Raises:
         RunFolderError: there is no such run, it is damaged, or `out` is the same folder, not empty or in use.
@@ -139,7 +146,7 @@ def refilter(
         identity = with_changes(old.identity, old.config, old.against.sha256)
         about = {"fastinstruct": __version__, "format": FORMAT_VERSION, "refiltered_from": _provenance(old)}
         with RunFolder(out) as folder, folder.building(identity, about) as database:
-            rejudge, state = _written(old, database, on_progress)
+            rejudge, state = _written(old, database, on_progress, example_filter)
             folder.write("config.yaml", recorded(old.config, out))
     with RunReader(out) as new:
         after = new.totals()
@@ -221,10 +228,13 @@ def _provenance(old: _OldRun) -> dict[str, Any]:
 
 
 def _written(
-    old: _OldRun, database: Path, on_progress: Callable[[int, int], None] | None
+    old: _OldRun,
+    database: Path,
+    on_progress: Callable[[int, int], None] | None,
+    example_filter: ExampleFilter | None,
 ) -> tuple[Rejudge, StoredState]:
     """Write the new run's database; return what became of the old instructions, and what a run finds to do."""
-    rejudge = _new_rejudge(old)
+    rejudge = _new_rejudge(old, example_filter)
     store = RunStore(database)
     try:
         store.begin(old.seeds, old.templates)
@@ -244,7 +254,7 @@ def _written(
         store.close()
 
 
-def _new_rejudge(old: _OldRun) -> Rejudge:
+def _new_rejudge(old: _OldRun, example_filter: ExampleFilter | None) -> Rejudge:
     rows = list(old.reader.rows("SELECT text, candidate_id FROM instruction ORDER BY id"))
     seeds = [seed.instruction for seed in old.seeds]
     similarity = old.config.similarity
@@ -259,6 +269,7 @@ def _new_rejudge(old: _OldRun) -> Rejudge:
         rng_seed=old.config.rng_seed,
         threshold=None if threshold is None else json.loads(threshold),
         against=indexed(old.against, similarity, old.seeds),
+        example_filter=None if example_filter is None else CustomFilter(example_filter),
         repeated=None if most_repeated is None else RepeatedOutputs(most_repeated),
     )
     return Rejudge(judge, TaskPool(seeds, (text for text, _ in rows)), [candidate_id for _, candidate_id in rows])

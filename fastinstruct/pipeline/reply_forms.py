@@ -30,6 +30,7 @@ __all__ = ["FormProbes", "described_forms", "settled_forms", "stored_forms"]
 
 _KEY = "reply_forms"
 _MAX_EMPTY = 2  # a model that thinks may have thought too long once
+_BROKEN_OFF = "its reply began as JSON and broke off"
 _LOWEST_FIRST = (ReplyForm.TEXT, ReplyForm.JSON_OBJECT, ReplyForm.JSON_SCHEMA)
 _WORDS = {
     ReplyForm.JSON_SCHEMA: "JSON by schema",
@@ -165,16 +166,24 @@ class FormProbes:
         return borne
 
     async def _borne(self, probe: _Probe, accounts: Accounts | None) -> ReplyForm | Stop:
-        """Step down until a form is borne."""
-        why = ""
+        """Step down until a form is borne.
+
+        Where it must be JSON, a form is good enough that a reply kept to until it broke off: a small model may do so
+        now and then.
+        """
+        why, broken_off = "", None
         for form, request in probe.requests:
             told = await self._tried(probe, form, request, accounts)
             if isinstance(told, Stop):
                 return told
             if not told:
                 return form
+            if told == _BROKEN_OFF and broken_off is None:
+                broken_off = form
             why = told
         if probe.must_be_json:
+            if broken_off is not None:
+                return broken_off
             raise ProtocolMismatch(
                 f"{probe.channel.address}: model.replies is json, and stage {probe.stage} is not answered in JSON "
                 f"({why}); set model.replies to auto or text"
@@ -249,7 +258,7 @@ def _not_borne(stage: Stage, form: ReplyForm, request: Request, text: str) -> st
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return "its reply is no JSON"
+        return _BROKEN_OFF if text.lstrip().startswith("{") else "its reply is no JSON"
     return "" if satisfies(request.reply_format.schema, value) else "its reply does not keep to the schema"
 
 

@@ -31,7 +31,6 @@ from fastinstruct.pipeline.calibrating import run_threshold
 from fastinstruct.pipeline.connecting import connected, described, probe_all
 from fastinstruct.pipeline.desk import Desk
 from fastinstruct.pipeline.inheriting import as_begun, begun_identity
-from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.ledger import Price
 from fastinstruct.pipeline.monitor import Monitor, open_monitor
 from fastinstruct.pipeline.ordering import CommitOrder, open_order
@@ -39,7 +38,6 @@ from fastinstruct.pipeline.preparation import Preparation, prepare
 from fastinstruct.pipeline.prices import described as described_prices
 from fastinstruct.pipeline.prices import find_prices
 from fastinstruct.pipeline.progress import Progress
-from fastinstruct.pipeline.reading import reading_of
 from fastinstruct.pipeline.reply_forms import FormProbes, described_forms, settled_forms
 from fastinstruct.pipeline.result import RunResult
 from fastinstruct.pipeline.spending import Gate
@@ -51,7 +49,6 @@ from fastinstruct.records import Example, ReplyForm, Stage
 from fastinstruct.similarity import RougeIndex, warm_up
 from fastinstruct.store import FORMAT_VERSION, Commit, RunFolder, RunReader, RunStore, StoredState
 from fastinstruct.text.custom_filters import CustomFilter, ExampleFilter
-from fastinstruct.text.repeated_outputs import RepeatedOutputs
 from fastinstruct.text.seeds import kind_notice
 
 __all__ = ["Run", "RunResult"]
@@ -280,18 +277,7 @@ class Run:
             return interruption
         assert forms is not None  # else the sitting was to end
         self._phase = "generating"
-        judge = Judge(
-            reading_of(self.config, desk.preparation.api, desk.preparation.prompts.phrases()),
-            desk.index,
-            num_seeds=len(desk.preparation.seeds),
-            rng_seed=self.config.rng_seed,
-            threshold=threshold,
-            next_request_id=desk.state.next_request_id,
-            next_candidate_id=desk.state.next_candidate_id,
-            against=desk.against,
-            example_filter=self._example_filter,
-            repeated=await asyncio.to_thread(_repeated_outputs, self.config, self.folder),
-        )
+        judge = await asyncio.to_thread(desk.new_judge, threshold, self._example_filter)
         stages = desk.preparation.stages(forms, with_logprobs=threshold is not None)
         self._order = order = await open_order(self.config, desk, judge, stages, self._act)
         scheduler: Scheduler[Task] = self._new_scheduler(desk, fleet)
@@ -396,15 +382,6 @@ class Run:
         assert self._vitals is not None  # `_sit` has made them
         self._vitals.watch(scheduler)
         return scheduler
-
-
-def _repeated_outputs(config: RunConfig, folder: Path) -> RepeatedOutputs:
-    """What counts repeated outputs, told what earlier sittings have kept."""
-    found = RepeatedOutputs(None if config.profile == "paper" else config.filters.max_repeated_output)
-    with RunReader(folder) as reader:
-        for outputs in reader.outputs_by_instruction():
-            found.count(outputs)
-    return found
 
 
 def _examples(task: Task, commit: Commit) -> list[Example]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from fastinstruct.records import RejectReason
 from fastinstruct.text.markup import collapsed, unwrapped
+from fastinstruct.text.numbering import BULLET, LABEL, markers_of
 from fastinstruct.text.parsed import Parsed
 from fastinstruct.text.structured_places import (
     TASK_KEYS,
@@ -116,11 +117,25 @@ def _without_numbers(tasks: list[str]) -> list[str]:
     """The tasks without their numbers, if all have one and these count on; else a number is content."""
     matches = [match for match in map(_NUMBER.match, tasks) if match is not None]
     numbers = [int(match["number"]) for match in matches]
-    if not matches or len(matches) < len(tasks) or numbers != [*range(numbers[0], numbers[0] + len(numbers))]:
+    if not matches or len(matches) < len(tasks):
+        return _without_signs(tasks)
+    if numbers != [*range(numbers[0], numbers[0] + len(numbers))]:
         return tasks
     if len(numbers) == 1 and numbers[0] > _MAX_SINGLE_NUMBER:
         return tasks
     return [collapsed(unwrapped(task[match.end() :])) for task, match in zip(tasks, matches, strict=True)]
+
+
+def _without_signs(tasks: list[str]) -> list[str]:
+    """The tasks without roman, circled or Chinese numbers that count on, or the same bullet before each of several."""
+    readings = [{marker.style: marker for marker in markers_of(task)} for task in tasks]
+    for style in readings[0] if len(tasks) > 1 else ():
+        markers = [reading[style] for reading in readings if style in reading]
+        first = markers[0].number
+        counted = [first] * len(tasks) if style.startswith(BULLET) else list(range(first, first + len(tasks)))
+        if style != LABEL and [marker.number for marker in markers] == counted:
+            return [collapsed(unwrapped(marker.rest)) for marker in markers]
+    return tasks
 
 
 def read_is_classification(text: str) -> bool | None:

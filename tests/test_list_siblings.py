@@ -1,4 +1,4 @@
-"""Next of kin of the lists that people met: numbers, wrappers and languages of a stage-1 reply, in one run over HTTP."""
+"""Next of kin of the lists that people met: numbers, wrappers and languages of lists, in one run over HTTP."""
 
 from __future__ import annotations
 
@@ -111,14 +111,26 @@ SIBLINGS = [
     *(kept(f"a title, {name}", listed(item, start=0)) for name, item in TITLED.items()),
     *(
         kept(f"after {words}", f"{words}\n\n{PLAIN}")
-        for words in ["Sure! Here are 4 new tasks:", "Natürlich! Hier sind neue Aufgaben:", "当然！以下是新任务：", "# New Tasks", "---"]
+        for words in [
+            "Sure! Here are 4 new tasks:",
+            "Natürlich! Hier sind neue Aufgaben:",
+            "当然！以下是新任务：",
+            "# New Tasks",
+            "---",
+        ]
     ),
     *(
         kept(f"before {words}", f"{PLAIN}\n\n{words}")
-        for words in ["These tasks cover many kinds of work.", "Ich hoffe, diese Aufgaben helfen!", "希望这些任务对您有帮助！"]
+        for words in [
+            "These tasks cover many kinds of work.",
+            "Ich hoffe, diese Aufgaben helfen!",
+            "希望这些任务对您有帮助！",
+        ]
     ),
     kept("a first item on the preamble's line", f"Here are some tasks: {PLAIN}"),
-    kept("a first item on a Chinese preamble's line", "以下是任务：" + listed(lambda n, t: f"{n}. {t}", CHINESE), CHINESE),
+    kept(
+        "a first item on a Chinese preamble's line", "以下是任务：" + listed(lambda n, t: f"{n}. {t}", CHINESE), CHINESE
+    ),
     kept("a first item without its number", PLAIN.removeprefix("9. ")),
     kept("one line of (9)", listed(lambda n, t: f"({n}) {t}", gap=" ")),
     kept("one line of ①", "".join(f"{sign}{task}" for sign, task in zip("①②③④", CHINESE, strict=True)), CHINESE),
@@ -127,7 +139,6 @@ SIBLINGS = [
     kept("one line of bullets", " • ".join(["", *TASKS]).strip()),
     kept("two items on each line", f"9. {A} 10. {B}\n11. {C} 12. {D}"),
     kept("markdown categories", f"## Creative\n9. {A}\n10. {B}\n\n## Practical\n11. {C}\n12. {D}"),
-    kept("bold categories, numbers restart", f"**Creative**\n1. {A}\n2. {B}\n\n**Practical**\n1. {C}\n2. {D}"),
     kept("German categories, numbers restart", f"Kreativ:\n1. {A}\n2. {B}\n\nPraktisch:\n1. {C}\n2. {D}"),
     kept("categories over bullets", f"Creative:\n- {A}\n- {B}\n\nPractical:\n- {C}\n- {D}"),
     kept("categories right above items", f"Creative:\n9. {A}\n10. {B}\nPractical:\n11. {C}\n12. {D}"),
@@ -153,15 +164,29 @@ SIBLINGS = [
     kept("YAML", "tasks:\n" + "\n".join(f'  - "{task}"' for task in TASKS)),
     kept("torn", PLAIN[:-10], TASKS[:3], "truncated", finish="length"),
     kept("torn in Chinese", listed(lambda n, t: f"{n}、{t}", CHINESE)[:-4], CHINESE[:3], "truncated", finish="length"),
-    kept("a thought before Chinese", f"<think>\n我们需要新任务。\n1. 也许写一首诗\n</think>\n\n{listed(lambda n, t: f'{n}. {t}', CHINESE)}", CHINESE),
+    kept(
+        "a thought before Chinese",
+        f"<think>\n我们需要新任务。\n1. 也许写一首诗\n</think>\n\n{listed(lambda n, t: f'{n}. {t}', CHINESE)}",
+        CHINESE,
+    ),
     *(
         kept(f"a draft in {opening}", f"{opening}\n{DRAFT}\n{closing}\n\n{PLAIN}")
-        for opening, closing in [("<thinking>", "</thinking>"), ("[THINK]", "[/THINK]"), ("◁think▷", "◁/think▷"), ("", "</think>")]
+        for opening, closing in [
+            ("<thinking>", "</thinking>"),
+            ("[THINK]", "[/THINK]"),
+            ("◁think▷", "◁/think▷"),
+            ("", "</think>"),
+        ]
     ),
-    kept("harmony before JSON", f'<|channel|>analysis<|message|>{{"tasks": ["{A}"]}}<|end|><|start|>assistant<|channel|>final<|message|>{json.dumps({"tasks": TASKS[1:]})}<|return|>', TASKS[1:]),
+    kept(
+        "harmony before JSON",
+        f'<|channel|>analysis<|message|>{{"tasks": ["{A}"]}}<|end|>'
+        f"<|start|>assistant<|channel|>final<|message|>{json.dumps({'tasks': TASKS[1:]})}<|return|>",
+        TASKS[1:],
+    ),
     kept("no list", "We need to think about what tasks to write. Maybe a poem.\nThen something about tides.", ()),
     kept("a refusal in German", "Es tut mir leid, dabei kann ich nicht helfen.", (), "refusal"),
-]  # fmt: skip
+]
 
 
 def reply(stage: str, number: int, _: Mapping[str, Any]) -> Reply:
@@ -176,7 +201,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Outcome]:
     """What each sibling came to, in one run that asks for one after another."""
     flags = {
         "model.replies": "text",
-        "target": sum(len(sibling.tasks) for sibling in SIBLINGS),
+        "target": 1 + sum(len(sibling.tasks) for sibling in SIBLINGS),  # so that all of them are asked for
         "budget.max_requests": 10_000,
         "runtime.max_in_flight": 1,
         "instructions.num_machine_in_context": 0,  # what a prompt shows would be an echo

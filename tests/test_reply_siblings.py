@@ -92,9 +92,6 @@ WRAPPERS = [
     kept("German quotes around all", "Beispiel 1\nEingabe: „The dog barks.“\nAusgabe: „El perro ladra.“", DOG),
     kept("corner brackets around all", "例1\n入力：「The dog barks.」\n出力：「El perro ladra.」", DOG),
     kept("bold around all", "Example 1\nInput: **The dog barks.**\nOutput: **El perro ladra.**", DOG),
-    kept(
-        "fences that open beside the marker", "Input: ```\nThe dog barks.\n```\nOutput: ```\nEl perro ladra.\n```", DOG
-    ),
     kept("words in quotes", 'Output: "Sí" and "No"', ("", '"Sí" and "No"')),
     kept(
         "an object in a fence under each heading",
@@ -241,8 +238,8 @@ LABELS = [
     ),
     kept(
         "German labels above their texts, then a remark",
-        "Klassenlabel: Positive\nI loved every minute of it.\n\nKlassenlabel: Negative\nThe room was filthy and loud.\n\n"
-        "Let me know if you need more examples!",
+        "Klassenlabel: Positive\nI loved every minute of it.\n\nKlassenlabel: Negative\nThe room was filthy and loud."
+        "\n\nLet me know if you need more examples!",
         *REVIEWS,
         task=REVIEW,
     ),

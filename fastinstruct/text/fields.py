@@ -77,7 +77,7 @@ def _without_tail(text: str, *, is_answer: bool) -> tuple[str, RejectReason | No
         return text, RejectReason.REMARK
     line = last.rpartition("\n")[2].strip()
     sentence = _SENTENCE_END.split(line[-400:])[-1]
-    is_remark = any(is_closing_remark(said) for said in (line, sentence)) and bool(head or line != text.strip())
+    is_remark = any(is_closing_remark(said) for said in (line, sentence))
     return text, RejectReason.REMARK if is_remark else None
 
 

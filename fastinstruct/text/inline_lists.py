@@ -136,7 +136,9 @@ def first_on_a_preamble(line: str, first_number: int) -> tuple[str, str]:
 
 def begins_with_a_task_of_its_own(head: str) -> bool:
     """Whether what stands before a colon is a task with steps, and no introduction ("Here are more tasks:")."""
-    return begins_a_task(head) and not re.match(r"(?:here|as |for|in |below|with |you |your )", head, re.IGNORECASE)
+    return begins_a_task(head) and not re.match(
+        r"(?:here|as |for|in |below|with |you |your |以下|下面|这是|こちら|次の|다음|아래)", head, re.I
+    )
 
 
 def by_semicolons(text: str) -> list[str]:

@@ -35,10 +35,11 @@ def stage_of(prompt: str) -> str:
 
 
 class Server:
-    """Answers each stage's n-th request (from 0) with what `answer` says."""
+    """Answers each stage's n-th request (from 0) with what `answer` says; refuses JSON in words that nobody knows."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
+        self.num_refused = 0
         self._num = dict.fromkeys(("instructions", "classification", "instances"), 0)
         self.base_url = ""
 
@@ -57,6 +58,9 @@ class Server:
 
     async def _handle(self, request: web.Request) -> web.Response:
         body = await request.json()
+        if "response_format" in body:
+            self.num_refused += 1
+            return web.json_response({"error": {"code": "1210", "message": "API call argument error"}}, status=400)
         stage = stage_of("\n".join(message["content"] for message in body["messages"]))
         number, self._num[stage] = self._num[stage], self._num[stage] + 1
         message = {"role": "assistant", "content": self._answer(stage, number)}
@@ -108,6 +112,14 @@ async def test_a_run_without_one_example_is_not_reached_and_says_why(tmp_path: P
     ]
     assert totals.requests["instances"] == {"unreadable": 4}
     assert totals.num_worked_up == 4
+
+
+async def test_a_server_that_refuses_json_in_unknown_words_is_asked_for_text(tmp_path: Path) -> None:
+    """Six refusals alike, which would end a run if they were of its own requests."""
+    async with Server(answers(lambda n: f"Output: Line {n} of verse.")) as server:
+        result = await execute(config_for(server, tmp_path / "run", model__replies="auto"))
+    assert (result.ended_by, result.progress.num_examples) == ("target", 4)
+    assert server.num_refused == 6
 
 
 async def test_what_was_unreadable_is_not_asked_again(tmp_path: Path) -> None:

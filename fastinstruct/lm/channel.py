@@ -237,6 +237,10 @@ class Channel:
         self._refusals = [*(refusal for refusal in self._refusals if refusal == message), message]
         return len(self._refusals) if self.num_ok == 0 else 0
 
+    def forget_refusals(self) -> None:
+        """Count what it has refused no more: it was asked whether it would."""
+        self._refusals = []
+
     def may_mistake_key(self, ticket: Ticket, now: float) -> bool:
         """Whether a refused key is worth another question: it worked, and nothing sent since was refused as well."""
         if self.num_ok == 0:

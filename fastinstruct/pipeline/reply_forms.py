@@ -204,7 +204,7 @@ class FormProbes:
             return _not_borne(probe.stage, form, request, outcome.completion.text)
         if isinstance(outcome, BadRequest):
             if outcome.kind == "empty_reply":
-                raise ProtocolMismatch(f"{probe.channel.address}: {detail_of(outcome)}")
+                raise ProtocolMismatch(f"{probe.channel.address}: stage {probe.stage}: {detail_of(outcome)}")
             return detail_of(outcome)  # the form may be why: if it is not, the first request in the next one tells
         if isinstance(outcome, Transient) and outcome.kind == "malformed":
             return detail_of(outcome)  # such as Groq's failed constrained decoding
@@ -235,6 +235,7 @@ class FormProbes:
             raise
         finally:
             self._running.discard(scheduler)
+            probe.channel.forget_refusals()
 
 
 def _probes(preparation: Preparation, fleet: Fleet, stages: Iterable[Stage]) -> Iterator[_Probe]:

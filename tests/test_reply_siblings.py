@@ -50,7 +50,7 @@ LANGUAGES = [
 ]
 
 HEADINGS = [
-    pairs(f"the heading {heading.format((numbers or [1])[0])} over {given}", heading, given, output, *numbers)
+    pairs(f"the heading {heading.format((numbers or ('1',))[0])} over {given}", heading, given, output, *numbers)
     for heading, given, output, *numbers in [
         (EN, "Input: ", "Output: ", "A", "B"),
         (EN, "Input: ", "Output: ", "I", "II"),

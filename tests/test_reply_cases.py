@@ -1,8 +1,8 @@
 """Replies as models and servers write them, each run for real: what is kept of it, and what is said of the rest.
 
 The cases lie beside the repository (a folder each: `plan.py` gives the replies, `EXPECTED.md` says what people expect).
-Here are the right values; every case is run with replies asked for as text, and with `auto`, which takes JSON where a stage answers in it, and steps
-down to text elsewhere.
+Here are the right values; every case is run with replies asked for as text, and with `auto`, which takes JSON where a
+stage answers in it, and steps down to text elsewhere.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def rejected(reason: str, *outputs: str, given: str = "a shop", task: str = POEM
 
 REJECTED = [
     *rejected(
-        "placeholder", "<a short poem about the sea>", "[Your poem here]", "...", "(insert a poem)", "...", "{{output}}"
+        "placeholder", "<a short poem about the sea>", "[Your poem here]", "(insert a poem)", "...", "{{output}}"
     ),
     *rejected(
         "placeholder", "[Gedicht hier einfügen]", "[insérer le poème ici]", "[在此插入诗歌]", "[ここに詩を入れる]"

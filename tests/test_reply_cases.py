@@ -1,7 +1,8 @@
 """Replies as models and servers write them, each run for real: what is kept of it, and what is said of the rest.
 
 The cases lie beside the repository (a folder each: `plan.py` gives the replies, `EXPECTED.md` says what people expect).
-Here are the right values; every case is run with replies asked for as text, and with `auto`, which steps down to text.
+Here are the right values; every case is run with replies asked for as text, and with `auto`, which takes JSON where a
+stage answers in it, and steps down to text elsewhere.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Case:
     """What becomes of a case: which tasks are admitted, and what each of its stage-3 replies gives.
 
     `pairs` are told by a piece of the reply: each such reply has to come, and nothing else be kept. `reason` is the one
-    why instances are rejected; "" where none is. `more_tasks` let each reply come.
+    why instances are rejected; "" where none is. `more_tasks` let each reply come. `json_stage` is
+    answered in JSON, and `auto` takes it as such.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Case:
     more_tasks: tuple[str, ...] = ()
     target: int = 4
     flags: Mapping[str, Any] = field(default_factory=dict)
+    json_stage: str = ""
 
 
 CASES = [
@@ -133,7 +136,7 @@ CASES = [
     Case(name="10-harmony-stripped", pairs={"": (DOG,)}),
     Case(name="15-titled-tasks", pairs={"": (ABOUT_A_DOG,)}),
     Case(name="16-numerals", pairs={"": (ABOUT_A_DOG,)}, tasks=tuple(TASKS), target=10),
-    Case(name="17-json-numbered", pairs={"": (ABOUT_A_DOG,)}),
+    Case(name="17-json-numbered", pairs={"": (ABOUT_A_DOG,)}, json_stage="instructions"),
     Case(name="18-inline-list", pairs={"": (ABOUT_A_DOG,)}, tasks=tuple(TASKS[:3]), target=3),
     Case(name="19-plain-headings", pairs={"": (ABOUT_A_DOG,)}, tasks=tuple(TASKS[:8]), target=8),
     Case(
@@ -148,7 +151,7 @@ CASES = [
     Case(name="22-nested-example", pairs={"": ()}, reason="uncertain"),
     Case(name="23-special-token-in-content", pairs={"": ()}, reason="template_leak"),
     Case(name="25-next-instruction", pairs={"": (DOG,)}),
-    Case(name="26-json-instances", pairs={"[{": (DOG,), "```json": (DOG,)}),
+    Case(name="26-json-instances", pairs={"[{": (DOG,), "```json": (DOG,)}, json_stage="instances"),
     Case(name="27-fences-quotes", pairs={"```\n": (DOG,), 'Input: "': (DOG,)}),
     Case(
         name="28-holes",
@@ -213,6 +216,14 @@ async def run_of(name: str, folder: Path, replies: str, **flags: Any) -> Sitting
     return await sit(folder / "run", plan_of(name).reply, **{"model.replies": replies, **flags})
 
 
+def told_forms(json_stage: str) -> str:
+    """How a run says that only this stage is asked for JSON, or none."""
+    if not json_stage:
+        return "replies are asked for as text"
+    stages = ("instructions", "classification", "instances")
+    return "replies are asked for as " + ", ".join(f"{'JSON' if s == json_stage else 'text'} ({s})" for s in stages)
+
+
 @each_way
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_a_case_gives_exactly_what_its_replies_say(case: Case, replies: str, tmp_path: Path) -> None:
@@ -222,7 +233,7 @@ async def test_a_case_gives_exactly_what_its_replies_say(case: Case, replies: st
     sitting = await sit(tmp_path / "run", plan.reply, **flags)
     has_examples = any(case.pairs.values())
     assert (sitting.ended_by, sitting.exit_code) == (("target", 0) if has_examples else ("no_examples", 3))
-    assert sitting.notes == ["replies are asked for as text"]
+    assert sitting.notes == [told_forms(case.json_stage if replies == "auto" else "")]
     assert sorted(sitting.tasks) == sorted(case.tasks)
     answers = [outcome for outcome in sitting.outcomes if outcome.stage == "instances"]
     for piece, pairs in case.pairs.items():

@@ -15,6 +15,7 @@ from siblings import BOTH, DOG, EXERCISE, NICE, POEM, REVIEW, REVIEWS, TRANSLATE
 EN, PLAIN = "Example {}", two("Example {}", "Input: ", "Output: ")
 ONE = "Example 1\nInput: The dog barks.\nOutput: El perro ladra."
 ZH_ONE = "示例 1\n输入：The dog barks.\n输出：El perro ladra."
+UNDER = "I loved every minute of it.\nClass label: Positive\n\nThe room was filthy and loud.\nClass label: Negative"
 
 LANGUAGES = [
     pairs("Japanese", "例{}", "入力：", "出力："),
@@ -49,7 +50,7 @@ LANGUAGES = [
 ]
 
 HEADINGS = [
-    pairs(f"the heading {heading.format((numbers or [1])[0])} over {given}", heading, given, output, *numbers)
+    pairs(f"the heading {heading.format((numbers or ('1',))[0])} over {given}", heading, given, output, *numbers)
     for heading, given, output, *numbers in [
         (EN, "Input: ", "Output: ", "A", "B"),
         (EN, "Input: ", "Output: ", "I", "II"),
@@ -91,13 +92,11 @@ WRAPPERS = [
     kept("German quotes around all", "Beispiel 1\nEingabe: „The dog barks.“\nAusgabe: „El perro ladra.“", DOG),
     kept("corner brackets around all", "例1\n入力：「The dog barks.」\n出力：「El perro ladra.」", DOG),
     kept("bold around all", "Example 1\nInput: **The dog barks.**\nOutput: **El perro ladra.**", DOG),
-    kept(
-        "fences that open beside the marker", "Input: ```\nThe dog barks.\n```\nOutput: ```\nEl perro ladra.\n```", DOG
-    ),
     kept("words in quotes", 'Output: "Sí" and "No"', ("", '"Sí" and "No"')),
     kept(
         "an object in a fence under each heading",
-        'Example 1\n```json\n{"input": "The dog barks.", "output": "El perro ladra."}\n```\n\nExample 2\n```json\n{"input": "The cat sleeps.", "output": "El gato duerme."}\n```',
+        'Example 1\n```json\n{"input": "The dog barks.", "output": "El perro ladra."}\n```\n\n'
+        'Example 2\n```json\n{"input": "The cat sleeps.", "output": "El gato duerme."}\n```',
         *BOTH,
     ),
     kept("Chinese headings over objects", '示例 1\n{"input": "The dog barks.", "output": "El perro ladra."}', DOG),
@@ -107,10 +106,12 @@ WRAPPERS = [
         "torn JSON",
         '[{"input": "The dog barks.", "output": "El perro ladra."}, {"input": "The cat sleeps.", "output": "El ga',
         DOG,
+        reason="truncated",
     ),
     kept(
         "JSON between remarks",
-        'Sure! Here you go:\n```json\n[{"input": "The dog barks.", "output": "El perro ladra."}]\n```\nLet me know if you need more examples!',
+        'Sure! Here you go:\n```json\n[{"input": "The dog barks.", "output": "El perro ladra."}]\n```\n'
+        "Let me know if you need more examples!",
         DOG,
     ),
     kept(
@@ -123,13 +124,14 @@ WRAPPERS = [
 REASONING = [
     kept(
         "harmony before labels under their texts",
-        "<|channel|>analysis<|message|>Class label: Positive, perhaps.<|end|><|start|>assistant<|channel|>final<|message|>I loved every minute of it.\nClass label: Positive\n\nThe room was filthy and loud.\nClass label: Negative<|return|>",
+        "<|channel|>analysis<|message|>Class label: Positive, perhaps.<|end|>"
+        f"<|start|>assistant<|channel|>final<|message|>{UNDER}<|return|>",
         *REVIEWS,
         task=REVIEW,
     ),
     kept(
         "harmony without its tokens before labels",
-        "analysisWe need labels.\nClass label: Positive?assistantfinalI loved every minute of it.\nClass label: Positive\n\nThe room was filthy and loud.\nClass label: Negative",
+        f"analysisWe need labels.\nClass label: Positive?assistantfinal{UNDER}",
         *REVIEWS,
         task=REVIEW,
     ),
@@ -153,6 +155,7 @@ REASONING = [
         "a thought before torn JSON",
         '<think>{"input": "x", "output": "y"}</think>[{"input": "The dog barks.", "output": "El perro ladra."}, {"inp',
         DOG,
+        reason="truncated",
         finish="length",
     ),
 ]
@@ -188,12 +191,13 @@ CONTENT = [
     kept(
         "an exercise among bold markers",
         "**Example 1**\n**Input:** lists\n**Output:** " + NUMBERS.format("Example", "Input: ", "Output: "),
-        ("lists", NUMBERS.format("Example", "Input: ", "Output: ")),
         task=EXERCISE,
+        reason="uncertain",
     ),
     kept(
         "a plan with tasks, in German",
-        "Beispiel 1\nEingabe: Fest\nAusgabe: Plan\nAufgabe: Kuchen bestellen\nWer: Cy\n\nBeispiel 2\nEingabe: Lauf\nAusgabe: Plan\nAufgabe: Strecke abstecken\nWer: Di",
+        "Beispiel 1\nEingabe: Fest\nAusgabe: Plan\nAufgabe: Kuchen bestellen\nWer: Cy\n\n"
+        "Beispiel 2\nEingabe: Lauf\nAusgabe: Plan\nAufgabe: Strecke abstecken\nWer: Di",
         ("Fest", "Plan\nAufgabe: Kuchen bestellen\nWer: Cy"),
         ("Lauf", "Plan\nAufgabe: Strecke abstecken\nWer: Di"),
     ),
@@ -234,25 +238,28 @@ LABELS = [
     ),
     kept(
         "German labels above their texts, then a remark",
-        "Klassenlabel: Positive\nI loved every minute of it.\n\nKlassenlabel: Negative\nThe room was filthy and loud.\n\nLet me know if you need more examples!",
+        "Klassenlabel: Positive\nI loved every minute of it.\n\nKlassenlabel: Negative\nThe room was filthy and loud."
+        "\n\nLet me know if you need more examples!",
         *REVIEWS,
         task=REVIEW,
     ),
     kept(
         "a preamble before labels under their texts",
-        "Here are two reviews:\n\nI loved every minute of it.\nClass label: Positive\n\nThe room was filthy and loud.\nClass label: Negative",
+        f"Here are two reviews:\n\n{UNDER}",
         *REVIEWS,
         task=REVIEW,
     ),
     kept(
         "labels in headed examples",
-        "### Example 1\nI loved every minute of it.\n**Class label:** Positive\n\n### Example 2\nThe room was filthy and loud.\n**Class label:** Negative",
+        "### Example 1\nI loved every minute of it.\n**Class label:** Positive\n\n"
+        "### Example 2\nThe room was filthy and loud.\n**Class label:** Negative",
         *REVIEWS,
         task=REVIEW,
     ),
     kept(
         "inputs and outputs of a label task",
-        "Beispiel 1\nEingabe: I loved every minute of it.\nAusgabe: Positive\n\nBeispiel 2\nEingabe: The room was filthy and loud.\nAusgabe: Negative",
+        "Beispiel 1\nEingabe: I loved every minute of it.\nAusgabe: Positive\n\n"
+        "Beispiel 2\nEingabe: The room was filthy and loud.\nAusgabe: Negative",
         *REVIEWS,
         task=REVIEW,
     ),
@@ -284,7 +291,8 @@ LABELS = [
     ),
     kept(
         "a number above each text",
-        "1.\nI loved every minute of it.\nClass label: Positive\n\n2.\nThe room was filthy and loud.\nClass label: Negative",
+        "1.\nI loved every minute of it.\nClass label: Positive\n\n"
+        "2.\nThe room was filthy and loud.\nClass label: Negative",
         *REVIEWS,
         task=REVIEW,
     ),

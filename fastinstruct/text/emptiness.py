@@ -116,11 +116,11 @@ _EMPTY_OUTPUT = re.compile(
     r"n\s?[/.]\s?a\.?|null|nil|[-–—‐]+|tb[da]|todo|to be (?:determined|done|added|announced|filled(?: in)?)|"
     rf"no[ _-]?outputs?(?: (?:is |was )?{_MISSING})?|not (?:applicable|available|provided)|empty(?: output)?|"
     r"\((?:none|no answer|no response)\)|no (?:answer|response) (?:provided|given|available)|"
-    r"无|暂无|待定|无输出|没有输出|無輸出|不适用|該当なし|出力なし|해당 ?없음|출력 ?없음|"
+    r"无|暂无|待定|无输出|没有输出|無輸出|不适用|該当なし|特になし|なし|出力なし|해당 ?없음|출력 ?없음|없음|"
     r"entfällt|keine ausgabe|k\.\s?a\.|aucune sortie|sans objet|non applicable|sin salida|ninguna salida|no aplica|"
     r"sem saída|nenhuma saída|não se aplica|não aplicável|nessun output|non applicabile|нет вывода|вывода нет|"
     r"не применимо|"
-    r"لا يوجد (?:مخرج|مخرجات|إخراج|ناتج)|لا ينطبق|कोई आउटपुट नहीं|लागू नहीं"
+    r"لا يوجد(?: (?:مخرج|مخرجات|إخراج|ناتج))?|لا ينطبق|कोई आउटपुट नहीं|लागू नहीं"
 )
 _AROUND = "\"'`*_“”‘’«»「」『』"
 _EMPTY_QUOTES = {'""', "''", "``", "“”", "‘’", "«»", "「」"}

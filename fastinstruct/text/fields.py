@@ -77,7 +77,7 @@ def _without_tail(text: str, *, is_answer: bool) -> tuple[str, RejectReason | No
         return text, RejectReason.REMARK
     line = last.rpartition("\n")[2].strip()
     sentence = _SENTENCE_END.split(line[-400:])[-1]
-    is_remark = any(is_closing_remark(said) and may_be_closing_remark(said) for said in (line, sentence))
+    is_remark = any(is_closing_remark(said) for said in (line, sentence))
     return text, RejectReason.REMARK if is_remark else None
 
 
@@ -146,7 +146,7 @@ def _border_fault(text: str, *, is_output: bool) -> RejectReason | None:
         return RejectReason.MARKER
     if _HEADING.match(last) and not _is_comment(text):
         return RejectReason.MARKER
-    return RejectReason.MARKER if _begins_lone_item(text) else None
+    return RejectReason.MARKER if _begins_lone_item(text) or _ends_with_lone_item(text) else None
 
 
 def _is_foreign(kind: Kind, *, is_alone: bool) -> bool:
@@ -159,6 +159,15 @@ def _is_comment(text: str) -> bool:
     """Whether the last line, which begins with #, comments code above it."""
     before = text.rstrip().rpartition("\n")[0].rstrip().rpartition("\n")[2]
     return bool(before) and not _HEADING.match(before) and _CODE_END.search(before) is not None
+
+
+def _ends_with_lone_item(text: str) -> bool:
+    """Whether the last line is an item of a list that has no item before it: the next task, mostly."""
+    before, _, last = text.rpartition("\n")
+    item = _LIST_NUMBER.match(last.strip())
+    if item is None or not before or int(item["number"]) < 2:
+        return False
+    return re.search(rf"(?<!\d){int(item['number']) - 1}\**\s?[.)、:]", before) is None
 
 
 def _begins_lone_item(text: str) -> bool:

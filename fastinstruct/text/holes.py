@@ -32,6 +32,12 @@ _WORDS = r"[A-Za-z][A-Za-z'’/ -]{0,60}"
 _BRACKETED = re.compile(
     r"(?<![\w\])}>])\[(?P<square>[^\[\]\n]{2,80})\](?![(\[:\w])|(?<![\w<])<(?P<angle>[^<>\n=\"]{3,80})>"
 )
+_NAMED = re.compile(
+    r"\{\{\s?[\w.-]{1,40}\s?\}\}|"  # of template languages
+    r"\[(?:姓名|名字|客户姓名|氏名|お名前|名前|이름|고객명|nom|prénom|nombre|apellido|nome|cognome|имя|الاسم|नाम)\]",
+    re.IGNORECASE,
+)
+_FULL_WIDTH = str.maketrans("＜＞［］", "<>[]")
 _CLOSING_TAG = re.compile(r"</([^<>\n]{1,80})>")
 _SQUARE = re.compile(rf"(?:{_VERBS})\b.*|(?:{_WORDS} )?(?:{_NOUNS})(?: \w{{1,12}})?", re.IGNORECASE)
 _ANGLE = re.compile(
@@ -102,8 +108,10 @@ _MANY_LINES = 5
 
 def has_hole(text: str) -> bool:
     """Whether a field is a hole, or holds one."""
-    bare = text.strip(" \t\n\"'“”*_`")
+    bare = text.strip(" \t\n\"'“”*_`").translate(_FULL_WIDTH)
     if len(bare) < 400 and _is_hole(bare):
+        return True
+    if ("[" in text or "{{" in text) and _NAMED.search(text):
         return True
     if "[" not in text and "<" not in text:
         return False

@@ -22,7 +22,8 @@ _MAX_HEAD = 80  # characters up to the colon; a longer one is a sentence
 _MAX_TITLE_LINE = 160
 _PREFIX = re.compile(
     rf"[ {FORMAT_CHARACTERS}]{{0,3}}(?:>[ ]?)?[{FORMAT_CHARACTERS}]{{0,3}}"
-    r"(?P<lead>[-*+•–—·▪►➤→✅✔📥📤💬🔹🔸◆■●➡]\ufe0f?[ \t]+|\(?\d{1,2}[.)、][ \t]*)?(?P<hashes>\#{1,6}[ \t]*)?"
+    r"(?P<lead>[-*+•–—·▪►➤→✅✔📥📤💬🔹🔸◆■●➡]\ufe0f?[ \t]+|(?:={2,6}|-{2,6})[ \t]+|\(?\d{1,2}[.)、][ \t]*)?"
+    r"(?P<hashes>\#{1,6}[ \t]*)?"
     rf"(?P<mark>[*_`\[【「]{{0,4}})(?P<number>\d{{1,2}}[.)、][ \t]*)?[{FORMAT_CHARACTERS}]{{0,3}}"
 )
 _COLON = re.compile(r"[:：︰]")
@@ -178,7 +179,7 @@ def _example(line: str, prefix: re.Match[str], names: MarkerNames) -> Marker | N
     if found is None:
         return None
     number = _value(found["number"]) or _value(found["ordinal"]) or _value(_list_number(prefix))
-    after = found["after"].strip("_ ")
+    after = found["after"].strip("_ =")
     is_dressed = bool(prefix["hashes"] or prefix["mark"])
     if after and after[0] not in ":.)-–—|(]】」/︰":
         inner = _kind_of(after.partition(":")[0], names)
@@ -186,7 +187,7 @@ def _example(line: str, prefix: re.Match[str], names: MarkerNames) -> Marker | N
             return None
         title = line[line.find(" ", prefix.end()) :].lstrip()  # "Example 1 Input: ...": the field's own marker
         title = title[re.match(r"\S*\s*", title).end() :]  # type: ignore[union-attr]  # matches any text
-    elif not after.strip("]】」"):
+    elif not after.strip("]】」-–—"):
         title = ""
     else:
         title = _after_head(line, prefix.end(), found)

@@ -84,8 +84,8 @@ _OPENINGS = (
 )
 _OPENING = re.compile(rf"{_START}(?:{'|'.join(_OPENINGS)})", re.IGNORECASE)
 _ABOUT_THE_ANSWER = re.compile(
-    r"\b(?:more|another|additional|further|other|different|any) (?:examples?|help|assistance|changes?|versions?|"
-    r"variations?|tasks?|details|"
+    r"\b(?:more|another|additional|further|other|different|any) (?:examples?|answers?|help|assistance|changes?|"
+    r"versions?|variations?|tasks?|details|"
     r"adjustments?|questions?|information|instances|inputs?|outputs?|cases)\b|"
     r"\b(?:examples?|outputs?|inputs?|instructions?|this task|the task|versions?|variations?|the answer|"
     r"possible (?:answer|output|response|solution)s?|"

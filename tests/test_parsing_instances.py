@@ -365,9 +365,14 @@ def test_pairs_without_headings_are_not_believed_in_a_task_about_examples() -> N
 
 def test_other_fields_before_an_output_are_its_input() -> None:
     assert pairs("Sentence: a\nWord: b\nOutput: c") == [("Sentence: a\nWord: b", "c")]
-    assert pairs("Example 1\nQuestion: a?\nAnswer: b\nExample 2\nQuestion: c?\nAnswer: d") == [
+
+
+def test_questions_before_answers_are_inputs_without_their_name() -> None:
+    assert pairs("Example 1\nQuestion: a?\nAnswer: b\nExample 2\nQuestion: c?\nAnswer: d") == [("a?", "b"), ("c?", "d")]
+    assert pairs("Example 1\n问题：a?\n答案：b") == [("a?", "b")]
+    assert pairs("Example 1\nInput: Question: a?\nOutput: b\n\nExample 2\nInput: c\nOutput: d") == [
         ("Question: a?", "b"),
-        ("Question: c?", "d"),
+        ("c", "d"),
     ]
 
 

@@ -187,7 +187,9 @@ def test_a_persons_own_text_template_stays_text_under_auto_and_is_refused_under_
     (own / "input_first.txt").write_text("[user]\n{demonstrations}\nTask: {instruction}\n", encoding="utf-8")
     forms = preparation_forms(tmp_path, prompts=own)
     assert forms == {Stage.INSTRUCTIONS: ALL, Stage.CLASSIFICATION: ALL, Stage.INSTANCES: TEXT}
-    with pytest.raises(ConfigError, match=r"input_first\.txt asks for text and model\.replies is json; add input_first"):
+    with pytest.raises(
+        ConfigError, match=r"input_first\.txt asks for text and model\.replies is json; add input_first"
+    ):
         preparation_forms(tmp_path, prompts=own, model__replies="json")
     (own / "input_first.json.txt").write_text("[user]\nJSON: {demonstrations}\nTask: {instruction}\n", encoding="utf-8")
     assert preparation_forms(tmp_path, prompts=own)[Stage.INSTANCES] == ALL

@@ -221,7 +221,7 @@ async def test_the_stop_rule_ends_a_run_with_3_and_a_larger_limit_goes_on(tmp_pa
     assert result.progress.num_failed == 0
 
 
-# ------------------------------------------------------------------------------------------------------ filters of a run
+# ----------------------------------------------------------------------------------------------------- filters of a run
 
 
 async def test_a_filter_of_the_callers_own_is_asked_last_and_counted_under_its_name(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ async def test_a_filter_that_raises_ends_the_run_by_its_name_and_costs_no_answer
 
     async with Server(answers(lambda n: f"Output: Line {n} of verse.")) as server:
         config = config_for(server, tmp_path / "run", runtime__max_in_flight=1)
-        with pytest.raises(FilterFailed, match="the filter .* raised KeyError at m0"):
+        with pytest.raises(FilterFailed, match=r"the filter .* raised KeyError at m0"):
             await execute(config, example_filter=broken)
         result = await execute(config)
     assert (result.ended_by, result.progress.num_examples) == ("target", 4)

@@ -119,9 +119,9 @@ _FENCED: Final = (
     ),
     Pairing(whole="```\n{body}\n```"),
 )
+# A name of one's own before a text ("Sentence: ...") is content, as it is in many a seed task.
 _UNDER_TEXT: Final = tuple(
-    _PLAIN_PAIRING._replace(heading="", labelled=above + "{input}\n{Label}: {output}")
-    for above in ("{Input}: ", "Sentence: ", "")
+    _PLAIN_PAIRING._replace(heading="", labelled=above + "{input}\n{Label}: {output}") for above in ("{Input}: ", "")
 )
 _TITLES: Final = ("{Example} {n}: {title}\n", "### {Example} {n}: {title}\n", "{Example} {n} - {title}\n")
 _SHAPES: Final = (

@@ -14,7 +14,7 @@ from fastinstruct.records import RejectReason
 from fastinstruct.text.layout import fence_sizes
 from fastinstruct.text.marker_names import Kind
 from fastinstruct.text.markers import read_marker
-from fastinstruct.text.markup import inner, without_rules
+from fastinstruct.text.markup import ends_alike, inner, without_rules
 from fastinstruct.text.remarks import (
     annotates,
     is_closing_remark,
@@ -24,7 +24,7 @@ from fastinstruct.text.remarks import (
     may_be_closing_remark,
 )
 
-__all__ = ["cleaned_field", "unwrapped_alike"]
+__all__ = ["cleaned_field", "unwrapped_alike", "without_fence"]
 
 _LIST_NUMBER = re.compile(r"(?P<number>\d{1,2})(?P<sign>[.)、])[ \t]+\S")
 _LONE_NUMBER = re.compile(r"\(?\d{1,3}[.):、]\)?")
@@ -57,7 +57,7 @@ def cleaned_field(
     if fences:
         if not _is_balanced(text):
             return text, reason or RejectReason.UNCERTAIN
-        bare = _without_fence(text)
+        bare = without_fence(text)
         if bare != text:  # what stands inside is certain, whatever it looks like
             return bare, reason
     if (is_output or is_labelled) and reason is None and annotates(f"\n{text}" if is_labelled else text, instruction):
@@ -125,7 +125,7 @@ def _closing_lines(text: str) -> tuple[list[int], bool]:
     return closing, opened is None
 
 
-def _without_fence(text: str) -> str:
+def without_fence(text: str) -> str:
     """The text without a fence around all of it."""
     lines = text.split("\n")
     closing, _ = _closing_lines(text)
@@ -187,8 +187,11 @@ def unwrapped_alike(fields: Sequence[str], instruction: str) -> tuple[list[str],
     """
     filled = [field for field in fields if field]
     bare = [inner(field) for field in filled]
-    if not any(bare) or _QUOTING.search(instruction):
+    ends = {ends_alike(field) for field in filled}
+    if not (any(bare) or ends - {""}) or _QUOTING.search(instruction):
         return list(fields), [True] * len(fields)
     if all(bare):
         return [inner(field) or field for field in fields], [True] * len(fields)
-    return list(fields), [inner(field) is None for field in fields]
+    if any(bare) and len(ends) == 1:  # one of them holds such a quote itself, as code does
+        return [field[1:-1].strip() if field else field for field in fields], [True] * len(fields)
+    return list(fields), [inner(field) is None and not ends_alike(field) for field in fields]

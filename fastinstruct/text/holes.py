@@ -34,6 +34,8 @@ _BRACKETED = re.compile(
 )
 _NAMED = re.compile(
     r"\{\{\s?[\w.-]{1,40}\s?\}\}|"  # of template languages
+    r"(?:dear|hello|hi|hallo|liebe[rs]?|cher|chère|estimad[oa]|caro|cara|уважаем\w{1,4}|尊敬的) ?"
+    r"[<{][^<>{}\n]{1,40}[>}]|"
     r"\[(?:姓名|名字|客户姓名|氏名|お名前|名前|이름|고객명|nom|prénom|nombre|apellido|nome|cognome|имя|الاسم|नाम)\]",
     re.IGNORECASE,
 )
@@ -52,9 +54,16 @@ _WHOLE_ROUND = re.compile(
     r"\b[^(){}\n]{0,300}[)}）]|\.{2,}|…+",
     re.IGNORECASE,
 )
+# Of other scripts and markup: 【图片】, ![photo](image.png), {poem}, XXXX; and the printers' Latin.
+_WHOLE_OTHER = re.compile(
+    r"【[^【】\n]{1,80}】|!\[[^\[\]\n]{0,80}\]\([^()\n]{0,200}\)|\{[a-z][a-z _-]{0,40}\}|x{3,}|"
+    r"lorem ipsum dolor\b[^\n]{0,400}",
+    re.IGNORECASE,
+)
 _TAG = re.compile(r"[/!?]|[a-z][a-z0-9]{0,10}\s*/?\Z", re.IGNORECASE)
 _NO_TAG = re.compile(
-    r"(?:text|image|word|sentence|paragraph|answer|response|output|input|url|insert|placeholder)\Z", re.IGNORECASE
+    r"(?:poem|story|essay|email|letter|text|image|word|sentence|paragraph|answer|response|output|input|url|insert|placeholder)\Z",
+    re.IGNORECASE,
 )
 _VALUES = re.compile(r"[\d\s.,;:+*/'-]+|true|false|none|null|nan|sic|x|yes|no", re.IGNORECASE)
 _ASKED = re.compile(
@@ -111,7 +120,7 @@ def has_hole(text: str) -> bool:
     bare = text.strip(" \t\n\"'“”*_`").translate(_FULL_WIDTH)
     if len(bare) < 400 and _is_hole(bare):
         return True
-    if ("[" in text or "{{" in text) and _NAMED.search(text):
+    if ("[" in text or "{" in text or "<" in text) and _NAMED.search(text):
         return True
     if "[" not in text and "<" not in text:
         return False
@@ -136,6 +145,8 @@ def _is_angle_hole(words: str) -> bool:
 
 def _is_hole(bare: str) -> bool:
     if _WHOLE_ROUND.fullmatch(bare):
+        return True
+    if _WHOLE_OTHER.fullmatch(bare):
         return True
     angle = _WHOLE_ANGLE.fullmatch(bare)
     if angle is not None:

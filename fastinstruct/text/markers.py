@@ -26,6 +26,7 @@ _PREFIX = re.compile(
     r"(?P<hashes>\#{1,6}[ \t]*)?"
     rf"(?P<mark>[*_`\[【「]{{0,4}})(?P<number>\d{{1,2}}[.)、][ \t]*)?[{FORMAT_CHARACTERS}]{{0,3}}"
 )
+_ESCAPED = re.compile(r"\A(?P<number>\W{0,6}[^\W\d]{0,20}\W{0,3}\d{1,3})\\(?P<sign>[.):])")
 _COLON = re.compile(r"[:：︰]")
 _CLOSED_BRACKET = re.compile(r"[\]】」][*_`]{0,3}[:：]?")
 _CLOSERS = "*_`]】」"
@@ -116,6 +117,8 @@ def _read_markers(line: str, names: MarkerNames | None) -> tuple[Marker, ...]:
 
 def read_marker(line: str, names: MarkerNames | None = None) -> Marker | None:
     """What the line begins, or None."""
+    if "\\" in line[:_MAX_HEAD]:
+        line = _ESCAPED.sub(r"\g<number>\g<sign>", line, count=1)
     if len(line) > _MAX_TITLE_LINE and not _COLON.search(line, 0, _MAX_HEAD + 20):
         return None
     prefix = _PREFIX.match(line)

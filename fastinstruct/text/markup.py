@@ -6,7 +6,7 @@ its length.
 
 import re
 
-__all__ = ["cleaned", "closed", "collapsed", "inner", "unwrapped", "without_rules"]
+__all__ = ["cleaned", "closed", "collapsed", "ends_alike", "inner", "unwrapped", "without_rules"]
 
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
 # What a server's template forgot to stop at. In the middle of a text they are content, or a reason to reject it.
@@ -35,6 +35,8 @@ _WRAPPERS = (
     ("「", "」"),
     ("『", "』"),
 )
+_BEFORE_OPENING = " \n\t([{=,:"
+_DOUBLE_QUOTES = frozenset(['""', "“”", "„“", "„”", "«»", "»«", "「」", "『』", "＂＂"])
 _OPENINGS = tuple(opening for opening, _ in _WRAPPERS)
 
 
@@ -90,6 +92,19 @@ def inner(text: str) -> str | None:
             if opening not in inside and closing not in inside and inside.strip():
                 return inside.strip()
     return None
+
+
+def ends_alike(text: str) -> str:
+    """The double quotes around all of a text, whatever quotes it holds; "" without them, as around '"Yes" or "no"'."""
+    ends = text[:1] + text[-1:]
+    if len(text) < 3 or ends not in _DOUBLE_QUOTES:
+        return ""
+    closes_at = text.find(ends[1], 1)
+    if closes_at == len(text) - 1:
+        return ends
+    # Two that are one sign tell by what stands before the second whether it opens or closes.
+    opens_again = text[closes_at - 1] in _BEFORE_OPENING if ends[0] == ends[1] else ends[0] in text[1:closes_at]
+    return ends if opens_again else ""
 
 
 def closed(text: str, opened: str | None) -> str:

@@ -8,6 +8,8 @@ import re
 
 from fastinstruct.text.parsing_instances import parse_instances
 from fastinstruct.text.parsing_instructions import parse_instructions
+from fastinstruct.text.remarks import is_introduction, is_opener
+from fastinstruct.text.structured import is_json_like, read_is_classification
 
 __all__ = ["parse_classification", "parse_instances", "parse_instructions"]
 
@@ -30,6 +32,9 @@ _ANSWER = re.compile(
     re.IGNORECASE,
 )
 
+_OPENER = re.compile(r"(?:sure|certainly|of course|okay|ok|here you go|好的|はい)[!,.:！，。、：]\s*", re.IGNORECASE)
+_MAX_OPENED = 60
+
 
 def parse_classification(text: str) -> bool | None:
     """What a reply to the prompt of stage 2 says at its beginning: True for yes, False for no, None for neither.
@@ -40,5 +45,16 @@ def parse_classification(text: str) -> bool | None:
 
     Source: arXiv:2212.10560, section 2.2; the reference takes anything but "Yes", "yes" and "YES" for a no.
     """
-    answer = _ANSWER.match(text)
+    if is_json_like(text):
+        return read_is_classification(text)
+    answer = _ANSWER.match(text) or _ANSWER.match(_without_preamble(text))
     return None if answer is None else answer["yes"] is not None
+
+
+def _without_preamble(text: str) -> str:
+    """What follows a first line that only announces the answer, or an opener before it ("Sure! Yes.")."""
+    first, _, rest = text.lstrip().partition("\n")
+    if rest.strip() and (is_introduction(first) or is_opener(first) or _OPENER.fullmatch(first.strip())):
+        return rest
+    opener = _OPENER.match(first)
+    return first[opener.end() :] if opener and len(first) < _MAX_OPENED else ""

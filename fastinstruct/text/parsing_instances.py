@@ -7,6 +7,7 @@ instances are rejected. How markers order a reply is for `pairing` and `labellin
 `fields`; a reply that is JSON, though it was asked for as text, is for `structured`.
 """
 
+import re
 from collections.abc import Sequence
 
 from fastinstruct.records import FinishReason, Instance, RejectReason
@@ -100,11 +101,38 @@ def _instances(
         outputs: list[tuple[str, RejectReason | None]] = [(unwrapped(draft.output), None) for draft in drafts]
     else:
         outputs = [cleaned_field(draft.output, is_output=True, instruction=instruction) for draft in drafts]
-    given, given_sure = unwrapped_alike([field for field, _ in inputs], instruction)
+    given, given_sure = unwrapped_alike(_without_questions([field for field, _ in inputs]), instruction)
     answers, answers_sure = unwrapped_alike([field for field, _ in outputs], instruction)
     judged = []
     for place, draft in enumerate(drafts):
         is_sure = given_sure[place] and answers_sure[place]
+        if len(drafts) == 1 and not given[place] and _holds_a_pair(answers[place]):
+            is_sure = "json" in instruction.casefold()
         reason = draft.reason or inputs[place][1] or outputs[place][1] or (None if is_sure else RejectReason.UNCERTAIN)
         judged.append((Instance(input=empty_if_none(given[place]), output=answers[place].strip()), reason))
     return judged
+
+
+def _without_questions(inputs: Sequence[str]) -> list[str]:
+    """The inputs without "Question:" before each, a name of the input where its output is called the answer."""
+    filled = [text for text in inputs if text]
+    if not filled or not all(map(_QUESTION.match, filled)):
+        return list(inputs)
+    return [_QUESTION.sub("", text, count=1) for text in inputs]
+
+
+_QUESTION = re.compile(
+    r"[*_]{0,3}(?:question|frage|pregunta|pergunta|domanda|вопрос|问题|問題|質問|질문|سؤال|السؤال|प्रश्न)"
+    r"[*_]{0,3} ?[:：][*_]{0,3}\s*",
+    re.IGNORECASE,
+)
+
+
+_TEXT_OUTPUT = re.compile(r"[\"'](?:output|answer|response)[\"']\s*:\s*[\"']", re.IGNORECASE)
+
+
+def _holds_a_pair(output: str) -> bool:
+    """Whether an output is JSON that holds an input and an output itself."""
+    if not output.startswith(("{", "[")) or _TEXT_OUTPUT.search(output) is None:
+        return False
+    return is_json_like(output) and bool(read_examples(output, is_torn=False).kept)

@@ -82,6 +82,12 @@ _REFUSALS = (
         r"rewrit|edit|"
         r"proofread|paraphras|correct|review)))"
     ),
+    (
+        rf"(?:sure|certainly|of course)[,.!]? (?:please |could you (?:please )?)(?:provide|share|paste|send)"
+        rf"(?: me)?(?: with)? (?:the |your )?(?:\w+ )?{_GIVEN}\s*[.!?]?\s*\Z"
+    ),
+    rf"i (?:would )?need (?:the|more|some|additional) (?:{_GIVEN}|information|context|details)\b[^\n]{{0,60}}\Z",
+    rf"the (?:input|{_GIVEN}) (?:is|was) (?:missing|empty|not (?:provided|given|included))",
     # Spanish, Portuguese, Italian, French
     (
         r"(?:lo siento|lo lamento|me disculpo|lamentablemente)[,.]? (?:pero )?(?:no puedo|no tengo acceso|"

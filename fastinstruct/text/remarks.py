@@ -20,6 +20,11 @@ _WORD_COUNT = (
     r"शब्द संख्या)\s*[:：=]?\s*(?:about |approximately |~|ca\. ?)?\d{1,5}(?: words| characters)?|(?:about |"
     r"approximately )?\d{1,5} words"
 )
+_NOTE = re.compile(
+    r"[\s*_]*+[(\[（【][\s*_]*(?:please )?(?:note|n\.?b\.?|disclaimer|hinweis|anmerkung|remarque|nota|observação|"
+    r"примечание|注意?|備考|참고|ملاحظة|नोट)(?:\s?[:：]| that\b)[^\n]*[)\]）】][\s*_.。]*",
+    re.IGNORECASE,
+)
 _COUNT = re.compile(rf"{_START}(?:{_WORD_COUNT})[\s*_)\]）】.。]*", re.IGNORECASE)
 _OPENINGS = (
     (
@@ -128,9 +133,20 @@ def is_closing_remark(paragraph: str) -> bool:
     """Whether a paragraph is certainly what a chat model says after its answer."""
     if len(paragraph) > _MAX_CHARS:
         return False
-    if _COUNT.fullmatch(paragraph):
+    if _COUNT.fullmatch(paragraph) or _NOTE.fullmatch(paragraph) or _SHORT.fullmatch(paragraph):
         return True
     return _OPENING.match(paragraph) is not None and _ABOUT_THE_ANSWER.search(paragraph) is not None
+
+
+# Whole paragraphs that nobody writes into an answer's content.
+_SHORT = re.compile(
+    r"[\s*_]*+(?:that['’]s (?:it|all)(?: for now)?|would you like (?:more|another(?: one)?)|"
+    r"happy to (?:help|provide|write|give)(?: with)? more|want more|need more|"
+    r"i(?:['’]ve| have) kept (?:it|the \w+) [^\n]{1,60}|hope that helps|"
+    r"(?:hinweis|anmerkung)[:：] ?es gibt [^\n]{1,80}|möchten sie mehr|möchtest du mehr|"
+    r"他に例が必要でした(?:ら|場合は)[^\n]{0,40}|还需要更多吗|더 필요하신가요)[\s*_.!?。！？]*",
+    re.IGNORECASE,
+)
 
 
 def may_be_closing_remark(paragraph: str) -> bool:

@@ -2,7 +2,8 @@
 
 Knows nothing of filters. `read_examples` takes any text, never raises, and takes time linear in its length. An
 instance is kept only if its object is whole and says what its input and its output are, and nothing else that may
-belong to them. Whatever stands inside its strings is content: their borders are certain.
+belong to them. Whatever stands inside its strings is content: their borders are certain, but for the marker of a field
+that a model writes into its string, too, and a fence or quotes around all of it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import re
 
 from fastinstruct.records import Instance, RejectReason
 from fastinstruct.text.emptiness import empty_if_none
+from fastinstruct.text.fields import unwrapped_alike, without_fence
+from fastinstruct.text.marker_names import Kind
+from fastinstruct.text.markers import read_marker
 from fastinstruct.text.markup import collapsed
 from fastinstruct.text.parsed import Parsed
 from fastinstruct.text.structured_places import (
@@ -28,7 +32,9 @@ from fastinstruct.text.torn_json import JsonKind, JsonState, JsonValue
 __all__ = ["read_examples"]
 
 _NUMBERS = frozenset({"id", "no", "nr", "number", "index", "example"})
-_REMARK_WORDS = "explanation reasoning rationale reason note notes comment thought thoughts"
+_REMARK_WORDS = (
+    "explanation reasoning rationale reason note notes comment thought thoughts why type difficulty category"
+)
 _REMARKS = frozenset(_REMARK_WORDS.split())
 _REPEATED = frozenset({"instruction", "task", "prompt"})
 _PLAIN_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?")
@@ -51,7 +57,7 @@ def read_examples(text: str, *, is_torn: bool, instruction: str = "") -> Parsed[
         cut = " before the reply was cut" if is_torn else ""
         return Parsed(rest=found.rest, stumbled_over=f"no examples in JSON{cut}: {place(text, 0)}")
     items = [item for value in found.values for item in example_items(value) or ()]
-    read = [_instance(text, item, instruction) for item in items]
+    read = _freed([_instance(text, item, instruction) for item in items], instruction)
     if found.between:
         read = [(instance, reason or RejectReason.UNCERTAIN) for instance, reason in read]
     asides = [aside for item in items for aside in _asides(text, item)]
@@ -61,6 +67,36 @@ def read_examples(text: str, *, is_torn: bool, instruction: str = "") -> Parsed[
         rest="\n".join(filter(None, [found.rest, *asides])),
         stumbled_over=stumbled_over(text, found, items) or _odd(text, items, read),
     )
+
+
+_Read = tuple[Instance, RejectReason | None]
+
+
+def _freed(read: list[_Read], instruction: str) -> list[_Read]:
+    """The instances without their own markers, fences or quotes around all of a field, where that is certain."""
+    inputs = [without_fence(_without_marker(one.input, _INPUTS)) for one, _ in read]
+    outputs = [without_fence(_without_marker(one.output, _OUTPUTS)) for one, _ in read]
+    given, given_sure = unwrapped_alike(inputs, instruction)
+    answers, answers_sure = unwrapped_alike(outputs, instruction)
+    freed: list[_Read] = []
+    for number, (_, reason) in enumerate(read):
+        is_sure = given_sure[number] and answers_sure[number]
+        instance = Instance(input=empty_if_none(given[number].strip()), output=answers[number].strip())
+        freed.append((instance, reason or (None if is_sure else RejectReason.UNCERTAIN)))
+    return freed
+
+
+def _without_marker(field: str, kinds: frozenset[Kind]) -> str:
+    """A field without the marker of its own kind that a model wrote into the string."""
+    first, newline, rest = field.partition("\n")
+    marker = read_marker(first) if len(first) < _MAX_MARKED else None
+    if marker is None or marker.kind not in kinds or marker.is_weak or marker.number is not None:
+        return field
+    return f"{marker.rest}{newline}{rest}".strip()
+
+
+_INPUTS, _OUTPUTS = frozenset({Kind.INPUT}), frozenset({Kind.OUTPUT})
+_MAX_MARKED = 2000
 
 
 def _odd(text: str, items: list[JsonValue], read: list[tuple[Instance, RejectReason | None]]) -> str:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
+from functools import lru_cache
 
 from fastinstruct.records import RejectReason
 from fastinstruct.text.annotations import TRAILING_LABEL
 from fastinstruct.text.emptiness import empty_if_none
-from fastinstruct.text.numbering import BULLET, LABEL, inline_markers, markers_of
+from fastinstruct.text.numbering import BULLET, LABEL, inline_markers, is_plain_sentence, markers_of
 from fastinstruct.text.phrases import is_refusal, leaks_into_instruction
 from fastinstruct.text.task_words import opens_a_task
 
@@ -211,6 +212,7 @@ _TASK_LABEL_INSIDE = re.compile(
 )
 
 
+@lru_cache(maxsize=512)  # the parser asks about a candidate, and the filter once more
 def instruction_fault(text: str) -> RejectReason | None:
     """Why the text is no clean instruction, the first reason that applies; None if nothing speaks against it.
 
@@ -235,6 +237,8 @@ def instruction_fault(text: str) -> RejectReason | None:
 
 
 def _holds_a_marker(text: str) -> bool:
+    if is_plain_sentence(text):
+        return False
     if is_role(text) or is_worked_example(text) or _begins_with_a_number(text):
         return True
     if _IO_INSIDE.search(text) or _TASK_LABEL_INSIDE.search(text) or TRAILING_LABEL.search(text):

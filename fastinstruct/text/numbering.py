@@ -20,6 +20,7 @@ __all__ = [
     "LABEL",
     "Marker",
     "inline_markers",
+    "is_plain_sentence",
     "markers_of",
     "trimmed",
     "without_label",
@@ -235,8 +236,18 @@ _INLINE = re.compile(
 )
 
 
+_PLAIN_SENTENCE = re.compile(r"[^\W\d_](?:[^\W\d_]|[ ,'’-])*+[.?!]")
+
+
+def is_plain_sentence(text: str) -> bool:
+    """Whether a text is one sentence of words, as most are: nothing in it can begin an item, and a look spares many."""
+    return _PLAIN_SENTENCE.fullmatch(text) is not None
+
+
 def inline_markers(text: str, start: int = 0) -> list[tuple[int, int, Marker]]:
     """The markers inside a line from `start` on: where each begins and ends, and its readings; `rest` is empty."""
+    if is_plain_sentence(text):
+        return []
     markers = []
     for found in _INLINE.finditer(text, start):
         for style, number in _inline_values(found, text):

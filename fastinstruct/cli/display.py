@@ -87,10 +87,14 @@ def not_understood(progress: Progress) -> str:
     parts = []
     if unreadable := progress.num_unreadable:
         stages = ", ".join(f"{stage} {count}" for stage, count in unreadable.items())
-        parts.append(f"{sum(unreadable.values())} replies unreadable ({stages})")
+        parts.append(f"{_replies(sum(unreadable.values()))} unreadable ({stages})")
     if progress.num_unexplained:
-        parts.append(f"{progress.num_unexplained} replies understood in part")
+        parts.append(f"{_replies(progress.num_unexplained)} understood in part")
     return ", ".join(parts)
+
+
+def _replies(count: int) -> str:
+    return f"{count:,} {'reply' if count == 1 else 'replies'}"
 
 
 def _reasons(reasons: Mapping[str, int]) -> str:

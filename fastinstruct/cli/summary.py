@@ -94,7 +94,8 @@ def _without(progress: Progress) -> list[str]:
     """Say what has no example, and which replies were not understood."""
     lines = []
     if num_without := progress.num_admitted - progress.num_with_examples:
-        lines.append(f"{num_without} instructions have no example; `inspect --without-examples` says why.")
+        have = "1 instruction has" if num_without == 1 else f"{num_without} instructions have"
+        lines.append(f"{have} no example; `inspect --without-examples` says why.")
     if told := not_understood(progress):
         lines.append(f"{told[0].upper()}{told[1:]}; `inspect --unreadable` shows them.")
     return lines

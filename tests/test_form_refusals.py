@@ -360,4 +360,4 @@ def test_a_long_message_is_judged_in_no_time(filler: str) -> None:
     body = json.dumps(error(filler * (2**20 // len(filler)))).encode()
     began = time.process_time()
     classify(400, body)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 10  # a second on a quiet machine; minutes if the time were quadratic

@@ -105,4 +105,4 @@ def test_a_category_of_final_exams_takes_nothing_back() -> None:
 def test_a_megabyte_of_thinking_is_read_in_linear_time(piece: str) -> None:
     started = time.process_time()
     without_thinking(piece * (1_000_000 // len(piece)))
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 10

@@ -229,11 +229,11 @@ PIECES = [
 
 @pytest.mark.parametrize("piece", PIECES)
 @pytest.mark.parametrize("lead", ["", "<think>", "analysisWe", "<|channel|>analysis<|message|>", "x"])
-def test_a_megabyte_of_anything_takes_less_than_a_second(piece: str, lead: str) -> None:
+def test_a_megabyte_of_anything_takes_linear_time(piece: str, lead: str) -> None:
     text = lead + piece * (2**20 // len(piece))
     began = time.process_time()
     without_reasoning(text)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 10  # a second on a quiet machine; minutes if the time were quadratic
 
 
 @given(st.lists(st.sampled_from([*PIECES, "a", "B.", "\n\n"]), max_size=12).map("".join))

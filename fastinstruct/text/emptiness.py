@@ -17,7 +17,7 @@ _NO = (
     rf"(?:none|not|nothing) {_MISSING}",
     # Chinese, Japanese, Korean
     (
-        r"无|無|暂无|暫無|空|不适用|不適用|不需要|无需|なし|無し|特になし|該当なし|該当無し|空欄|없음|해당 ?없음|"
+        r"无|無|不要|暂无|暫無|空|不适用|不適用|不需要|无需|なし|無し|特になし|該当なし|該当無し|空欄|없음|해당 ?없음|"
         r"필요 ?없음|해당 ?사항 ?없음"
     ),
     # German, French, Spanish, Portuguese, Italian

@@ -51,6 +51,10 @@ def cleaned_field(
         return text, reason or RejectReason.REMARK
     if is_output:
         text = _without_preamble(text)
+    if text.startswith(">") and not _QUOTING.search(instruction):
+        if "\n" in text or text[1:2] not in " \t":
+            return text, reason or RejectReason.UNCERTAIN
+        text = text[1:].strip()
     fences = (
         [sizes for line in text.split("\n") if (sizes := fence_sizes(line))] if "```" in text or "~~~" in text else []
     )

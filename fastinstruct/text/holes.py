@@ -34,10 +34,10 @@ _BRACKETED = re.compile(
 )
 _NAMED = re.compile(
     r"\{\{\s?[\w.-]{1,40}\s?\}\}|"  # of template languages
-    r"(?:dear|hello|hi|hallo|liebe[rs]?|cher|chère|estimad[oa]|caro|cara|уважаем\w{1,4}|尊敬的) ?"
+    r"^[*_]{0,2}(?:dear|liebe[rs]?|cher|chère|estimad[oa]|caro|cara|уважаем\w{1,4}|尊敬的) ?"
     r"[<{][^<>{}\n]{1,40}[>}]|"
-    r"\[(?:姓名|名字|客户姓名|氏名|お名前|名前|이름|고객명|nom|prénom|nombre|apellido|nome|cognome|имя|الاسم|नाम)\]",
-    re.IGNORECASE,
+    r"\[(?:姓名|名字|客户姓名|氏名|vorname|nachname|お名前|名前|이름|고객명|nom|prénom|nombre|apellido|nome|cognome|имя|الاسم|नाम)\]",
+    re.IGNORECASE | re.MULTILINE,
 )
 _FULL_WIDTH = str.maketrans("＜＞［］", "<>[]")
 _CLOSING_TAG = re.compile(r"</([^<>\n]{1,80})>")

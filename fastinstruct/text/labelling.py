@@ -22,6 +22,9 @@ from fastinstruct.text.tasks_in_text import is_content, next_task
 __all__ = ["read_labels"]
 
 _MAX_LABEL_CHARS, _MAX_LABEL_WORDS = 80, 8
+_REASON = re.compile(
+    r"[(（,–—:-] ?(?:because|since|due to|as (?:it|the)|weil|parce que|porque|perché|потому|因为)\b", re.IGNORECASE
+)
 _PARAGRAPH_END = re.compile(r"\n[ \t]*\n")
 
 
@@ -128,6 +131,8 @@ def _fault(reply: _Reply, kind: Kind, labels: Sequence[_Label]) -> tuple[str, st
 
 def _is_label(text: str) -> bool:
     text = unwrapped(text)
+    if _REASON.search(text):
+        return False
     return bool(text) and len(text) <= _MAX_LABEL_CHARS and len(text.split()) <= _MAX_LABEL_WORDS
 
 

@@ -22,7 +22,7 @@ _NO = (
     r"no|false|nope|不是|不对|不|否|错误|いいえ|いや|아니요|아니오|아닙니다|nein|falsch|non|faux|falso|não|нет|неверно|لا|خطأ|नहीं|"
     r"जी नहीं|गलत"
 )
-_AROUND = r"[\s\"'“”‘’«»「」『』*_`#>(\[【¡–—\u200b-\u200f\u2060\ufeff-]*+"
+_AROUND = r"(?:<(?:answer|label)>)?[✅❌✔✓✗✘☑️\s\"'“”‘’«»「」『』*_`#>(\[【¡–—\u200b-\u200f\u2060\ufeff-]*+"
 _BEFORE = r"(?:[^\W\d_][^\n:：?？]{0,60}(?:[?？]|[*_]{0,3}[:：])[\s\"'“«「*_`(\[-]*+)?"
 _OR = r"(?:/|\||\bor\b|或者|或|还是|または|또는|혹은|\boder\b|\bou\b|\bo\b|\bили\b|أو|या)"
 _ANSWER = re.compile(
@@ -32,7 +32,11 @@ _ANSWER = re.compile(
     re.IGNORECASE,
 )
 
-_OPENER = re.compile(r"(?:sure|certainly|of course|okay|ok|here you go|好的|はい)[!,.:！，。、：]\s*", re.IGNORECASE)
+_OPENER = re.compile(
+    r"(?:sure|certainly|of course|okay|ok|here you go|klar|natürlich|claro|bien sûr|certo|конечно|好的|はい)"
+    r"[!,.:！，。、：]\s*",
+    re.IGNORECASE,
+)
 _MAX_OPENED = 60
 
 

@@ -48,6 +48,8 @@ def parse_instances(
     text = cleaned(text)
     if not text.strip():
         return Parsed()
+    if (thought := _THOUGHT.search(text)) is not None:  # it was not told apart from the answer, so nothing is certain
+        return Parsed(rest=text.strip(), stumbled_over=_told("a thought among the examples", text[thought.start() :]))
     layout, is_torn = lay_out(text), finish_reason in _TORN
     if layout.is_crowded:
         return Parsed(rest=text.strip(), stumbled_over=_told("more markers than any example has", text))
@@ -111,6 +113,13 @@ def _instances(
         reason = draft.reason or inputs[place][1] or outputs[place][1] or (None if is_sure else RejectReason.UNCERTAIN)
         judged.append((Instance(input=empty_if_none(given[place]), output=answers[place].strip()), reason))
     return judged
+
+
+_THOUGHT = re.compile(
+    r"^[ \t]{0,3}(?:</?(?:think|thinking|thought|reasoning|seed:think)>|\[/?THINK\]|◁/?think▷|<\|channel\|>|"
+    r"<\|start\|>assistant)",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def _without_questions(inputs: Sequence[str]) -> list[str]:

@@ -33,7 +33,8 @@ __all__ = ["read_examples"]
 
 _NUMBERS = frozenset({"id", "no", "nr", "number", "index", "example"})
 _REMARK_WORDS = (
-    "explanation reasoning rationale reason note notes comment thought thoughts why type difficulty category"
+    "explanation reasoning rationale reason note notes comment thought thoughts why type difficulty category topic "
+    "tags confidence language"
 )
 _REMARKS = frozenset(_REMARK_WORDS.split())
 _REPEATED = frozenset({"instruction", "task", "prompt"})
@@ -82,8 +83,17 @@ def _freed(read: list[_Read], instruction: str) -> list[_Read]:
     for number, (_, reason) in enumerate(read):
         is_sure = given_sure[number] and answers_sure[number]
         instance = Instance(input=empty_if_none(given[number].strip()), output=answers[number].strip())
+        if any(map(_ends_with_heading, (instance.input, instance.output))):
+            reason = reason or RejectReason.MARKER
         freed.append((instance, reason or (None if is_sure else RejectReason.UNCERTAIN)))
     return freed
+
+
+def _ends_with_heading(field: str) -> bool:
+    """Whether the last line is the heading of a further example, which never came."""
+    before, _, last = field.rpartition("\n")
+    marker = read_marker(last) if before.strip() and len(last) < _MAX_MARKED else None
+    return marker is not None and marker.kind is Kind.EXAMPLE and bool(marker.name) and not marker.rest
 
 
 def _without_marker(field: str, kinds: frozenset[Kind]) -> str:
@@ -117,6 +127,8 @@ def _instance(text: str, item: JsonValue, instruction: str) -> tuple[Instance, R
     instance = Instance(input=empty_if_none((given or "").strip()), output=(answer or "").strip())
     if item.state is JsonState.TORN:
         return instance, RejectReason.TRUNCATED
+    if "\ufffd" in f"{given}{answer}" and "\ufffd" not in text[item.start : item.end]:
+        return instance, RejectReason.UNCERTAIN  # half of a character
     is_certain = item.is_whole and len(inputs) <= 1 and len(outputs) == 1 and (given is not None or not inputs)
     if not is_certain or not all(_is_explained(key, one, instruction) for key, one in item.members):
         return instance, RejectReason.UNCERTAIN

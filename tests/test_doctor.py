@@ -114,10 +114,11 @@ async def test_a_working_endpoint_gives_no_problem(api: Api, tmp_path: Path, env
         assert [name for name, finding in findings.items() if finding.level is Level.PROBLEM] == []
         where = f"scripted at {server.base_url} ({api}), key from OPENAI_API_KEY; it lists the model"
         assert findings["endpoint"].found == where
-        assert findings["completion"].found.startswith("stop after 0.")
+        how = "stop" if api is Api.CHAT else "length"  # the server writes more tokens than the sixteen asked for
+        assert findings["completion"].found.startswith(f"{how} after 0.")
         asked = "JSON by schema" if api is Api.CHAT else "text"
         assert findings["replies"].found == f"replies are asked for as {asked}"
-        assert findings["stage 1 reply"].found.startswith('read 8 tasks, such as "')
+        assert re.match(r'read [4-8] tasks, such as "', findings["stage 1 reply"].found)
         assert findings["stage 2 reply"].found.startswith("read ")
         assert findings["stage 3 reply"].found.startswith("read ")
 
@@ -594,7 +595,7 @@ async def test_the_embedded_model_passes_every_check(tmp_path: Path, env: dict[s
         findings = await findings_of(load_config(flags={"out": tmp_path / "run", **stage_2}), env)
     finally:
         shutil.rmtree(tmp_path / "cache")  # a quarter of a gigabyte, which pytest would keep three times
-    assert list(findings) == [*CHECKS, "embedded model", "completion", "stage 2"]
+    assert list(findings) == [*CHECKS, "embedded model", "completion", *WHOLE_WAY, "stage 2"]
     assert [finding for finding in findings.values() if finding.level is Level.PROBLEM] == []
     assert "sha256 as published; Gemma 3 270M, under the Gemma Terms of Use" in findings["embedded model"].found
     assert "on 6 held-out seeds, by log-probabilities" in findings["stage 2"].found

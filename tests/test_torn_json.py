@@ -122,11 +122,13 @@ def test_a_string_that_was_cut_is_never_whole(texts: list[str], data: st.DataObj
 
 
 @given(DOCUMENTS, st.data())
-def test_what_was_cut_is_torn(document: Any, data: st.DataObject) -> None:
+def test_what_was_cut_is_never_whole(document: Any, data: st.DataObject) -> None:
+    """Torn, or uncertain, where a quote before the cut may have been a stray one: neither is kept."""
     text = json.dumps(document)
     at = data.draw(st.integers(1, len(text)))
     found = read_json(text[:at])
-    assert [value.state for value in found] == [WHOLE if at == len(text) else TORN]
+    assert len(found) == 1
+    assert (found[0].state is WHOLE) is (at == len(text))
 
 
 @pytest.mark.parametrize(

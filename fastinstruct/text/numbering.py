@@ -236,7 +236,7 @@ _INLINE = re.compile(
 )
 
 
-_PLAIN_SENTENCE = re.compile(r"[^\W\d_](?:[^\W\d_]|[ ,'’-])*+[.?!]")
+_PLAIN_SENTENCE = re.compile(rf"[^\W\d_{_SIGNS}](?:[^\W\d_{_SIGNS}]|[ ,'’-])*+[.?!]")
 
 
 def is_plain_sentence(text: str) -> bool:

@@ -320,3 +320,162 @@ def test_half_a_surrogate_pair_spoils_its_example() -> None:
 )
 def test_yes_and_no_are_understood_however_they_are_wrapped(reply: str, answer: bool | None) -> None:
     assert parse_classification(reply) is answer
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "I need the text to summarize it.",
+        "Sure, please share the article.",
+        "The input is missing.",
+        "Per favore, fornisci il testo.",
+        "Per favore fornisci il testo da riassumere.",
+        "Por favor, proporciona el texto.",
+        "Por favor, forneça o texto.",
+        "Veuillez fournir le texte.",
+        "S'il vous plaît, fournissez le texte.",
+        "Bitte gib den Text an.",
+        "Bitte stellen Sie den Text bereit.",
+        "Пожалуйста, предоставьте текст.",
+        "请提供文本。",
+        "テキストを提供してください。",
+        "텍스트를 제공해 주세요.",
+        "يرجى تقديم النص.",
+        "कृपया पाठ प्रदान करें।",
+        "As a language model, I cannot browse the internet.",
+        "كنموذج لغوي، لا يمكنني تصفح الإنترنت.",
+        "بصفتي نموذجًا لغويًا، لا أستطيع ذلك.",
+        "Als Sprachmodell kann ich nicht im Internet suchen.",
+        "En tant que modèle de langage, je ne peux pas naviguer sur Internet.",
+        "Come modello linguistico, non posso navigare in Internet.",
+        "Como modelo de lenguaje, no puedo navegar por Internet.",
+        "Как языковая модель, я не могу выходить в интернет.",
+        "作为一个语言模型，我无法浏览互联网。",
+        "言語モデルとして、インターネットを閲覧することはできません。",
+        "언어 모델로서 인터넷을 탐색할 수 없습니다.",
+        "एक भाषा मॉडल के रूप में, मैं इंटरनेट ब्राउज़ नहीं कर सकता।",
+    ],
+)
+def test_an_answer_that_asks_for_what_is_missing_is_a_refusal(output: str) -> None:
+    kept, reasons = read(f"Example 1\nOutput: {output}", task="Summarize the article.")
+    assert (kept, reasons) == ([], {"refusal"})
+
+
+@pytest.mark.parametrize("number", ["{}.", "{})", "({})", "**{}.**", "**{}**", "#{}", "{}:", "### {}", "[{}]", "{}、"])
+@pytest.mark.parametrize(
+    "example",
+    ["{number}\n{text}\nClass label: {label}", "{number}\nClass label: {label}\n{text}"],
+    ids=["label below", "label above"],
+)
+def test_a_number_above_a_labelled_text_is_no_part_of_it(example: str, number: str) -> None:
+    pairs = [NICE, BAD]
+    reply = "\n\n".join(
+        example.format(number=number.format(place), text=text, label=label)
+        for place, (text, label) in enumerate(pairs, 1)
+    )
+    kept, reasons = read(reply, task="Classify the sentiment.", is_classification=True)
+    assert kept == pairs or (kept == [] and reasons)
+
+
+def test_numbers_above_labelled_texts_are_read_and_not_just_rejected() -> None:
+    reply = f"1.\n{NICE[0]}\nClass label: {NICE[1]}\n\n2.\n{BAD[0]}\nClass label: {BAD[1]}"
+    assert read(reply, task="Classify the sentiment.", is_classification=True) == ([NICE, BAD], set())
+
+
+def test_a_name_in_front_of_a_text_is_content_as_in_the_paper() -> None:
+    reply = "Class label: Spam\nSubject: You won\n\nClass label: Ham\nSee you at noon."
+    kept, _ = read(reply, task="Is it spam?", is_classification=True)
+    assert kept == [("Subject: You won", "Spam"), ("See you at noon.", "Ham")]
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "*** Example {} ***",
+        "=== Example {} ===",
+        "--- Example {} ---",
+        "### Example {} [hard]",
+        "Example {} [hard]",
+        "Example {} (short)",
+        "【Example {}】",
+        "Example #{}",
+        "Example no. {}",
+        "~~ Example {} ~~",
+    ],
+)
+def test_headings_of_all_shapes_begin_examples(heading: str) -> None:
+    reply = "\n\n".join(
+        f"{heading.format(place)}\nInput: {given}\nOutput: {output}" for place, (given, output) in enumerate((DOG, CAT), 1)
+    )
+    assert read(reply) == ([DOG, CAT], set())
+
+
+def test_an_ordinal_after_the_word_is_a_heading_too() -> None:
+    reply = f"Example first\nInput: {DOG[0]}\nOutput: {DOG[1]}\n\nExample second\nInput: {CAT[0]}\nOutput: {CAT[1]}"
+    assert read(reply) == ([DOG, CAT], set())
+
+
+@pytest.mark.parametrize("fence", ["```", "```text", "~~~", "````"])
+@pytest.mark.parametrize("marker", ["{}:", "**{}:**", "**{}**:", "- {}:", "### {}:"])
+def test_a_fence_may_open_on_the_markers_line(fence: str, marker: str) -> None:
+    closing = fence.removesuffix("text")
+    reply = "\n\n".join(
+        f"Example {place}\n"
+        f"{marker.format('Input')} {fence}\n{given}\n{closing}\n"
+        f"{marker.format('Output')} {fence}\n{output}\n{closing}"
+        for place, (given, output) in enumerate((DOG, CAT), 1)
+    )
+    assert read(reply) == ([DOG, CAT], set())
+
+
+def test_a_fence_on_one_line_goes() -> None:
+    assert read(f"Example 1\nInput: ```{DOG[0]}```\nOutput: ```{DOG[1]}```") == ([DOG], set())
+
+
+def test_a_fence_that_only_ends_on_a_line_of_its_own_gives_no_rows() -> None:
+    kept, _ = read(f"Example 1\nInput: ```{DOG[0]}\n```\nOutput: ```{DOG[1]}\n```")
+    assert kept == []
+
+
+def test_a_list_of_one_at_the_end_of_an_answer_is_content() -> None:
+    reply = "Example 1\nOutput: The lists are\n[1, 2]\n[2]"
+    assert read(reply, task="List the lists.") == ([("", "The lists are\n[1, 2]\n[2]")], set())
+
+
+def test_markers_inside_a_fence_on_the_markers_line_are_content() -> None:
+    reply = "Example 1\nInput: ```\nOutput: 3\n```\nOutput: ```\nInput: 4\n```"
+    assert read(reply, task="Swap the markers and add one.") == ([("Output: 3", "Input: 4")], set())
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Question", "Answer"),
+        ("Frage", "Antwort"),
+        ("Pregunta", "Respuesta"),
+        ("Pergunta", "Resposta"),
+        ("Domanda", "Risposta"),
+        ("Вопрос", "Ответ"),
+        ("问题", "答案"),
+        ("質問", "回答"),
+        ("질문", "답변"),
+        ("سؤال", "الإجابة"),
+        ("السؤال", "الجواب"),
+        ("प्रश्न", "उत्तर"),
+        ("सवाल", "जवाब"),
+        ("Q", "A"),
+    ],
+)
+def test_questions_with_answers_are_pairs_or_nothing(question: str, answer: str) -> None:
+    reply = "\n\n".join(
+        f"Example {place}\n{question}: {given}\n{answer}: {output}" for place, (given, output) in enumerate((DOG, CAT), 1)
+    )
+    kept, _ = read(reply)
+    assert kept == ([] if question == "Q" else [DOG, CAT])
+
+
+def test_braces_alone_are_a_hole_unless_the_task_is_about_code() -> None:
+    for reply in ("Example 1\nInput: a quiet bay\nOutput: {}", "Example 1\nInput: {}\nOutput: Still water."):
+        assert read(reply) == ([], {"placeholder"})
+    reply = "Example 1\nInput: a quiet bay\nOutput: {}"
+    assert read(reply, task="Give the JSON object that has no keys.") == ([("a quiet bay", "{}")], set())

@@ -28,6 +28,7 @@ __all__ = ["cleaned_field", "unwrapped_alike", "without_fence"]
 
 _LIST_NUMBER = re.compile(r"(?P<number>\d{1,2})(?P<sign>[.)、])[ \t]+\S")
 _LONE_NUMBER = re.compile(r"\(?\d{1,3}[.):、]\)?")
+_BRACKETED_NUMBER = re.compile(r"[\[【]\d{1,2}[\]】]")
 _HEADING = re.compile(r"[ ]{0,3}\#{1,6}[ \t]+\S")
 _CODE_END = re.compile(r"[;{}()\[\]=,:]\s*$|^\s*(?:import|from|def|class|print|return|for|if)\b|[=(]")
 _SENTENCE_END = re.compile(r"[.!?。！？]['\"”]?\s+")
@@ -47,8 +48,11 @@ def cleaned_field(
     `is_labelled` says that it is a text beside a label.
     """
     text, reason = _without_tail(without_rules(text), is_answer=is_output or is_labelled)
-    if is_labelled and _is_announced(text):
-        return text, reason or RejectReason.REMARK
+    if is_labelled:
+        if _is_announced(text):
+            return text, reason or RejectReason.REMARK
+        if "\n" in text and _BRACKETED_NUMBER.fullmatch(text.partition("\n")[0].strip()):
+            return text, reason or RejectReason.MARKER
     if is_output:
         text = _without_preamble(text)
     if text.startswith(">") and not _QUOTING.search(instruction):

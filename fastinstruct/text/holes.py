@@ -54,9 +54,9 @@ _WHOLE_ROUND = re.compile(
     r"\b[^(){}\n]{0,300}[)}）]|\.{2,}|…+",
     re.IGNORECASE,
 )
-# Of other scripts and markup: 【图片】, ![photo](image.png), {poem}, XXXX; and the printers' Latin.
+# Of other scripts and markup: 【图片】, ![photo](image.png), {poem}, {}, XXXX; and the printers' Latin.
 _WHOLE_OTHER = re.compile(
-    r"【[^【】\n]{1,80}】|!\[[^\[\]\n]{0,80}\]\([^()\n]{0,200}\)|\{[a-z][a-z _-]{0,40}\}|x{3,}|"
+    r"【[^【】\n]{1,80}】|!\[[^\[\]\n]{0,80}\]\([^()\n]{0,200}\)|\{[a-z][a-z _-]{0,40}\}|\{\s?\}|x{3,}|"
     r"lorem ipsum dolor\b[^\n]{0,400}",
     re.IGNORECASE,
 )
@@ -69,7 +69,7 @@ _VALUES = re.compile(r"[\d\s.,;:+*/'-]+|true|false|none|null|nan|sic|x|yes|no", 
 _ASKED = re.compile(
     r"templat|placeholder|fill[- ]?in|blank|form letter|boilerplate|mad libs?|html|xml|markup|\btags?\b|regex|"
     r"syntax|variables?|"
-    r"brackets?|\bcode\b|vorlage|platzhalter|lücke|modèle|gabarit|plantilla|marcador|modelo|segnaposto|шаблон|"
+    r"brackets?|braces|\bcode\b|json|yaml|python|javascript|\bdict(?:ionar(?:y|ies))?\b|empty (?:object|set)|vorlage|platzhalter|lücke|modèle|gabarit|plantilla|marcador|modelo|segnaposto|шаблон|"
     r"заполн|模板|占位|填空|"
     r"テンプレート|空欄|서식|템플릿|빈칸|قالب|نموذج|टेम्पलेट|रिक्त",
     re.IGNORECASE,

@@ -133,6 +133,7 @@ def _fenced_lines(lines: list[str], marked: dict[int, tuple[Marker, ...]]) -> tu
                 inside.add(number)
         elif fence is None:
             in_field = _is_in_field(marked.get(number, ()), in_field)
+            opened, opened_at = _opened_by(marked.get(number, ())), number
         elif wrapper is not None and _closes(fence, wrapper):
             is_odd = is_odd or not _may_end(lines, marked, following[number + 1])
             lines[number], wrapper, in_field = "", None, False
@@ -155,6 +156,12 @@ def _next_filled(lines: Sequence[str]) -> list[int]:
 
 def _closes(fence: tuple[str, int, str] | None, opened: tuple[str, int]) -> bool:
     return fence is not None and not fence[2] and fence[0] == opened[0] and fence[1] >= opened[1]
+
+
+def _opened_by(markers: Sequence[Marker]) -> tuple[str, int] | None:
+    """The fence that opens on the line of a field's marker ("Input: ```python"), if one does."""
+    fence = fence_sizes(markers[-1].rest) if markers and markers[-1].kind in FIELDS else None
+    return fence[:2] if fence is not None and " " not in fence[2] else None
 
 
 def _is_in_field(markers: Sequence[Marker], in_field: bool) -> bool:  # a state, not an option

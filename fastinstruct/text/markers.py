@@ -22,7 +22,7 @@ _MAX_HEAD = 80  # characters up to the colon; a longer one is a sentence
 _MAX_TITLE_LINE = 160
 _PREFIX = re.compile(
     rf"[ {FORMAT_CHARACTERS}]{{0,3}}(?:>[ ]?)?[{FORMAT_CHARACTERS}]{{0,3}}"
-    r"(?P<lead>[-*+•–—·▪►➤→✅✔📥📤💬🔹🔸◆■●➡]\ufe0f?[ \t]+|(?:={2,6}|-{2,6})[ \t]+|\(?\d{1,2}[.)、][ \t]*)?"
+    r"(?P<lead>[-*+•–—·▪►➤→✅✔📥📤💬🔹🔸◆■●➡]\ufe0f?[ \t]+|(?:={2,6}|-{2,6}|\*{3,6}|~{2,6})[ \t]+|\(?\d{1,2}[.)、][ \t]*)?"
     r"(?P<hashes>\#{1,6}[ \t]*)?"
     rf"(?P<mark>[*_`\[【「]{{0,4}})(?P<number>\d{{1,2}}[.)、][ \t]*)?[{FORMAT_CHARACTERS}]{{0,3}}"
 )
@@ -39,7 +39,7 @@ _VALUES = {
     **{text: number for texts in (_WORDS, _ORDINALS, _ROMANS, _CJK, _CIRCLED) for number, text in enumerate(texts, 1)},
     **{letter: number for number, letter in enumerate("abcdefgh", 1)},
 }
-_COUNTED = "|".join(sorted((*_WORDS, *_ROMANS, *"abcdefgh"), key=len, reverse=True))
+_COUNTED = "|".join(sorted((*_WORDS, *_ORDINALS, *_ROMANS, *"abcdefgh"), key=len, reverse=True))
 _NUMBER = (
     r"(?:(?:\#|no\.|nr\.?|n[°º]|№)\s*)?"
     rf"(?P<open>[(\[])?(?P<number>\d{{1,3}}|[{_CJK}{_CIRCLED}]|(?:{_COUNTED})(?![^\W_]))(?(open)[)\]])"
@@ -52,7 +52,7 @@ _MAX_NUMBER_LINE = 40
 _MAX_KEPT_LINE = 200
 _LONE_NUMBER = re.compile(
     rf"[{FORMAT_CHARACTERS} ]{{0,3}}(?P<hashes>\#{{1,6}}[ ]*)?(?P<mark>[*_]{{0,3}})\#?\(?"
-    rf"(?P<number>\d{{1,2}})(?P<dot>[.):]{{0,2}})"
+    rf"(?P<number>\d{{1,2}})(?P<dot>[.):、]{{0,2}})"
     r"[*_]{0,3}[ ]*"
 )
 
@@ -182,9 +182,9 @@ def _example(line: str, prefix: re.Match[str], names: MarkerNames) -> Marker | N
     if found is None:
         return None
     number = _value(found["number"]) or _value(found["ordinal"]) or _value(_list_number(prefix))
-    after = found["after"].strip("_ =")
+    after = found["after"].strip("_ =~")
     is_dressed = bool(prefix["hashes"] or prefix["mark"])
-    if after and after[0] not in ":.)-–—|(]】」/︰":
+    if after and after[0] not in ":.)-–—|([【]】」/︰":
         inner = _kind_of(after.partition(":")[0], names)
         if inner is None or inner[0] in {Kind.EXAMPLE, Kind.ROLE}:
             return None
@@ -207,8 +207,8 @@ def _example(line: str, prefix: re.Match[str], names: MarkerNames) -> Marker | N
 
 def _after_head(line: str, start: int, found: re.Match[str]) -> str:
     """What follows an example's name and number on its line, in the line's own letters."""
-    sign = re.compile(r"[:：︰.)\-–—|(/]").search(line, start + len(found["name"]))
-    return line[sign.end() :].strip(" \t*_`|-–—:：") if sign else ""
+    sign = re.compile(r"[:：︰.)\-–—|(\[【/]").search(line, start + len(found["name"]))
+    return line[sign.end() :].strip(" \t*_`|-–—:：=~") if sign else ""
 
 
 def _field(line: str, prefix: re.Match[str], names: MarkerNames) -> Marker | None:

@@ -18,6 +18,7 @@ _TAIL_CHARS = 80
 _RULE = re.compile(r"[-*_=]{3,}")
 _LEADING_BOLD = re.compile(r"\A(\*\*|__)(?P<bold>[^*_]+)\1")
 _WRAPPERS = (
+    ("```", "```"),
     ("**", "**"),
     ("__", "__"),
     ("*", "*"),

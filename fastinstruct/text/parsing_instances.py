@@ -131,7 +131,7 @@ def _without_questions(inputs: Sequence[str]) -> list[str]:
 
 
 _QUESTION = re.compile(
-    r"[*_]{0,3}(?:question|frage|pregunta|pergunta|domanda|вопрос|问题|問題|質問|질문|سؤال|السؤال|प्रश्न)"
+    r"[*_]{0,3}(?:question|frage|pregunta|pergunta|domanda|вопрос|问题|問題|質問|질문|سؤال|السؤال|प्रश्न|सवाल)"
     r"[*_]{0,3} ?[:：][*_]{0,3}\s*",
     re.IGNORECASE,
 )

@@ -113,8 +113,8 @@ _REFUSALS = (
         r"a dati in tempo reale)"
     ),
     (
-        r"(?:per favore,? |per piacere,? )?(?:fornisci|fornisca|inserisci|condividi) (?:il|la|un|una) (?:testo|"
-        r"frase|articolo|input) (?:che|da)"
+        r"(?:per favore,? |per piacere,? )?(?:fornisci|fornisca|inserisci|condividi)(?:mi)? (?:il|la|un|una|l['’]) ?"
+        r"(?:testo|frase|articolo|input|immagine)(?: (?:che|da)|\s*[.!]?\s*\Z)"
     ),
     (
         r"(?:je suis )?(?:vraiment )?(?:désolée?|malheureusement)[,.]? (?:mais )?(?:je ne (?:peux|suis)|"
@@ -125,8 +125,9 @@ _REFUSALS = (
         r"je n['’]ai pas accès (?:à internet|aux données en temps réel)"
     ),
     (
-        r"(?:veuillez|merci de) (?:fournir|me fournir|partager|insérer) (?:le|la|l['’]|un|une|votre) ?(?:texte|"
-        r"phrase|article|entrée|image)"
+        r"(?:(?:veuillez|merci de) (?:fournir|me fournir|partager|insérer)|"
+        r"s['’]il (?:vous|te) pla[iî]t,? (?:fournissez|fournis|partagez|partage|insérez))(?:-moi)? "
+        r"(?:le|la|l['’]|un|une|votre|ton|ta) ?(?:texte|phrase|article|entrée|image)"
     ),
     # German, Russian
     (
@@ -137,8 +138,8 @@ _REFUSALS = (
     r"(?:es )?tut mir (?:sehr )?leid[,.]? (?:aber )?ich kann",
     r"als (?:ki-?(?:sprach)?modell|sprachmodell|ki\b)|ich habe keinen zugriff auf (?:echtzeit|das internet|aktuelle)",
     (
-        r"bitte (?:gib|geben sie|füge|fügen sie|sende|teile|teilen sie)(?: mir)? (?:den|das|die|einen|eine|"
-        r"deinen|ihren) "
+        r"bitte (?:gib|geben sie|füge|fügen sie|sende|senden sie|teile|teilen sie|stelle?|stellen sie)(?: mir)? "
+        r"(?:den|das|die|einen|eine|deinen|ihren) "
         r"(?:text|satz|artikel|eingabe|bild)\w*\b"
     ),
     r"(?:извините|простите|к сожалению)[,.]? (?:но )?(?:я не могу|у меня нет доступа|я — языковая модель)",
@@ -179,7 +180,7 @@ _REFUSALS = (
         r"(?:آسف|عذرا|عذراً|عذرًا|أعتذر|للأسف|معذرة)[،,.]? ?(?:ولكن |لكن |ولكنني |لكنني )?(?:لا (?:أستطيع|يمكنني)|"
         r"ليس لدي|لم يتم)"
     ),
-    r"(?:بصفتي|كوني|كنموذج|أنا) (?:نموذج(?:ا|ًا)? لغ|نموذج ذكاء)|يرجى (?:تقديم|توفير|إدخال) (?:النص|الجملة|المقال)",
+    r"(?:(?:بصفتي|كوني|أنا) (?:مجرد )?نموذج(?:ا|ًا|اً)? (?:لغ|ذكاء)|كنموذج (?:لغ|ذكاء))|يرجى (?:تقديم|توفير|إدخال) (?:النص|الجملة|المقال)",
     (
         r"(?:क्षमा करें|माफ़ कीजिए|माफ करें|मुझे खेद है|मुझे माफ़ करें)[,।]? (?:लेकिन |कि )?मैं [^।\n]{0,60}(?:नहीं|"
         r"असमर्थ)"

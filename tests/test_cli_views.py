@@ -405,7 +405,11 @@ def test_a_rule_chooses_among_the_rejects_by_its_name_and_all_rules_of_a_kind_by
     assert ids("forbidden") == ["c2", "c3"]
     assert ids("forbidden:competitors") == ["c2"]
     assert ids("forbidden:https?://") == ["c3"]
+    assert ids("competitors") == ["c2"]
+    assert ids("not red") == ["m0"]
     assert ids("forbidden:comp") == ids("required") == []
+    with pytest.raises(InputError, match=r"no such reason: 'comp'; there are .*, forbidden:competitors"):
+        ids("comp")
     assert ids("custom") == ids("custom:not red") == ["m0"]
     (row,) = rows_of("inspect", tmp_path / "ruled", "--id", "c3", "--json")
     assert row["verdict"] == row["reason"] == "forbidden:https?://"

@@ -405,7 +405,8 @@ def test_a_name_in_front_of_a_text_is_content_as_in_the_paper() -> None:
 )
 def test_headings_of_all_shapes_begin_examples(heading: str) -> None:
     reply = "\n\n".join(
-        f"{heading.format(place)}\nInput: {given}\nOutput: {output}" for place, (given, output) in enumerate((DOG, CAT), 1)
+        f"{heading.format(place)}\nInput: {given}\nOutput: {output}"
+        for place, (given, output) in enumerate((DOG, CAT), 1)
     )
     assert read(reply) == ([DOG, CAT], set())
 
@@ -468,7 +469,8 @@ def test_markers_inside_a_fence_on_the_markers_line_are_content() -> None:
 )
 def test_questions_with_answers_are_pairs_or_nothing(question: str, answer: str) -> None:
     reply = "\n\n".join(
-        f"Example {place}\n{question}: {given}\n{answer}: {output}" for place, (given, output) in enumerate((DOG, CAT), 1)
+        f"Example {place}\n{question}: {given}\n{answer}: {output}"
+        for place, (given, output) in enumerate((DOG, CAT), 1)
     )
     kept, _ = read(reply)
     assert kept == ([] if question == "Q" else [DOG, CAT])

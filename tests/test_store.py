@@ -568,7 +568,7 @@ def test_another_identity_is_refused_with_what_differs(tmp_path: Path) -> None:
         with pytest.raises(RunFolderError) as caught:
             folder.claim({**IDENTITY, "similarity": {"threshold": 0.6}, "rng_seed": 5}, {})
     assert str(caught.value) == (
-        f"{tmp_path}: belongs to another run (rng_seed is nothing there and 5 here; "
+        f"{tmp_path}: belongs to another run (rng_seed is not set there and 5 here; "
         "similarity.threshold is 0.7 there and 0.6 here); give another --out, or use the same settings to resume it"
     )
 

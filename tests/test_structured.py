@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastinstruct.records import Instance, RejectReason, ReplyForm
+from fastinstruct.text import structured_examples, structured_tasks
 from fastinstruct.text.parsed import Parsed
 from fastinstruct.text.structured import (
     examples_format,
@@ -396,3 +399,69 @@ def _seconds(read: Any) -> float:
     started_s = time.process_time()
     read()
     return time.process_time() - started_s
+
+
+# What the quick reader of sound replies takes, and what it must leave to the other one.
+PIECES = st.sampled_from(
+    [
+        "9. ",
+        "**",
+        '"',
+        "Input: ",
+        "Output: ",
+        "```\n",
+        "\n```",
+        "<think>",
+        "\\",
+        "\x00",
+        "\u2028",
+        "\ud7ff",
+        "input",
+        "N/A",
+    ]
+)
+STRINGS = st.lists(st.one_of(PIECES, st.text(max_size=8), st.sampled_from(TASKS)), max_size=4).map("".join)
+VALUES = st.one_of(STRINGS, STRINGS, STRINGS, st.none(), st.booleans(), st.integers(), st.lists(STRINGS, max_size=2))
+
+
+def as_json(value: object, *, is_ascii: bool, doubled: str) -> str:
+    """The value as JSON, its first key `doubled` written twice."""
+    text = json.dumps(value, ensure_ascii=is_ascii)
+    return text.replace("{", f'{{"{doubled}": "twice", ', 1) if doubled else text
+
+
+def thoroughly(read: Callable[[], Parsed[Any]]) -> Parsed[Any]:
+    """What the reader of all replies makes of one, sound or not."""
+    places = (structured_tasks, structured_examples)
+    with (
+        patch.object(places[0], "by_the_letter", return_value=None),
+        patch.object(places[1], "by_the_letter", return_value=None),
+    ):
+        return read()
+
+
+@given(st.lists(VALUES, max_size=5), st.booleans(), st.sampled_from(["", "", "", "tasks", "other"]), st.integers(0, 6))
+def test_sound_tasks_are_read_alike_by_both_readers(
+    strings: list[object], is_ascii: bool, doubled: str, max_items: int
+) -> None:
+    text = as_json({"tasks": strings}, is_ascii=is_ascii, doubled=doubled)
+    assert tasks(text, max_items) == thoroughly(lambda: tasks(text, max_items))
+
+
+@given(
+    st.lists(st.fixed_dictionaries({"output": VALUES}, optional={"input": VALUES, "why": STRINGS}), max_size=4),
+    st.booleans(),
+    st.sampled_from(["", "", "", "examples", "input"]),
+    st.sampled_from(["", "Write a line.", "Quote the text."]),
+)
+def test_sound_examples_are_read_alike_by_both_readers(
+    pairs: list[dict[str, object]], is_ascii: bool, doubled: str, instruction: str
+) -> None:
+    text = as_json({"examples": pairs}, is_ascii=is_ascii, doubled=doubled)
+    read = partial(read_examples, text, is_torn=False, instruction=instruction)
+    assert read() == thoroughly(read)
+
+
+def test_a_key_that_stands_twice_is_not_taken_for_sound() -> None:
+    text = '{"examples": [{"input": "a", "input": "b", "output": "c"}]}'
+    assert read_examples(text, is_torn=False).kept == ()

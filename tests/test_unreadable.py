@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from aiohttp import web
+from typer.testing import CliRunner
 
+from fastinstruct.cli.refilter import refilter as refilter_verb
 from fastinstruct.config import RunConfig, load_config
 from fastinstruct.errors import FilterFailed
 from fastinstruct.pipeline import Run, RunResult, refilter
@@ -224,6 +227,14 @@ async def test_the_stop_rule_ends_a_run_with_3_and_a_larger_limit_goes_on(tmp_pa
 # ----------------------------------------------------------------------------------------------------- filters of a run
 
 
+def typed_refilter(run: Path, out: Path) -> str:
+    app = typer.Typer()
+    app.command()(refilter_verb)
+    result = CliRunner().invoke(app, [str(run), "-o", str(out)])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
 async def test_a_filter_of_the_callers_own_is_asked_last_and_counted_under_its_name(tmp_path: Path) -> None:
     asked: list[Example] = []
 
@@ -236,6 +247,8 @@ async def test_a_filter_of_the_callers_own_is_asked_last_and_counted_under_its_n
     assert result.progress.num_examples == 3
     assert result.progress.rejected_instances == {"custom:verse": 1}
     assert len(asked) == 4
+    without = typed_refilter(tmp_path / "run", tmp_path / "new")
+    assert "a filter of your own rejected 1 instances of the old run and was not asked here" in without
 
 
 async def test_a_filter_that_raises_ends_the_run_by_its_name_and_costs_no_answer(tmp_path: Path) -> None:

@@ -93,13 +93,14 @@ def rejects(reader: RunReader, reason: str | None) -> Iterator[Row]:
 
     Args:
         reader: the run.
-        reason: only what has this reason; `forbidden` is every rule's, `forbidden:NAME` one rule's.
+        reason: only what has this reason; `forbidden` is every rule's, `forbidden:NAME` one rule's, and so is its
+            bare name.
 
     Raises:
         InputError: there is no such reason.
     """
     if reason is not None:
-        _check_reason(reason)
+        reason = _known_reason(reader, reason)
     evaluation = _Evaluation(reader)
     for id_, why, text, nearest, score, seed, number, neighbour in reader.rows(_REJECTED_CANDIDATES, (reason,)):
         row = {"id": f"c{id_}", "kind": "instruction", "reason": why, "instruction": text}
@@ -114,11 +115,20 @@ def rejects(reader: RunReader, reason: str | None) -> Iterator[Row]:
         }  # fmt: skip
 
 
-def _check_reason(reason: str) -> None:
+def _known_reason(reader: RunReader, reason: str) -> str:
+    """The reason as it is stored, which may be given by a rule's name alone."""
+    totals = reader.totals()
+    stored = {*totals.rejected, *totals.rejected_instances}
+    named = [one for one in stored if one.partition(":")[2] == reason]
+    if len(named) == 1:
+        return named[0]
     try:
         reason_in(reason)
     except ValueError:
-        raise InputError(f"no such reason: {reason[:40]!r}; there are {', '.join(RejectReason)}") from None
+        rules = sorted(one for one in stored if ":" in one)
+        known = ", ".join([*RejectReason, *rules])
+        raise InputError(f"no such reason: {reason[:40]!r}; there are {known}") from None
+    return reason
 
 
 class _Evaluation:

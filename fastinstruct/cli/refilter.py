@@ -132,8 +132,23 @@ def _lines(found: Refiltered) -> Iterator[str]:
     yield _row("examples", before.num_examples, after.num_examples)
     yield from _section("rejected instances", before.rejected_instances, after.rejected_instances)
     yield f"\ninstructions: {found.num_kept:,} in both, {found.num_gained:,} new, {found.num_lost:,} gone"
+    if num_own := _num_of_an_own_filter(found):
+        yield (
+            f"a filter of your own rejected {num_own:,} instances of the old run and was not asked here: refilter from "
+            "Python, with example_filter=..., to ask it"
+        )
     if found.num_left_out:
         yield f"left out: {found.num_left_out:,} answers about candidates that this version does not find any more"
+
+
+def _num_of_an_own_filter(found: Refiltered) -> int:
+    """Count the instances that a filter in Python rejected in the old run, where none is left in the new one."""
+
+    def counted(totals: Totals) -> int:
+        reasons = totals.rejected_instances.items()
+        return sum(count for reason, count in reasons if reason.partition(":")[0] == "custom")
+
+    return 0 if counted(found.after) else counted(found.before)
 
 
 def _section(title: str, before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[str]:

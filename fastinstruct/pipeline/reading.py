@@ -97,7 +97,12 @@ class _DefaultReading:
 
     def instances(self, completion: Completion, task: Task, new_rng: Callable[[], random.Random]) -> Read[Sifted]:
         if task.is_json:
-            parsed = read_examples(completion.text, is_torn=_is_torn(completion), instruction=task.instruction)
+            parsed = read_examples(
+                completion.text,
+                is_torn=_is_torn(completion),
+                instruction=task.instruction,
+                is_classification=bool(task.is_classification),
+            )
         else:
             parsed = parse_instances(
                 completion.text,

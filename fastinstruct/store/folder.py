@@ -22,7 +22,7 @@ from fastinstruct.store.schema import has_answers
 
 __all__ = ["RunFolder", "read_manifest"]
 
-_MISSING = "nothing"
+_MISSING = "not set"
 _TAKEN = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 _ASKING_S = 0.05  # a reader that asks whether somebody writes holds the lock for an instant
 

@@ -143,7 +143,7 @@ def without_trailing_annotation(text: str, *, is_common: bool = False) -> str:
         text: an instruction.
         is_common: whether most items of the reply end so: then any remark of three words or fewer goes.
     """
-    found = _TRAILING.search(text[-100:]) or _TRAILING_DASH.search(text[-100:])
+    found = _trailing(text)
     if found is None:
         return text
     inner = found["inner"].strip(" *_")
@@ -154,5 +154,17 @@ def without_trailing_annotation(text: str, *, is_common: bool = False) -> str:
 
 def has_trailing_brackets(text: str) -> bool:
     """Whether a short remark in brackets follows the last sentence."""
-    found = _TRAILING.search(text[-100:]) or _TRAILING_DASH.search(text[-100:])
+    found = _trailing(text)
     return found is not None and found["inner"].count(" ") < 3
+
+
+def _trailing(text: str) -> re.Match[str] | None:
+    """A remark in brackets or after a dash behind the last sentence; the beginning is that of the last characters."""
+    tail = text[-100:]
+    if tail[-1:] in _SENTENCE_ENDS:  # as mostly: a remark after a dash ends no sentence, one in brackets with a bracket
+        return _TRAILING.search(tail) if tail[-2:-1] in _CLOSERS else None
+    return _TRAILING.search(tail) or _TRAILING_DASH.search(tail)
+
+
+_SENTENCE_ENDS = frozenset(".!?。！？")
+_CLOSERS = frozenset(")）]】}*_")

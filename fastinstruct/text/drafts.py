@@ -21,7 +21,8 @@ _MAX_ANNOUNCEMENT = 300
 _MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0903\u093a-\u094f"  # of letters, which \w leaves out
 _OWN_FIELD = re.compile(rf"[^\W\d_][\w' {_MARKS}-]{{0,24}}[:：]\s*\S")
 _HEADLINE = re.compile(
-    r"[\s#*_]*(?:examples?|beispiele?|exemples?|ejemplos?|exemplos?|esempi|примеры|示例|例|例子|예시|أمثلة|उदाहरण)[\s*_:：]*",
+    r"[\s#*_]*(?:examples?|beispiele?|exemples?|ejemplos?|exemplos?|esempi|примеры|示例|例|例子|예시|أمثلة|"
+    r"उदाहरण)[\s*_:：]*",
     re.I,
 )
 

@@ -146,7 +146,7 @@ def _says(pattern: re.Pattern[str], text: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join((text if text.isascii() else unicodedata.normalize("NFKC", text)).casefold().split())
 
 
 def _bare(text: str) -> str:

@@ -10,24 +10,49 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from fastinstruct.records import RejectReason
+from fastinstruct.records import Instance, RejectReason
 from fastinstruct.text.layout import fence_sizes
 from fastinstruct.text.marker_names import Kind
 from fastinstruct.text.markers import read_marker
 from fastinstruct.text.markup import ends_alike, inner, without_rules
 from fastinstruct.text.remarks import (
     annotates,
+    is_announcement,
     is_closing_remark,
     is_introduction,
+    is_letter,
     is_opener,
     is_sure_line,
     may_be_closing_remark,
+    thinks_aloud,
 )
 
-__all__ = ["cleaned_field", "unwrapped_alike", "without_fence"]
+__all__ = [
+    "cleaned_field",
+    "said_fault",
+    "unwrapped_alike",
+    "without_fence",
+    "without_lone_inputs",
+    "without_preamble",
+    "without_tag",
+    "without_tail",
+]
 
 _LIST_NUMBER = re.compile(r"(?P<number>\d{1,2})(?P<sign>[.)、])[ \t]+\S")
 _LONE_NUMBER = re.compile(r"\(?\d{1,3}[.):、]\)?")
+_TAGGED = re.compile(
+    r"<(?P<tag>input|output|answer|response|result|example|text)>(?P<inside>.+)</(?P=tag)>", re.IGNORECASE | re.DOTALL
+)
+_ABOUT_TAGS = re.compile(
+    r"\b(?:html|xml|markup|tags?|sgml|brackets?)\b|标签|タグ|태그|тег|balise|etiqueta", re.IGNORECASE
+)
+_THOUGHT = re.compile(
+    r"(?:<(?:think|thinking|thought|reasoning|seed:think|scratchpad|analysis|reflection)>|\[THINK\]|◁think▷|"
+    r"<\|channel\|>|<\|start\|>assistant)|"
+    r"[^<\[◁\n]{0,400}\n?(?:</(?:think|thinking|thought|reasoning|seed:think|scratchpad|analysis|reflection)>|"
+    r"\[/THINK\]|◁/think▷)",
+    re.IGNORECASE,
+)
 _BRACKETED_NUMBER = re.compile(r"[\[【]\d{1,2}[\]】]")
 _HEADING = re.compile(r"[ ]{0,3}\#{1,6}[ \t]+\S")
 _CODE_END = re.compile(r"[;{}()\[\]=,:]\s*$|^\s*(?:import|from|def|class|print|return|for|if)\b|[=(]")
@@ -47,52 +72,78 @@ def cleaned_field(
 
     `is_labelled` says that it is a text beside a label.
     """
-    text, reason = _without_tail(without_rules(text), is_answer=is_output or is_labelled)
+    text, reason = without_tail(without_rules(text), instruction, is_answer=is_output or is_labelled)
     if is_labelled:
-        if _is_announced(text):
-            return text, reason or RejectReason.REMARK
-        if "\n" in text and _BRACKETED_NUMBER.fullmatch(text.partition("\n")[0].strip()):
-            return text, reason or RejectReason.MARKER
+        reason = reason or _labelled_fault(text)
     if is_output:
-        text = _without_preamble(text)
-    if text.startswith(">") and not _QUOTING.search(instruction):
-        if "\n" in text or text[1:2] not in " \t":
-            return text, reason or RejectReason.UNCERTAIN
-        text = text[1:].strip()
-    fences = (
-        [sizes for line in text.split("\n") if (sizes := fence_sizes(line))] if "```" in text or "~~~" in text else []
-    )
-    if fences:
-        if not _is_balanced(text):
-            return text, reason or RejectReason.UNCERTAIN
-        bare = without_fence(text)
-        if bare != text:  # what stands inside is certain, whatever it looks like
-            return bare, reason
-    if (is_output or is_labelled) and reason is None and annotates(f"\n{text}" if is_labelled else text, instruction):
-        reason = RejectReason.REMARK
+        text = without_preamble(text)
+    text = _without_quote_sign(without_tag(text, instruction), instruction)
+    if not _is_balanced(text) or (text.startswith(">") and not _QUOTING.search(instruction)):
+        return text, reason or RejectReason.UNCERTAIN
+    bare = without_fence(text)
+    if bare != text:  # what stands inside is certain, whatever it looks like
+        return bare, reason
+    reason = reason or said_fault(text, instruction, is_output=is_output, is_labelled=is_labelled)
     return text, reason or _border_fault(text, is_output=is_output)
 
 
-def _without_tail(text: str, *, is_answer: bool) -> tuple[str, RejectReason | None]:
-    """The text without closing remarks in paragraphs of their own."""
+def said_fault(text: str, instruction: str, *, is_output: bool, is_labelled: bool = False) -> RejectReason | None:
+    """What a model says in a field beside it: a thought before it, a reason after it."""
+    if _THOUGHT.match(text):
+        return RejectReason.UNCERTAIN
+    if is_output or is_labelled:
+        is_annotated = annotates(f"\n{text}" if is_labelled else text, instruction)
+    else:
+        is_annotated = thinks_aloud(text, instruction)
+    return RejectReason.REMARK if is_annotated else None
+
+
+def _labelled_fault(text: str) -> RejectReason | None:
+    """What is wrong with the first line of a text beside a label."""
+    if _is_announced(text):
+        return RejectReason.REMARK
+    first, newline, _ = text.partition("\n")
+    return RejectReason.MARKER if newline and _BRACKETED_NUMBER.fullmatch(first.strip()) else None
+
+
+def without_tag(text: str, instruction: str) -> str:
+    """The text without a tag around all of it that only says what it is ("<output>...</output>")."""
+    found = _TAGGED.fullmatch(text) if text.startswith("<") else None
+    if found is None or _ABOUT_TAGS.search(instruction) or f"<{found['tag']}>" in found["inside"]:
+        return text
+    return found["inside"].strip()
+
+
+def _without_quote_sign(text: str, instruction: str) -> str:
+    """A text of one line without the sign of a quotation before it; further lines would be uncertain."""
+    is_quoted = text.startswith((">\t", "> ")) and "\n" not in text and not _QUOTING.search(instruction)
+    return text[1:].strip() if is_quoted else text
+
+
+def without_tail(text: str, instruction: str, *, is_answer: bool) -> tuple[str, RejectReason | None]:
+    """The text without closing remarks in paragraphs of their own, and whether it seems to end with another one.
+
+    A letter keeps what ends it, for it speaks to somebody as models do to their users.
+    """
+    in_letter = is_letter(text, instruction)
     for _ in range(3):
         head, last = _split_last(text)
-        if not head or not is_closing_remark(last.strip()):
+        if not head or not is_closing_remark(last.strip(), in_letter=in_letter):
             break
         text = without_rules(head)
     head, last = _split_last(text)
-    if is_answer and head and may_be_closing_remark(last):
+    if is_answer and not in_letter and head and may_be_closing_remark(last):
         return text, RejectReason.REMARK
     line = last.rpartition("\n")[2].strip()
     sentence = _SENTENCE_END.split(line[-400:])[-1]
-    is_remark = any(is_closing_remark(said) for said in (line, sentence))
+    is_remark = any(is_closing_remark(said, in_letter=in_letter) for said in (line, sentence))
     return text, RejectReason.REMARK if is_remark else None
 
 
 def _is_announced(text: str) -> bool:
     """Whether a text begins with a paragraph that announces it."""
     first, _, rest = text.partition("\n")
-    is_apart = bool(rest) and not rest.split("\n", 1)[0].strip()
+    is_apart = bool(rest) and (not rest.split("\n", 1)[0].strip() or first.rstrip().endswith((":", "：")))
     return (is_apart and is_introduction(first)) or (bool(rest) and is_closing_remark(first))
 
 
@@ -108,13 +159,15 @@ def _split_last(text: str) -> tuple[str, str]:
             return text[: max(before, 0)].rstrip(), text[end + 1 :]
 
 
-def _without_preamble(text: str) -> str:
+def without_preamble(text: str) -> str:
+    """An answer without a first line that only announces it ("Sure! Here is a poem:")."""
     first, _, rest = text.partition("\n")
-    return rest.strip("\n") if rest.strip() and is_sure_line(first) else text
+    return rest.strip("\n") if rest.strip() and (is_sure_line(first) or is_announcement(first)) else text
 
 
 def _is_balanced(text: str) -> bool:
-    return _closing_lines(text)[1]
+    """Whether every fence in a text is closed."""
+    return ("```" not in text and "~~~" not in text) or _closing_lines(text)[1]
 
 
 def _closing_lines(text: str) -> tuple[list[int], bool]:
@@ -137,9 +190,8 @@ def without_fence(text: str) -> str:
     """The text without a fence around all of it."""
     lines = text.split("\n")
     closing, _ = _closing_lines(text)
-    is_whole = len(lines) > 2 and fence_sizes(lines[0]) is not None and closing == [len(lines) - 1]
-    inside = "\n".join(lines[1:-1]).strip("\n")
-    return inside.rstrip() if is_whole and inside.strip() else text
+    is_whole = len(lines) > 1 and fence_sizes(lines[0]) is not None and closing == [len(lines) - 1]
+    return "\n".join(lines[1:-1]).strip("\n").rstrip() if is_whole else text
 
 
 def _border_fault(text: str, *, is_output: bool) -> RejectReason | None:
@@ -187,6 +239,22 @@ def _begins_lone_item(text: str) -> bool:
     return following.search(text, item.end() - 1) is None
 
 
+def without_lone_inputs(
+    read: Sequence[tuple[Instance, RejectReason | None]], are_doubtful: Sequence[bool]
+) -> list[tuple[Instance, RejectReason | None]]:
+    """The instances of one reply; where some have an input, those without one are uncertain if `are_doubtful`.
+
+    "None" beside other inputs may be a value, and a label without its text is none.
+    """
+    has_inputs = any(instance.input for instance, reason in read if reason is None)
+    if not has_inputs:
+        return list(read)
+    return [
+        (instance, reason or (RejectReason.UNCERTAIN if is_doubtful and not instance.input else None))
+        for (instance, reason), is_doubtful in zip(read, are_doubtful, strict=True)
+    ]
+
+
 def unwrapped_alike(fields: Sequence[str], instruction: str) -> tuple[list[str], list[bool]]:
     """Fields of one kind without the quotes or bold around all of each, and for each whether it is certain.
 
@@ -200,6 +268,6 @@ def unwrapped_alike(fields: Sequence[str], instruction: str) -> tuple[list[str],
         return list(fields), [True] * len(fields)
     if all(bare):
         return [inner(field) or field for field in fields], [True] * len(fields)
-    if any(bare) and len(ends) == 1:  # one of them holds such a quote itself, as code does
+    if any(bare) and len(ends) == 1 and ends != {""}:  # one of them holds such a quote itself, as code does
         return [field[1:-1].strip() if field else field for field in fields], [True] * len(fields)
     return list(fields), [inner(field) is None and not ends_alike(field) for field in fields]

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from fastinstruct.records import Rejection, RejectReason
 from fastinstruct.text.instruction_noise import instruction_fault
-from fastinstruct.text.phrases import is_refusal
+from fastinstruct.text.refusals import is_refusal
 
 __all__ = ["InstructionFilter", "keyword_pattern", "num_words"]
 

@@ -9,7 +9,7 @@ A hole is what a person would have to replace before the text is one: `<web page
 import re
 from functools import lru_cache
 
-__all__ = ["asks_for_holes", "asks_for_repetition", "has_hole", "repeats_itself"]
+__all__ = ["asks_for_holes", "asks_for_repetition", "has_hole", "is_hole_in_words", "repeats_itself"]
 
 _NOUNS = (
     r"names?|dates?|address(?:es)?|numbers?|titles?|products?|company|companies|customers?|clients?|recipients?|"
@@ -36,7 +36,8 @@ _NAMED = re.compile(
     r"\{\{\s?[\w.-]{1,40}\s?\}\}|"  # of template languages
     r"^[*_]{0,2}(?:dear|liebe[rs]?|cher|chère|estimad[oa]|caro|cara|уважаем\w{1,4}|尊敬的) ?"
     r"[<{][^<>{}\n]{1,40}[>}]|"
-    r"\[(?:姓名|名字|客户姓名|氏名|vorname|nachname|お名前|名前|이름|고객명|nom|prénom|nombre|apellido|nome|cognome|имя|الاسم|नाम)\]",
+    r"\[(?:姓名|名字|客户姓名|氏名|vorname|nachname|お名前|名前|이름|고객명|nom|prénom|nombre|apellido|nome|"
+    r"cognome|имя|الاسم|नाम)\]",
     re.IGNORECASE | re.MULTILINE,
 )
 _FULL_WIDTH = str.maketrans("＜＞［］", "<>[]")
@@ -60,16 +61,25 @@ _WHOLE_OTHER = re.compile(
     r"lorem ipsum dolor\b[^\n]{0,400}",
     re.IGNORECASE,
 )
-_TAG = re.compile(r"[/!?]|[a-z][a-z0-9]{0,10}\s*/?\Z", re.IGNORECASE)
-_NO_TAG = re.compile(
-    r"(?:poem|story|essay|email|letter|text|image|word|sentence|paragraph|answer|response|output|input|url|insert|placeholder)\Z",
+_WHOLE_WORDS = re.compile(
+    r"(?:your|insert|enter|add|write|paste|type|place) (?:[\w'’]{1,20} ){1,5}here[.!]?|"
+    r"(?:[\w'’]{1,20} ){1,4}goes here[.!]?|"
+    r"(?:paste|insert|enter|provide|write|see) (?:the|your|an?) (?:[\w'’]{1,20} ){1,3}(?:below|above)[.!]?",
     re.IGNORECASE,
 )
+_TAG = re.compile(r"[/!?]|[a-z][a-z0-9]{0,10}\s*/?\Z", re.IGNORECASE)
+_NO_TAG = re.compile(
+    r"(?:label|class|category|sentiment|name|example|instruction|task|review|article|poem|story|essay|email|"
+    r"letter|text|image|word|sentence|paragraph|answer|response|output|input|url|insert|placeholder)\Z",
+    re.IGNORECASE,
+)
+_ASKED_FOR = re.compile(rf"(?:{_VERBS}|link|image|picture)\b|(?:an?|the) ", re.IGNORECASE)
 _VALUES = re.compile(r"[\d\s.,;:+*/'-]+|true|false|none|null|nan|sic|x|yes|no", re.IGNORECASE)
 _ASKED = re.compile(
     r"templat|placeholder|fill[- ]?in|blank|form letter|boilerplate|mad libs?|html|xml|markup|\btags?\b|regex|"
     r"syntax|variables?|"
-    r"brackets?|braces|\bcode\b|json|yaml|python|javascript|\bdict(?:ionar(?:y|ies))?\b|empty (?:object|set)|vorlage|platzhalter|lücke|modèle|gabarit|plantilla|marcador|modelo|segnaposto|шаблон|"
+    r"brackets?|braces|\bcode\b|json|yaml|python|javascript|\bdict(?:ionar(?:y|ies))?\b|empty (?:object|set)|"
+    r"vorlage|platzhalter|lücke|modèle|gabarit|plantilla|marcador|modelo|segnaposto|шаблон|"
     r"заполн|模板|占位|填空|"
     r"テンプレート|空欄|서식|템플릿|빈칸|قالب|نموذج|टेम्पलेट|रिक्त",
     re.IGNORECASE,
@@ -146,7 +156,7 @@ def _is_angle_hole(words: str) -> bool:
 def _is_hole(bare: str) -> bool:
     if _WHOLE_ROUND.fullmatch(bare):
         return True
-    if _WHOLE_OTHER.fullmatch(bare):
+    if _WHOLE_OTHER.fullmatch(bare) or is_hole_in_words(bare):
         return True
     angle = _WHOLE_ANGLE.fullmatch(bare)
     if angle is not None:
@@ -155,16 +165,12 @@ def _is_hole(bare: str) -> bool:
     if square is None or _VALUES.fullmatch(square["words"]):
         return False
     words = square["words"]
-    return (
-        "," not in words
-        or re.match(
-            rf"(?:{_VERBS}|an? |the |link|image|"
-            "picture)\b",
-            words,
-            re.IGNORECASE,
-        )
-        is not None
-    )
+    return "," not in words or _ASKED_FOR.match(words) is not None
+
+
+def is_hole_in_words(text: str) -> bool:
+    """Whether a text only says that a text belongs here ("Your summary here", "Task 12 goes here.")."""
+    return _WHOLE_WORDS.fullmatch(text) is not None
 
 
 def asks_for_holes(instruction: str) -> bool:

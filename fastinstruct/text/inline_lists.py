@@ -21,6 +21,7 @@ __all__ = ["by_dividers", "first_on_a_preamble", "holds_a_task", "is_divided", "
 
 _ENDED = re.compile(r"[.!?…。！？;；।؟][\"'”’」』)*_]{0,3}\s?\Z")
 _SEMICOLON = re.compile(r"[;；]\s?")
+_DIVIDER_SIGNS = frozenset("|｜/;；")
 _DIVIDERS = (re.compile(r" ?[|｜] ?"), re.compile(r" // | / "), _SEMICOLON)
 _COLONS, _PAUSES = (":", "："), (",", "，", "、")
 _PART_END = re.compile(r"[.!?:。！？：,，、]")
@@ -164,6 +165,8 @@ def holds_a_task(line: str) -> bool:
 
 def is_divided(text: str) -> bool:
     """Whether bars, slashes or semicolons seem to divide a text into tasks."""
+    if _DIVIDER_SIGNS.isdisjoint(text):
+        return False
     for sign in _DIVIDERS:
         parts = _parts(sign, text)
         least = 2 if sign is not _SEMICOLON or all(map(_is_ended, parts[:-1])) else 3

@@ -31,13 +31,15 @@ _BEGUN = re.compile(
 
 _FINAL_WORDS = (
     r"final(?:ly)?|finali[sz]ed|revised|refined|improved|polished|corrected|updated|actual|"
-    r"endgültige?[nrs]?|finale?[nrs]?|überarbeitete?[nrs]?|définiti(?:f|ve)s?|finale?s?|révisée?s?|definitiv[ao]s?|finales|"
+    r"endgültige?[nrs]?|finale?[nrs]?|überarbeitete?[nrs]?|définiti(?:f|ve)s?|finale?s?|révisée?s?|"
+    r"definitiv[ao]s?|finales|"
     r"revisad[ao]s?|finais|final[ei]|rivist[aio]|окончательн\w{2,3}|итогов\w{2,3}|итог|النهائية?|نهائية?|अंतिम|"
     r"最终|最終|最后|最後|修改后|修订后|최종"
 )
 _LISTS = (
     r"lists?|tasks?|answers?|versions?|instructions?|set|outputs?|response|prompts?|eight|liste[n]?|aufgaben?|antwort|"
-    r"version|tâches?|consignes?|réponse|listas?|tareas?|respuesta|versión|tarefas?|resposta|versão|elenco|compiti|risposta|"
+    r"version|tâches?|consignes?|réponse|listas?|tareas?|respuesta|versión|tarefas?|resposta|versão|elenco|"
+    r"compiti|risposta|"
     r"versione|список|задани[ея]|задачи|ответ|вариант|القائمة|المهام|الإجابة|सूची|कार्य|उत्तर|"
     r"列表|任务|答案|版本|清单|版|回答|リスト|タスク|목록|작업|답변|답"
 )

@@ -266,6 +266,8 @@ def _tidied(text: str) -> str:
 
 
 def _unenclosed(text: str) -> str:
+    if text[:1].isalnum():  # as mostly; marks, quotes and tags are none
+        return collapsed(text)
     if _BOLD_TITLE.match(text):
         return text
     found = _ENCLOSED.fullmatch(text)

@@ -332,7 +332,7 @@ class _Dealer:
         if not is_title(line.text):
             return False
         if after_blank:
-            return line.text.endswith(_COLONS) or bool(self._listed.items)
+            return line.text.endswith(_COLONS) or (bool(self._listed.items) and not self._open_with_colon())
         if not line.text.endswith(_COLONS) or not self._listed.items:
             return False
         before = self._listed.items[-1].last_text

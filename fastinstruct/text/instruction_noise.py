@@ -10,13 +10,16 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 
 from fastinstruct.records import RejectReason
 from fastinstruct.text.annotations import TRAILING_LABEL
 from fastinstruct.text.emptiness import empty_if_none
-from fastinstruct.text.numbering import BULLET, LABEL, inline_markers, is_plain_sentence, markers_of
-from fastinstruct.text.phrases import is_refusal, leaks_into_instruction
+from fastinstruct.text.holes import is_hole_in_words
+from fastinstruct.text.numbering import BULLET, LABEL, inline_markers, is_plain_prose, is_plain_sentence, markers_of
+from fastinstruct.text.phrases import leaks_into_instruction
+from fastinstruct.text.refusals import is_refusal
 from fastinstruct.text.task_words import opens_a_task
 
 __all__ = [
@@ -123,7 +126,8 @@ _BEFORE = re.compile(
     r"承知(?:いたしました|しました)?|わかりました)[,.!:，。！：、।]|"
     r"(?:here (?:are|is)|here['’]s|below (?:are|is)|the following (?:are|is)|hier sind|voici|aquí (?:están|tienes|"
     r"hay|te)|aqui estão|ecco|"
-    r"вот|إليك|यहाँ|यहां|以下是|下面是|这里是|這裡是|以下为|以下為|以下に|以下は|以下が|こちらが|다음은|아래는|여기)[^.!?。！？]{0,120}[:：.。]?\Z)",
+    r"вот|إليك|यहाँ|यहां|以下是|下面是|这里是|這裡是|以下为|以下為|以下に|以下は|以下が|こちらが|다음은|아래는|"
+    r"여기)[^.!?。！？]{0,120}[:：.。]?\Z)",
     re.IGNORECASE,
 )
 
@@ -212,15 +216,17 @@ _TASK_LABEL_INSIDE = re.compile(
 )
 
 
-@lru_cache(maxsize=512)  # the parser asks about a candidate, and the filter once more
 def instruction_fault(text: str) -> RejectReason | None:
     """Why the text is no clean instruction, the first reason that applies; None if nothing speaks against it.
 
     Args:
         text: a candidate, with white space collapsed.
     """
-    if len(text) > MAX_CHARACTERS:
-        return RejectReason.TOO_LONG
+    return RejectReason.TOO_LONG if len(text) > MAX_CHARACTERS else _fault(text)
+
+
+@lru_cache(maxsize=512)  # the parser asks about a candidate, and the filter once more
+def _fault(text: str) -> RejectReason | None:
     if not empty_if_none(text.strip()):
         return RejectReason.EMPTY
     if is_refusal(text):
@@ -228,6 +234,8 @@ def instruction_fault(text: str) -> RejectReason | None:
     if leaks_into_instruction(text):
         return RejectReason.TEMPLATE_LEAK
     if any(map(text.__contains__, _HOLE_SIGNS)) and (_HOLE.search(text) or _ONLY_A_HOLE.fullmatch(text)):
+        return RejectReason.PLACEHOLDER
+    if is_hole_in_words(text):
         return RejectReason.PLACEHOLDER
     if _BEFORE.match(text) or _REMARK.match(text) or _REMARK_INSIDE.search(text):
         return RejectReason.REMARK
@@ -239,6 +247,8 @@ def instruction_fault(text: str) -> RejectReason | None:
 def _holds_a_marker(text: str) -> bool:
     if is_plain_sentence(text):
         return False
+    if is_plain_prose(text):
+        return _ENDS_LIKE_A_MARKER.search(text[-40:]) is not None
     if is_role(text) or is_worked_example(text) or _begins_with_a_number(text):
         return True
     if _IO_INSIDE.search(text) or _TASK_LABEL_INSIDE.search(text) or TRAILING_LABEL.search(text):
@@ -285,16 +295,33 @@ def _holds_a_later_number(text: str) -> bool:
 
 def is_repetitive(text: str) -> bool:
     """Whether one word, character or sentence is said over and over."""
-    words = text.casefold().split()
+    folded = text.casefold()
+    words = folded.split()
+    num_distinct = len(set(words))
+    if num_distinct < len(words):
+        longest = _longest_run(words)
+        if longest > 3 or (longest > 2 and len(words) < 8):
+            return True
+        if len(words) >= 16 and num_distinct * 4 < len(words):
+            return True
+        parts = _SENTENCES.split(folded)
+        sentences = [part.strip() for part in parts if len(part.split()) > 2] if len(parts) > 2 else []
+        if sentences and max(Counter(sentences).values()) > 2:
+            return True
+    return any(_DRAWN_OUT.search(word) for word in words if len(word) > 7 and len(set(word)) < len(word) - 6)
+
+
+_SENTENCES = re.compile(r"[.!?。！？]")
+_DRAWN_OUT = re.compile(r"([^\W\d_])\1{7}")
+
+
+def _longest_run(words: Sequence[str]) -> int:
+    """How often the word that is said most often in a row is said."""
     run, longest = 1, 1
     for before, word in itertools.pairwise(words):
-        run = run + 1 if word == before and any(map(str.isalpha, word)) else 1
-        longest = max(longest, run)
-    if longest > 3 or (longest > 2 and len(words) < 8):
-        return True
-    if len(words) >= 16 and len(set(words)) * 4 < len(words):
-        return True
-    sentences = [part.strip() for part in re.split(r"[.!?。！？]", text.casefold()) if len(part.split()) > 2]
-    if sentences and max(Counter(sentences).values()) > 2:
-        return True
-    return re.search(r"([^\W\d_])\1{7}", text) is not None
+        if word != before:
+            run = 1
+        elif any(map(str.isalpha, word)):
+            run += 1
+            longest = max(longest, run)
+    return longest

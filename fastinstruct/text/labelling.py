@@ -271,11 +271,17 @@ def _reason(reply: _Reply, first: int, last: int) -> RejectReason | None:
         return RejectReason.MARKER
     if any(token.kind in {Kind.ROLE, Kind.LABEL, Kind.OUTPUT} for token in inside):
         return RejectReason.MARKER
-    if any(token.kind is Kind.EXAMPLE and token.marker.number is not None for token in inside):
+    if any(map(_is_heading, inside)):
         return RejectReason.MARKER
     tasks = [token for token in inside if token.kind is Kind.TASK]
     is_sound = all(is_content(reply.layout, token, tasks, last, reply.instruction) for token in tasks)
     return None if is_sound else RejectReason.MARKER
+
+
+def _is_heading(token: Token) -> bool:
+    """Whether a token is an example's heading; "### 1. Cats" inside a text may well be its own."""
+    is_title = not token.marker.name and token.marker.rest != ""
+    return token.kind is Kind.EXAMPLE and token.marker.number is not None and not is_title
 
 
 def _without_remark(text: str) -> str:

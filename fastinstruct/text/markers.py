@@ -22,12 +22,14 @@ _MAX_HEAD = 80  # characters up to the colon; a longer one is a sentence
 _MAX_TITLE_LINE = 160
 _PREFIX = re.compile(
     rf"[ {FORMAT_CHARACTERS}]{{0,3}}(?:>[ ]?)?[{FORMAT_CHARACTERS}]{{0,3}}"
-    r"(?P<lead>[-*+•–—·▪►➤→✅✔📥📤💬🔹🔸◆■●➡]\ufe0f?[ \t]+|(?:={2,6}|-{2,6}|\*{3,6}|~{2,6})[ \t]+|\(?\d{1,2}[.)、][ \t]*)?"
+    r"(?P<lead>[-*+•–—·▪►➤→✅✔📥📤💬🔹🔸◆■●➡]\ufe0f?[ \t]+|(?:={2,6}|-{2,6}|\*{3,6}|~{2,6})[ \t]+|"
+    r"\(?\d{1,2}[.)、][ \t]*)?"
     r"(?P<hashes>\#{1,6}[ \t]*)?"
     rf"(?P<mark>[*_`\[【「]{{0,4}})(?P<number>\d{{1,2}}[.)、][ \t]*)?[{FORMAT_CHARACTERS}]{{0,3}}"
 )
 _ESCAPED = re.compile(r"\A(?P<number>\W{0,6}[^\W\d]{0,20}\W{0,3}\d{1,3})\\(?P<sign>[.):])")
 _COLON = re.compile(r"[:：︰]")
+_AFTER_HEAD = re.compile(r"[:：︰.)\-–—|(\[【/]")
 _CLOSED_BRACKET = re.compile(r"[\]】」][*_`]{0,3}[:：]?")
 _CLOSERS = "*_`]】」"
 _WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -54,6 +56,12 @@ _LONE_NUMBER = re.compile(
     rf"[{FORMAT_CHARACTERS} ]{{0,3}}(?P<hashes>\#{{1,6}}[ ]*)?(?P<mark>[*_]{{0,3}})\#?\(?"
     rf"(?P<number>\d{{1,2}})(?P<dot>[.):、]{{0,2}})"
     r"[*_]{0,3}[ ]*"
+)
+
+# "### 1. Cats", "**2. Dogs**", "3. **Birds**": a whole line, set off as a title.
+_TITLED_NUMBER = re.compile(
+    r"(?:(?P<hashes>\#{1,6})[ ]+(?P<bold>\*\*)?|(?P<mark>\*\*)?)(?P<number>\d{1,2})(?P<dot>[.):])"
+    r"(?(hashes)[ ]+|(?(mark)[ ]+|[ ]+(?P<late>\*\*)))(?P<title>[^*\n]{1,80})(?(bold)\*\*|(?(mark)\*\*|(?(late)\*\*)))"
 )
 
 
@@ -193,7 +201,7 @@ def _example(line: str, prefix: re.Match[str], names: MarkerNames) -> Marker | N
     elif not after.strip("]】」-–—"):
         title = ""
     else:
-        title = _after_head(line, prefix.end(), found)
+        title = _after_head(line, prefix, found, names)
     if number is None and not (after or is_dressed):
         return None  # a bare "Example"
     return Marker(
@@ -205,10 +213,20 @@ def _example(line: str, prefix: re.Match[str], names: MarkerNames) -> Marker | N
     )
 
 
-def _after_head(line: str, start: int, found: re.Match[str]) -> str:
+def _after_head(line: str, prefix: re.Match[str], found: re.Match[str], names: MarkerNames) -> str:
     """What follows an example's name and number on its line, in the line's own letters."""
-    sign = re.compile(r"[:：︰.)\-–—|(\[【/]").search(line, start + len(found["name"]))
-    return line[sign.end() :].strip(" \t*_`|-–—:：=~") if sign else ""
+    start = prefix.end()
+    sign = _AFTER_HEAD.search(line, start + len(found["name"]))
+    if sign is None:
+        return ""
+    after = line[sign.end() :].lstrip(" \t")
+    if prefix["mark"] and prefix["mark"] not in line[start : sign.start()]:  # it is closed only now
+        after = after.removeprefix(prefix["mark"])
+    after = after.lstrip(" \t|-–—:：,")
+    inner = _PREFIX.match(after)
+    if inner is not None and _field(after, inner, names) is not None:
+        return after
+    return after.strip(" \t*_`|-–—:：=~")  # a title, whose own marks say nothing
 
 
 def _field(line: str, prefix: re.Match[str], names: MarkerNames) -> Marker | None:
@@ -295,12 +313,15 @@ def _dress(line: str, prefix: re.Match[str], *, has_colon: bool) -> str:
 
 
 def _lone_number(line: str) -> Marker | None:
-    """A number that stands alone on its line, which may begin an example."""
+    """A number that stands alone on its line, or before a title, which may begin an example."""
     found = _LONE_NUMBER.fullmatch(line.rstrip()) if len(line) < _MAX_NUMBER_LINE else None
+    if found is None and len(line) < _MAX_TITLE_LINE and line.startswith(("#", "*", *"123456789")):
+        found = _TITLED_NUMBER.fullmatch(line.rstrip())
     if found is None or not (found["hashes"] or found["mark"] or found["dot"]):
         return None
     dress = f"{(found['hashes'] or '').strip()}{found['mark']}{found['dot']}"
-    return Marker(kind=Kind.EXAMPLE, name="", number=int(found["number"]), rest="", dress=dress)
+    title = found.groupdict().get("title") or ""
+    return Marker(kind=Kind.EXAMPLE, name="", number=int(found["number"]), rest=title, dress=dress)
 
 
 def same_dress(markers: Sequence[Marker]) -> bool:

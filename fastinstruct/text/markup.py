@@ -11,7 +11,8 @@ __all__ = ["cleaned", "closed", "collapsed", "ends_alike", "inner", "unwrapped",
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
 # What a server's template forgot to stop at. In the middle of a text they are content, or a reason to reject it.
 _END_OF_REPLY = re.compile(
-    r"\s*(?:<\|(?:endoftext|im_end|eot_id|end_of_text|end|return|eom_id|endofturn|end_of_turn)\|>|<end_of_turn>|<｜end▁of▁sentence｜>|"
+    r"\s*(?:<\|(?:endoftext|im_end|eot_id|end_of_text|end|return|eom_id|endofturn|end_of_turn)\|>|"
+    r"<end_of_turn>|<｜end▁of▁sentence｜>|"
     r"</s>|\[/s\]|<eos>)\Z"
 )
 _TAIL_CHARS = 80
@@ -38,6 +39,7 @@ _WRAPPERS = (
     ("「", "」"),
     ("『", "』"),
 )
+_NAME = re.compile(r"[a-z][a-z0-9]*")  # __init__ and _private_ are names of Python, and their lines are no italics
 _BEFORE_OPENING = " \n\t([{=,:"
 _DOUBLE_QUOTES = frozenset(['""', "“”", "„“", "„”", "«»", "»«", "「」", "『』", "＂＂"])
 _OPENINGS = tuple(opening for opening, _ in _WRAPPERS)
@@ -93,7 +95,7 @@ def inner(text: str) -> str | None:
             inside = text[len(opening) : -len(closing)]
             # '"Yes" or "no"' begins and ends with a quote, but nothing encloses it.
             if opening not in inside and closing not in inside and inside.strip():
-                return inside.strip()
+                return None if opening[0] == "_" and _NAME.fullmatch(inside) else inside.strip()
     return None
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "LABEL",
     "Marker",
     "inline_markers",
+    "is_plain_prose",
     "is_plain_sentence",
     "markers_of",
     "trimmed",
@@ -236,6 +237,8 @@ _INLINE = re.compile(
 )
 
 
+# Every inline marker holds one of these: it spares most texts the long pattern.
+_MAYBE_INLINE = re.compile(rf"[(（\[【{_SIGNS}\u20e3•‣◦●▪■►➤]|(?<![^\W_])(?:{_NUMERAL})\\?[.)）:：、．]", re.IGNORECASE)
 _PLAIN_SENTENCE = re.compile(rf"[^\W\d_{_SIGNS}](?:[^\W\d_{_SIGNS}]|[ ,'’-])*+[.?!]")
 
 
@@ -244,9 +247,18 @@ def is_plain_sentence(text: str) -> bool:
     return _PLAIN_SENTENCE.fullmatch(text) is not None
 
 
+# The dot must end a word of two letters that may be no numeral: "A. Write", "IV. Write" and "e.g. this" are none.
+_PLAIN_PROSE = re.compile(r"(?:[A-Za-z][A-Za-z ,;'’-]*+(?:(?<=[A-Za-z][A-HJ-UWYZa-hj-uwyz])\.|[?!])(?: |\Z))+")
+
+
+def is_plain_prose(text: str) -> bool:
+    """Whether a text is nothing but sentences of English words, as most are: no number, sign or label stands in it."""
+    return _PLAIN_PROSE.fullmatch(text) is not None
+
+
 def inline_markers(text: str, start: int = 0) -> list[tuple[int, int, Marker]]:
     """The markers inside a line from `start` on: where each begins and ends, and its readings; `rest` is empty."""
-    if is_plain_sentence(text):
+    if is_plain_prose(text) or is_plain_sentence(text) or not _MAYBE_INLINE.search(text, start):
         return []
     markers = []
     for found in _INLINE.finditer(text, start):

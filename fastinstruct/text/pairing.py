@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 from fastinstruct.records import RejectReason
 from fastinstruct.text.drafts import Draft, Reading, doubt, is_own_field, is_said_before, repeats
+from fastinstruct.text.further_examples import is_about_examples
 from fastinstruct.text.layout import FIELDS, Layout, Token, between
-from fastinstruct.text.marker_names import Kind, packaged_marker_names
+from fastinstruct.text.marker_names import Kind
 from fastinstruct.text.tasks_in_text import is_content, next_task
 
 __all__ = ["read_pairs"]
@@ -284,50 +285,7 @@ def _are_apart(reply: _Reply, groups: Sequence[Sequence[Token]]) -> bool:
         column = [group[place] for group in groups if place < len(group)]
         if len({token.marker.full_dress for token in column}) > 1 or (place and len({t.is_apart for t in column}) > 1):
             return False
-    return not _is_about_examples(reply.instruction)
-
-
-def _is_about_examples(instruction: str) -> bool:
-    folded = instruction.casefold()
-    words = set("".join(c if c.isalnum() else " " for c in folded).split())
-    names = packaged_marker_names().of(Kind.EXAMPLE, Kind.INPUT, Kind.OUTPUT)
-    if any(
-        (name in words or f"{name}s" in words) if name.isascii() else len(name) > 1 and name in folded for name in names
-    ):
-        return True
-    return not words.isdisjoint(_ABOUT_EXAMPLES)
-
-
-_ABOUT_EXAMPLES = frozenset(
-    [
-        "exercise",
-        "exercises",
-        "puzzle",
-        "puzzles",
-        "kata",
-        "problem",
-        "problems",
-        "quiz",
-        "tests",
-        "demonstration",
-        "demonstrations",
-        "shot",
-        "few",
-        "prompt",
-        "prompts",
-        "übungsaufgabe",
-        "übung",
-        "exercice",
-        "exercices",
-        "ejercicio",
-        "ejercicios",
-        "exercício",
-        "exercícios",
-        "esercizio",
-        "esercizi",
-        "упражнение",
-    ]
-)
+    return not is_about_examples(reply.instruction)
 
 
 def _apart(reply: _Reply) -> tuple[Draft, ...]:

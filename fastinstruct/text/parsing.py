@@ -15,15 +15,20 @@ __all__ = ["parse_classification", "parse_instances", "parse_instructions"]
 
 # Longest first, where one begins another. A Spanish "si" without its accent is an "if", unless nothing follows it.
 _YES = (
-    r"yes|true|yeah|yep|是的|是|对|對|正确|はい|ええ|네|예|그렇습니다|맞습니다|ja|wahr|oui|vrai|sí|si(?=\W*(?:[.,!;\n]|\Z))|"
+    r"yes|true|yeah|yep|是的|是|对|對|正确|はい|ええ|네|예|그렇습니다|맞습니다|ja|wahr|oui|vrai|sí|"
+    r"si(?=\W*(?:[.,!;\n]|\Z))|"
     r"verdadero|sim|verdadeiro|sì|vero|да|верно|نعم|أجل|صحيح|हाँ|हां|जी हाँ|सही"
 )
 _NO = (
-    r"no|false|nope|不是|不对|不|否|错误|いいえ|いや|아니요|아니오|아닙니다|nein|falsch|non|faux|falso|não|нет|неверно|لا|خطأ|नहीं|"
+    r"no|false|nope|不是|不对|不|否|错误|いいえ|いや|아니요|아니오|아닙니다|nein|falsch|non|faux|falso|não|нет|"
+    r"неверно|لا|خطأ|नहीं|"
     r"जी नहीं|गलत"
 )
 _AROUND = r"(?:<(?:answer|label)>)?[✅❌✔✓✗✘☑️\s\"'“”‘’«»「」『』*_`#>(\[【¡–—\u200b-\u200f\u2060\ufeff-]*+"
-_BEFORE = r"(?:[^\W\d_][^\n:：?？]{0,60}(?:[?？]|[*_]{0,3}[:：])[\s\"'“«「*_`(\[-]*+)?"
+_BEFORE = (
+    r"(?:(?:[^\W\d_][^\n:：?？]{0,60}(?:[?？]|[*_]{0,3}[:：])|(?:the|my) (?:correct |right )?answer is )"
+    r"[\s\"'“«「*_`(\[-]*+)?"
+)
 _OR = r"(?:/|\||\bor\b|或者|或|还是|または|또는|혹은|\boder\b|\bou\b|\bo\b|\bили\b|أو|या)"
 _ANSWER = re.compile(
     # No letter follows, but for what is whole without a space: "是的这是", "不是分类任务".

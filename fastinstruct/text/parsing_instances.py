@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from fastinstruct.records import FinishReason, Instance, RejectReason
 from fastinstruct.text.drafts import Draft, Reading
 from fastinstruct.text.emptiness import empty_if_none
-from fastinstruct.text.fields import cleaned_field, unwrapped_alike
+from fastinstruct.text.fields import cleaned_field, unwrapped_alike, without_lone_inputs
 from fastinstruct.text.labelling import read_labels
 from fastinstruct.text.layout import Layout, lay_out
 from fastinstruct.text.marker_names import Kind
@@ -54,7 +54,7 @@ def parse_instances(
     if layout.is_crowded:
         return Parsed(rest=text.strip(), stumbled_over=_told("more markers than any example has", text))
     if not _has_outputs(layout) and is_json_like(text):
-        return read_examples(text, is_torn=is_torn, instruction=instruction)
+        return read_examples(text, is_torn=is_torn, instruction=instruction, is_classification=is_classification)
     read = read_labels if is_classification else read_pairs
     reading = read(layout, instruction=instruction, is_torn=is_torn)
     if layout.has_odd_fence and not is_torn and not reading.doubt:
@@ -112,7 +112,7 @@ def _instances(
             is_sure = "json" in instruction.casefold()
         reason = draft.reason or inputs[place][1] or outputs[place][1] or (None if is_sure else RejectReason.UNCERTAIN)
         judged.append((Instance(input=empty_if_none(given[place]), output=answers[place].strip()), reason))
-    return judged
+    return without_lone_inputs(judged, [is_classification or bool(text.strip()) for text in given])
 
 
 _THOUGHT = re.compile(

@@ -25,7 +25,7 @@ from fastinstruct.text.instruction_noise import instruction_fault, is_closing_re
 from fastinstruct.text.markup import cleaned, collapsed
 from fastinstruct.text.numbering import DECIMAL, Marker, markers_of
 from fastinstruct.text.parsed import Parsed
-from fastinstruct.text.phrases import is_refusal
+from fastinstruct.text.refusals import is_refusal
 from fastinstruct.text.reply_lines import Line, read_lines
 from fastinstruct.text.string_markers import without_markers
 from fastinstruct.text.structured import is_json_like, read_tasks

@@ -9,7 +9,17 @@ A remark is certain where it begins as such remarks do and speaks of the answer 
 
 import re
 
-__all__ = ["annotates", "is_closing_remark", "is_introduction", "is_opener", "is_sure_line", "may_be_closing_remark"]
+__all__ = [
+    "annotates",
+    "is_announcement",
+    "is_closing_remark",
+    "is_introduction",
+    "is_letter",
+    "is_opener",
+    "is_sure_line",
+    "may_be_closing_remark",
+    "thinks_aloud",
+]
 
 _MAX_CHARS = 600  # a longer paragraph is content
 _START = r"[\s*_(\[（【>#~]*+"
@@ -96,9 +106,13 @@ _ABOUT_THE_ANSWER = re.compile(
     r"possible (?:answer|output|response|solution)s?|"
     r"my (?:answer|response)|the response|the translation|the prompt|anything else|(?:this|these|it|"
     r"that) helps?|was helpful|is helpful|be helpful|"
+    r"(?:need|want|like) (?:more|another|anything)|(?:shorter|longer|simpler|different|more \w+) (?:ones?|poem|"
+    r"story|text|summary)|(?:like|enjoy(?:ed)?) "
+    r"(?:it|this|these|the \w+)|"
     r"clarif\w+|adjust\w*|modif\w+|tweak\w*|revis\w+|rewrite|placeholders?|fictional|word (?:count|limit)|"
     r"help you with|assist you|me to)\b|"
-    r"示例|例子|例を|更多|帮助|幫助|帮到|其他问题|修改|調整|调整|答案|参考|输出|お役に立|ご質問|他に|ご参考|出力|"
+    r"示例|例子|例を|例が|更多|版本|请告诉我|お知らせ|알려 ?주세요|أخبرني|المزيد|帮助|幫助|帮到|其他问题|修改|"
+    r"調整|调整|答案|参考|输出|お役に立|ご質問|他に|ご参考|出力|"
     r"예시|도움|질문|추가|수정|참고|"
     r"(?i:beispiel|hilf|helfen|weiterhelf|fragen|anpass|änder|bescheid, wenn|ausgabe|exempl|exemple|aide|aider|"
     r"question|modifi|réponse|"
@@ -110,6 +124,8 @@ _ABOUT_THE_ANSWER = re.compile(
 _SURE = (
     r"sure(?: thing)?|certainly|of course|absolutely|okay|ok|alright|great|happy to help|got it|no problem|"
     r"understood|"
+    r"当然可以|好|没有?问题|沒問題|もちろんです|もちろんいいですよ|分かりました|わかりました|了解しました|"
+    r"좋습니다|그럼요|네,? 알겠습니다|"
     r"claro(?: que sí)?|por supuesto|con gusto|com certeza|bien sûr|d['’]accord|volontiers|certo|certamente|"
     r"natürlich|gerne?|klar|sicher|"
     r"конечно|хорошо|好的|当然|當然|没问题|はい|もちろん|承知しました|かしこまりました|네|물론(?:입니다|이죠)?|"
@@ -129,9 +145,40 @@ _HERE = (
 _HERE_LINE = re.compile(rf"[\s*_>#¡]*+(?:{_HERE})", re.IGNORECASE)
 
 
-def is_closing_remark(paragraph: str) -> bool:
-    """Whether a paragraph is certainly what a chat model says after its answer."""
-    if len(paragraph) > _MAX_CHARS:
+def is_letter(text: str, instruction: str) -> bool:
+    """Whether a text speaks to somebody, or was asked to: it may end as letters do, which models do, too."""
+    return _SALUTATION.match(text) is not None or _ASKS_FOR_A_LETTER.search(instruction) is not None
+
+
+_SALUTATION = re.compile(
+    r"[\s*_>]*+(?:subject|betreff|objet|asunto|assunto|oggetto|тема|主题|件名|제목)[*_]{0,2} ?[:：]|"
+    r"[\s*_>]*+(?:dear|hi|hello|hey|"
+    r"good (?:morning|afternoon|evening)|to whom|liebe[rs]?|sehr geehrte[rs]?|hallo|guten tag|bonjour|chère?|madame|"
+    r"monsieur|hola|estimad[oa]s?|querid[oa]s?|prezad[oa]s?|olá|car[oaie]|gentil[ei]|egregi[oa]|ciao|buongiorno|"
+    r"уважаем\w{1,4}|дорог\w{1,4}|здравствуйте|привет|尊敬的|亲爱的|您好|你好|拝啓|お世話に|こんにちは|안녕하세요|"
+    r"عزيزي|السادة|مرحبا|السلام|प्रिय|आदरणीय|नमस्ते)(?![^\W\d_])",
+    re.IGNORECASE,
+)
+_ASKS_FOR_A_LETTER = re.compile(
+    r"\b(?:e-?mails?|letters?|messages?|repl(?:y|ies)|memos?|invitations?|newsletters?|customers?|clients?|chatbot|"
+    r"announcements?|notes? to|respond to|thank-you|cover letter)\b|\b(?:e-?mail|brief|nachricht|antwortschreiben)\b|"
+    r"courriel|lettre|message|correo|carta|mensaje|mensagem|lettera|messaggio|письм|сообщени|邮件|郵件|信件|写信|回复|"
+    r"メール|手紙|返信|이메일|편지|답장|메시지|رسالة|بريد|ईमेल|पत्र|संदेश",
+    re.IGNORECASE,
+)
+_ABOUT_EXAMPLES = re.compile(
+    r"\b(?:examples?|outputs?|inputs?|instances|instructions?|tasks?|variations?|versions?)\b|示例|例子|例を|例が|예시|"
+    r"(?i:beispiel|exempl|exemple|ejemplo|esempi|пример)|أمثلة|مثال|उदाहरण",
+    re.IGNORECASE,
+)
+
+
+def is_closing_remark(paragraph: str, *, in_letter: bool = False) -> bool:
+    """Whether a paragraph is certainly what a chat model says after its answer.
+
+    In a letter only what speaks of examples and tasks is.
+    """
+    if len(paragraph) > _MAX_CHARS or (in_letter and not _ABOUT_EXAMPLES.search(paragraph)):
         return False
     if _COUNT.fullmatch(paragraph) or _NOTE.fullmatch(paragraph) or _SHORT.fullmatch(paragraph):
         return True
@@ -141,7 +188,9 @@ def is_closing_remark(paragraph: str) -> bool:
 # Whole paragraphs that nobody writes into an answer's content.
 _SHORT = re.compile(
     r"[\s*_]*+(?:that['’]s (?:it|all)(?: for now)?|would you like (?:more|another(?: one)?)|"
-    r"happy to (?:help|provide|write|give)(?: with)? more|want more|need more|"
+    r"happy to (?:help|provide|write|give)(?: with)? more|want more|need more|i(?:['’]ll| will) stop here|"
+    r"total (?:number of )?(?:examples|outputs|instances|pairs) ?[:：=]? ?\d{1,3}|espero ter ajudado|"
+    r"[\[<(=-]{1,6} ?/?(?:end|fin|done|stop|eof|ende)(?: of [a-z ]{1,30})? ?[\]>)=-]{1,6}|"
     r"i(?:['’]ve| have) kept (?:it|the \w+) [^\n]{1,60}|hope that helps|"
     r"(?:hinweis|anmerkung)[:：] ?es gibt [^\n]{1,80}|möchten sie mehr|möchtest du mehr|"
     r"他に例が必要でした(?:ら|場合は)[^\n]{0,40}|还需要更多吗|더 필요하신가요)[\s*_.!?。！？]*",
@@ -192,6 +241,22 @@ _ANNOTATION = re.compile(
     r"[*_]{0,3} ?[:：]",
     re.IGNORECASE,
 )
+
+
+def thinks_aloud(text: str, instruction: str) -> bool:
+    """Whether the last paragraph of an input, or its last line, is what a model thinks before it answers."""
+    last = text.rstrip()[-_MAX_CHARS:].rpartition("\n")
+    return bool(last[1]) and _THINKING.match(last[2]) is not None and _ASKS_WHY.search(instruction) is None
+
+
+_THINKING = re.compile(
+    r"[ ]{0,3}[*_(\[-]{0,3} ?(?:reasoning|reason|thoughts?(?: process)?|thinking|chain of thought|analysis|explanation|"
+    r"rationale|justification|denken|überlegung|gedanke|begründung|erklärung|raisonnement|réflexion|razonamiento|"
+    r"raciocínio|ragionamento|рассуждение|размышление|思考|推理|分析|解释|考え方|思考過程|생각|추론|تفكير|"
+    r"التفكير|विचार|तर्क)"
+    r"[*_]{0,3} ?[:：]",
+    re.IGNORECASE,
+)
 _ASKS_WHY = re.compile(
     r"expla[ni]|reason|\bwhy\b|justif|rationale|difficulty|describe how|erklär|begründ|warum|expli[cq]|porqu|"
     r"por qu|pourquoi|spiega|perch|"
@@ -209,6 +274,21 @@ def is_sure_line(line: str) -> bool:
         return False
     rest = line[sure.end() :]
     return line.rstrip().endswith((":", "：")) or _HERE_LINE.match(rest.lstrip(" !,.，。！、")) is not None
+
+
+def is_announcement(line: str) -> bool:
+    """Whether a line only hands over what follows it ("Here is a summary:")."""
+    return len(line) < _MAX_ANNOUNCEMENT and _ANNOUNCEMENT.fullmatch(line) is not None
+
+
+_MAX_ANNOUNCEMENT = 120
+_ANNOUNCEMENT = re.compile(
+    r"[\s*_>#¡]*+(?:here(?:['’]s| is| are)\b|below (?:is|are)\b|hier (?:ist|sind)|voici|aquí (?:tienes?|está|van?)|"
+    r"aqui (?:está|estão|vai|vão)|ecco|вот|以下是|下面是|这是|這是|以下は|以下が|こちらが|次は|다음은|아래는|"
+    r"여기|إليك|فيما يلي|"
+    r"यहाँ|यहां|ये रहे)[^\n.!?。！？]*[:：][\s*_]*",
+    re.IGNORECASE,
+)
 
 
 def is_opener(line: str) -> bool:

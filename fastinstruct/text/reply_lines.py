@@ -64,7 +64,10 @@ class Line:
 
     def of(self, style: str) -> Marker | None:
         """The reading of this style, if the line bears it."""
-        return next((marker for marker in self.markers if marker.style == style), None)
+        for marker in self.markers:
+            if marker.style == style:
+                return marker
+        return None
 
 
 _BLANK = Line(text="")

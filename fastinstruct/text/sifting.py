@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from fastinstruct.records import Instance, Rejection, RejectReason
 from fastinstruct.text.emptiness import is_no_output
 from fastinstruct.text.holes import asks_for_holes, asks_for_repetition, has_hole, repeats_itself
-from fastinstruct.text.phrases import is_refusal, leaks_into_instance
-from fastinstruct.text.remarks import is_closing_remark, is_sure_line
+from fastinstruct.text.phrases import leaks_into_instance
+from fastinstruct.text.refusals import is_models_refusal, is_refusal
+from fastinstruct.text.remarks import is_closing_remark, is_letter, is_sure_line
 
 __all__ = ["Sifted", "sift", "sift_instances"]
 
@@ -38,7 +39,8 @@ def sift_instances(instances: Iterable[Instance], max_instances: int = 5, *, ins
     may_have_holes, may_repeat = asks_for_holes(instruction), asks_for_repetition(instruction)
 
     def fault(instance: Instance) -> RejectReason | None:
-        return _fault(instance, may_have_holes=may_have_holes, may_repeat=may_repeat)
+        found = _fault(instance, may_have_holes=may_have_holes, may_repeat=may_repeat)
+        return found or (RejectReason.REMARK if _ends_with_a_remark(instance.output, instruction) else None)
 
     return sift(instances, fault, max_instances, None)
 
@@ -78,6 +80,10 @@ def _conflict(instances: Iterable[Instance]) -> bool:
     return any(one.input and outputs.setdefault(one.input, one.output) != one.output for one in instances)
 
 
+def _ends_with_a_remark(output: str, instruction: str) -> bool:
+    return is_closing_remark(output.rpartition("\n\n")[2], in_letter=is_letter(output, instruction))
+
+
 def _surplus(places: Sequence[int], max_instances: int, rng: random.Random | None) -> Iterable[int]:
     if len(places) <= max_instances:
         return ()
@@ -93,7 +99,7 @@ def _fault(instance: Instance, *, may_have_holes: bool, may_repeat: bool) -> Rej
         return RejectReason.EMPTY_OUTPUT
     if given == output:
         return RejectReason.INPUT_EQUALS_OUTPUT
-    if is_refusal(output):
+    if is_refusal(output) or is_models_refusal(given):
         return RejectReason.REFUSAL
     return _chat_fault(given, output, may_have_holes=may_have_holes) or _broken(given, output, may_repeat=may_repeat)
 
@@ -104,7 +110,7 @@ def _chat_fault(given: str, output: str, *, may_have_holes: bool) -> RejectReaso
         return RejectReason.TEMPLATE_LEAK
     if not may_have_holes and (has_hole(output) or has_hole(given)):
         return RejectReason.PLACEHOLDER
-    if is_closing_remark(output.rpartition("\n\n")[2]) or is_sure_line(output) or is_sure_line(given):
+    if is_sure_line(output) or is_sure_line(given):
         return RejectReason.REMARK
     return None
 

@@ -27,16 +27,17 @@ def without_markers(texts: Sequence[str]) -> list[str]:
     """The texts, each without the marker at its beginning if all have one and these belong together."""
     told = [trimmed(text) for text in texts]
     for _ in range(2):  # such as "> - Write"
-        found = [_SIGNS.match(text) for text in told]
-        if told and all(found):
-            told = [text[one.end() :] for text, one in zip(told, found, strict=True) if one]
+        if told and all(map(_SIGNS.match, told)):
+            told = [_SIGNS.sub("", text, count=1) for text in told]
         told = _without_one(told)
     return [collapsed(text) for text in told]
 
 
 def _without_one(texts: Sequence[str]) -> list[str]:
+    if not texts or not markers_of(texts[0]):  # as mostly
+        return list(texts)
     by_text = [{_series(marker): marker for marker in reversed(markers_of(text))} for text in texts]
-    for series in by_text[0] if by_text else ():
+    for series in by_text[0]:
         markers = [readings.get(series) for readings in by_text]
         whole = [marker for marker in markers if marker is not None and marker.rest]
         if len(whole) == len(texts) and _belong_together(series, whole):

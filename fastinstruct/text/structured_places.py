@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import orjson
 
 from fastinstruct.text.phrases import is_preamble, is_remark
 from fastinstruct.text.torn_json import JsonKind, JsonValue, read_json
@@ -16,12 +19,14 @@ __all__ = [
     "INPUT_KEYS",
     "OUTPUT_KEYS",
     "Found",
+    "by_the_letter",
     "classification_member",
     "example_items",
     "find",
     "folded",
     "is_json_like",
     "place",
+    "storable",
     "task_items",
     "text_of",
 ]
@@ -49,10 +54,12 @@ INPUT_KEYS = frozenset(map(folded, _INPUT_WORDS.split()))
 OUTPUT_KEYS = frozenset(map(folded, _OUTPUT_WORDS.split()))
 _TASKS_KEY = re.compile(
     r"(?:new|numbered|generated)?(?:tasks?|instructions?|prompts?|items|questions?|tasklist|instructionlist|list)"
-    r"|任务|任務|指令|タスク|작업|tareas|instrucciones|aufgaben|anweisungen|tâches|consignes|tarefas|instruções|compiti|задания|задачи"
+    r"|任务|任務|指令|タスク|작업|tareas|instrucciones|aufgaben|anweisungen|tâches|consignes|tarefas|"
+    r"instruções|compiti|задания|задачи"
 )
 _EXAMPLES_KEY = re.compile(
-    r"examples?|instances?|pairs?|cases?|items|data|results?|示例|例|例子|예시|beispiele|exemples|ejemplos|exemplos|esempi|примеры"
+    r"examples?|instances?|pairs?|cases?|items|data|results?|示例|例|例子|예시|beispiele|exemples|ejemplos|"
+    r"exemplos|esempi|примеры"
 )
 _CLASSIFICATION_KEYS = frozenset(
     {"isclassification", "classification", "isclassificationtask", "islabeltask", "labeltask", "islabel", "answer"}
@@ -65,7 +72,8 @@ _EMPTY_LINE = re.compile(
     r"[\s\ufeff\u200b,;:.()\[\]{}*_=#>\"'`~-]*+(?:json[lc]?|JSON[LC]?|python|javascript|js)?[\s:*`]*+"
 )
 _NUMBERED_LINE = re.compile(
-    r"\W{0,8}(?:(?:example|instance|case|sample|item|task|pair|no|beispiel|aufgabe|exemple|ejemplo|exemplo|esempio|пример|"
+    r"\W{0,8}(?:(?:example|instance|case|sample|item|task|pair|no|beispiel|aufgabe|exemple|ejemplo|exemplo|"
+    r"esempio|пример|"
     r"示例|例|예시|예|उदाहरण|مثال)\W{0,3})?\d{1,4}\W{0,8}",
     re.IGNORECASE,
 )
@@ -122,7 +130,27 @@ def place(text: str, start: int) -> str:
 
 def text_of(value: JsonValue) -> str:
     """A string's text fit for storing: line ends are newlines, other control characters are gone."""
-    return _CONTROL.sub(_replacement, value.content.replace("\r\n", "\n").replace("\r", "\n"))
+    return storable(value.content)
+
+
+def storable(content: str) -> str:
+    """A string of JSON fit for storing: line ends are newlines, other control characters are gone."""
+    return _CONTROL.sub(_replacement, content.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def by_the_letter(text: str, key: str) -> list[Any] | None:
+    """The list under the only key of a reply that is JSON as a whole, as from servers that hold a model to a schema.
+
+    None if it is not, or if the key stands in it twice. `orjson` is quick and forgives nothing, so that this only
+    spares the sound replies, which are most, the reader for all others.
+    """
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(value, dict) or list(value) != [key] or not isinstance(value[key], list):
+        return None
+    return value[key] if text.count(f'"{key}"') == 1 else None
 
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")

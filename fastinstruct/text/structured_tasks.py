@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fastinstruct.records import RejectReason
 from fastinstruct.text.markup import collapsed, unwrapped
@@ -15,10 +16,12 @@ from fastinstruct.text.parsed import Parsed
 from fastinstruct.text.structured_places import (
     TASK_KEYS,
     Found,
+    by_the_letter,
     classification_member,
     find,
     folded,
     place,
+    storable,
     task_items,
     text_of,
 )
@@ -27,7 +30,8 @@ from fastinstruct.text.torn_json import JsonKind, JsonState, JsonValue
 __all__ = ["read_is_classification", "read_tasks"]
 
 _NUMBER = re.compile(
-    r"[\s*_#(\[]{0,6}(?:(?:task|instruction)\s{0,3})?[#(\[]?(?P<number>\d{1,4})(?:[.):、．）\]]{1,3}[*_]{0,3}\s*+(?=\D)|\s?[-–—]\s)",
+    r"[\s*_#(\[]{0,6}(?:(?:task|"
+    r"instruction)\s{0,3})?[#(\[]?(?P<number>\d{1,4})(?:[.):、．）\]]{1,3}[*_]{0,3}\s*+(?=\D)|\s?[-–—]\s)",
     re.IGNORECASE,
 )
 _MAX_SINGLE_NUMBER = 99  # a list of one task that begins "365. ..." has no number
@@ -48,22 +52,34 @@ def read_tasks(text: str, *, max_items: int, is_torn: bool) -> Parsed[str]:
         max_items: tasks beyond that many are rejected as surplus.
         is_torn: whether the reply was cut at the limit; what is whole in it is kept.
     """
+    strings = by_the_letter(text, "tasks")
+    if strings and all(isinstance(one, str) for one in strings):
+        told = [_tidied(storable(one)) for one in strings]
+        if all(told):
+            return _limited(told, max_items)
     found = find(text, lambda value: task_items(value) is not None)
     if not found.values:
         return Parsed(rest=found.rest, stumbled_over=_nothing("tasks", text, is_torn=is_torn))
     items = [item for value in found.values for item in task_items(value) or ()]
     read = [_task(text, item) for item in items]
     asides = [aside for item in items for aside in _asides(text, item)]
-    whole = _without_numbers([task for task, reason in read if reason is None])
+    whole = [task for task, reason in read if reason is None]
     rejected = [(task, reason) for task, reason in read if reason is not None]
     if found.between:
-        rejected, whole = [*((task, RejectReason.UNCERTAIN) for task in whole), *rejected], []
-    return Parsed(
-        kept=tuple(whole[: max(max_items, 0)]),
-        rejected=(*rejected, *((task, RejectReason.SURPLUS) for task in whole[max(max_items, 0) :])),
+        rejected, whole = [*((task, RejectReason.UNCERTAIN) for task in _without_numbers(whole)), *rejected], []
+    limited = _limited(whole, max_items)
+    return replace(
+        limited,
+        rejected=(*rejected, *limited.rejected),
         rest="\n".join(filter(None, [found.rest, *asides])),
         stumbled_over=stumbled_over(text, found, items),
     )
+
+
+def _limited(tasks: list[str], max_items: int) -> Parsed[str]:
+    """The tasks without their numbers, those beyond `max_items` rejected."""
+    bare, limit = _without_numbers(tasks), max(max_items, 0)
+    return Parsed(kept=tuple(bare[:limit]), rejected=tuple((task, RejectReason.SURPLUS) for task in bare[limit:]))
 
 
 def _nothing(what: str, text: str, *, is_torn: bool) -> str:
@@ -84,7 +100,7 @@ def stumbled_over(text: str, found: Found, items: Sequence[JsonValue]) -> str:
 def _task(text: str, item: JsonValue) -> tuple[str, RejectReason | None]:
     """What an item says, and why it is not certain that it is a task."""
     told = [item] if item.kind is JsonKind.STRING else _told(item)
-    said = _tidied(told[0]) if len(told) == 1 else collapsed(text[item.start : item.end])
+    said = _tidied(text_of(told[0])) if len(told) == 1 else collapsed(text[item.start : item.end])
     if item.state is JsonState.TORN:
         return said, RejectReason.TRUNCATED
     if item.state is JsonState.UNCERTAIN or len(told) != 1:
@@ -109,8 +125,8 @@ def _asides(text: str, item: JsonValue) -> list[str]:
     ]
 
 
-def _tidied(value: JsonValue) -> str:
-    return collapsed(unwrapped(collapsed(text_of(value))))
+def _tidied(said: str) -> str:
+    return collapsed(unwrapped(collapsed(said)))
 
 
 def _without_numbers(tasks: list[str]) -> list[str]:

@@ -112,7 +112,9 @@ def _read(preparation: Preparation, task: Task, completion: Completion) -> tuple
 
 
 def _told(what: str, good: Sequence[str], why: Iterable[Rejection]) -> str:
-    told = f"read {len(good)} {what}" + (f", such as {_shortened(good[0])}" if good else "")
+    told = f"read {len(good)} {what if len(good) != 1 else what.removesuffix('s')}" + (
+        f", such as {_shortened(good[0])}" if good else ""
+    )
     reasons = [str(rejection.reason) for rejection in why]
     return f"{told}; rejected {len(reasons)}: {', '.join(dict.fromkeys(reasons))}" if reasons else told
 

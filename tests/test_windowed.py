@@ -207,7 +207,7 @@ async def test_requests_given_up_take_their_turn_and_are_asked_again_by_the_next
     ("flags", "named"),
     [
         ({"runtime.window": 32}, "runtime.window is 24 there and 32 here"),
-        ({"runtime.commit_order": "arrival"}, "runtime.commit_order is windowed there and nothing here"),
+        ({"runtime.commit_order": "arrival"}, "runtime.commit_order is windowed there and not set here"),
     ],
 )
 async def test_a_folder_holds_one_order(tmp_path: Path, flags: dict[str, Any], named: str) -> None:

@@ -9,6 +9,7 @@ import unicodedata
 __all__ = ["empty_if_none", "is_no_output"]
 
 _MAX_CHARS = 160  # no such phrase is longer
+_MAX_SPACES = 14  # nor has one more words
 
 _MISSING = r"(?:required|needed|necessary|provided|given|specified|available|expected|applicable|present)"
 _NO = (
@@ -137,10 +138,16 @@ def is_no_output(text: str) -> bool:
     if len(text) > _MAX_CHARS:
         return not text.strip()
     # A plain "None" may well be the answer, of a person or of Python.
-    return _says(_EMPTY_OUTPUT, text) or _bare(text) == "none" != _folded(text).rstrip(".")
+    return _says(_EMPTY_OUTPUT, text) or ("none" in text.casefold() and _is_wrapped_none(text))
+
+
+def _is_wrapped_none(text: str) -> bool:
+    return _bare(text) == "none" != _folded(text).rstrip(".")
 
 
 def _says(pattern: re.Pattern[str], text: str) -> bool:
+    if text.count(" ") > _MAX_SPACES:
+        return False
     folded = _folded(text)
     return not folded or folded in _EMPTY_QUOTES or pattern.fullmatch(_bare(text)) is not None
 

@@ -17,6 +17,7 @@ from fastinstruct.text.markers import read_marker
 from fastinstruct.text.markup import ends_alike, inner, without_rules
 from fastinstruct.text.remarks import (
     annotates,
+    ends_a_reply,
     is_announcement,
     is_closing_remark,
     is_introduction,
@@ -53,6 +54,7 @@ _THOUGHT = re.compile(
     r"\[/THINK\]|◁/think▷)",
     re.IGNORECASE,
 )
+_THOUGHT_SIGNS = frozenset("<[◁")
 _BRACKETED_NUMBER = re.compile(r"[\[【]\d{1,2}[\]】]")
 _HEADING = re.compile(r"[ ]{0,3}\#{1,6}[ \t]+\S")
 _CODE_END = re.compile(r"[;{}()\[\]=,:]\s*$|^\s*(?:import|from|def|class|print|return|for|if)\b|[=(]")
@@ -89,7 +91,7 @@ def cleaned_field(
 
 def said_fault(text: str, instruction: str, *, is_output: bool, is_labelled: bool = False) -> RejectReason | None:
     """What a model says in a field beside it: a thought before it, a reason after it."""
-    if _THOUGHT.match(text):
+    if not _THOUGHT_SIGNS.isdisjoint(text) and _THOUGHT.match(text):
         return RejectReason.UNCERTAIN
     if is_output or is_labelled:
         is_annotated = annotates(f"\n{text}" if is_labelled else text, instruction)
@@ -125,18 +127,17 @@ def without_tail(text: str, instruction: str, *, is_answer: bool) -> tuple[str, 
 
     A letter keeps what ends it, for it speaks to somebody as models do to their users.
     """
-    in_letter = is_letter(text, instruction)
     for _ in range(3):
         head, last = _split_last(text)
-        if not head or not is_closing_remark(last.strip(), in_letter=in_letter):
+        if not head or not ends_a_reply(last.strip(), text, instruction):
             break
         text = without_rules(head)
     head, last = _split_last(text)
-    if is_answer and not in_letter and head and may_be_closing_remark(last):
+    if is_answer and head and may_be_closing_remark(last) and not is_letter(text, instruction):
         return text, RejectReason.REMARK
     line = last.rpartition("\n")[2].strip()
     sentence = _SENTENCE_END.split(line[-400:])[-1]
-    is_remark = any(is_closing_remark(said, in_letter=in_letter) for said in (line, sentence))
+    is_remark = any(ends_a_reply(said, text, instruction) for said in {line, sentence})
     return text, RejectReason.REMARK if is_remark else None
 
 
@@ -188,6 +189,8 @@ def _closing_lines(text: str) -> tuple[list[int], bool]:
 
 def without_fence(text: str) -> str:
     """The text without a fence around all of it."""
+    if not text.startswith(("`", "~", " ")):
+        return text
     lines = text.split("\n")
     closing, _ = _closing_lines(text)
     is_whole = len(lines) > 1 and fence_sizes(lines[0]) is not None and closing == [len(lines) - 1]

@@ -16,7 +16,6 @@ from functools import lru_cache
 
 from fastinstruct.records import Rejection, RejectReason
 from fastinstruct.text.instruction_noise import instruction_fault
-from fastinstruct.text.refusals import is_refusal
 
 __all__ = ["InstructionFilter", "keyword_pattern", "num_words"]
 
@@ -118,14 +117,15 @@ class InstructionFilter:
 
     def _chat_fault(self, text: str, in_context: Sequence[str]) -> RejectReason | None:
         """What chat models add: refusals, repetitions, pieces of the prompt and what is said around a task."""
-        if is_refusal(text):
-            return RejectReason.REFUSAL
+        fault = instruction_fault(text)
+        if fault is RejectReason.REFUSAL:
+            return fault
         folded = _folded(text)
         if any(folded == _folded(shown) for shown in in_context):
             return RejectReason.ECHO
         if any(folded.startswith(_folded(phrase)) for phrase in self.prompt_phrases if phrase.strip()):
             return RejectReason.ECHO
-        return instruction_fault(text)
+        return fault
 
 
 @lru_cache(maxsize=256)  # every candidate of a reply is compared with the same texts

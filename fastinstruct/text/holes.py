@@ -123,12 +123,14 @@ _SOUNDS = frozenset(
     ]
 )
 _MANY_LINES = 5
+_AROUND = " \t\n\"'“”*_`"
+_MAX_HOLE = 400
+_BETWEEN_WORDS = str.maketrans(",.!", "   ")
 
 
 def has_hole(text: str) -> bool:
     """Whether a field is a hole, or holds one."""
-    bare = text.strip(" \t\n\"'“”*_`").translate(_FULL_WIDTH)
-    if len(bare) < 400 and _is_hole(bare):
+    if len(text) < _MAX_HOLE and _is_hole(text.strip(_AROUND).translate(_FULL_WIDTH)):
         return True
     if ("[" in text or "{" in text or "<" in text) and _NAMED.search(text):
         return True
@@ -154,6 +156,8 @@ def _is_angle_hole(words: str) -> bool:
 
 
 def _is_hole(bare: str) -> bool:
+    if bare[:1].isalnum() and bare[:1] not in "xXlL":  # no sign of a hole, so it must say in words that it is one
+        return is_hole_in_words(bare)
     if _WHOLE_ROUND.fullmatch(bare):
         return True
     if _WHOLE_OTHER.fullmatch(bare) or is_hole_in_words(bare):
@@ -170,7 +174,8 @@ def _is_hole(bare: str) -> bool:
 
 def is_hole_in_words(text: str) -> bool:
     """Whether a text only says that a text belongs here ("Your summary here", "Task 12 goes here.")."""
-    return _WHOLE_WORDS.fullmatch(text) is not None
+    is_one = text[-7:].rstrip(".!").casefold().endswith(("here", "below", "above"))
+    return is_one and _WHOLE_WORDS.fullmatch(text) is not None
 
 
 def asks_for_holes(instruction: str) -> bool:
@@ -185,8 +190,14 @@ def asks_for_repetition(instruction: str) -> bool:
 
 def repeats_itself(text: str) -> bool:
     """Whether a text says one word, letter or line over and over."""
-    if _SAME_LETTER.search(text):
+    words = text.casefold().translate(_BETWEEN_WORDS).split()
+    num_again = len(words) - len(set(words))
+    if num_again < 3 and len(text) < 40:  # neither four words alike nor forty letters
+        return False
+    if any(len(word) >= 40 for word in words) and _SAME_LETTER.search(text):
         return True
+    if num_again < 3:
+        return False
     if any(found["word"].casefold() not in _SOUNDS or len(found[0]) > 200 for found in _SAME_WORD.finditer(text)):
         return True
     return _has_same_lines(text)

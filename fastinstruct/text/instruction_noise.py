@@ -251,13 +251,19 @@ def _holds_a_marker(text: str) -> bool:
         return _ENDS_LIKE_A_MARKER.search(text[-40:]) is not None
     if is_role(text) or is_worked_example(text) or _begins_with_a_number(text):
         return True
-    if _IO_INSIDE.search(text) or _TASK_LABEL_INSIDE.search(text) or TRAILING_LABEL.search(text):
+    if (":" in text or "：" in text) and _holds_a_label(text):
         return True
-    if _ENDS_LIKE_A_MARKER.search(text[-40:]) or _ENDS_WITH_HEADING.search(text[-140:]):
+    if _ENDS_LIKE_A_MARKER.search(text[-40:]):
         return True
     if _FENCE.search(text) or _HEADING_INSIDE.search(text) or text.count("**") % 2:
         return True
     return _holds_a_later_number(text)
+
+
+def _holds_a_label(text: str) -> bool:
+    """Whether a name and a colon stand where a sentence begins, or end the text."""
+    labels = (_IO_INSIDE, _TASK_LABEL_INSIDE, TRAILING_LABEL)
+    return any(label.search(text) for label in labels) or _ENDS_WITH_HEADING.search(text[-140:]) is not None
 
 
 def _begins_with_a_number(text: str) -> bool:

@@ -11,6 +11,7 @@ import re
 
 __all__ = [
     "annotates",
+    "ends_a_reply",
     "is_announcement",
     "is_closing_remark",
     "is_introduction",
@@ -173,16 +174,20 @@ _ABOUT_EXAMPLES = re.compile(
 )
 
 
-def is_closing_remark(paragraph: str, *, in_letter: bool = False) -> bool:
-    """Whether a paragraph is certainly what a chat model says after its answer.
-
-    In a letter only what speaks of examples and tasks is.
-    """
-    if len(paragraph) > _MAX_CHARS or (in_letter and not _ABOUT_EXAMPLES.search(paragraph)):
+def is_closing_remark(paragraph: str) -> bool:
+    """Whether a paragraph is certainly what a chat model says after its answer."""
+    if len(paragraph) > _MAX_CHARS:
         return False
     if _COUNT.fullmatch(paragraph) or _NOTE.fullmatch(paragraph) or _SHORT.fullmatch(paragraph):
         return True
     return _OPENING.match(paragraph) is not None and _ABOUT_THE_ANSWER.search(paragraph) is not None
+
+
+def ends_a_reply(paragraph: str, text: str, instruction: str) -> bool:
+    """Whether the end of an answer is a closing remark; in a letter only what speaks of examples and tasks is."""
+    if not is_closing_remark(paragraph):
+        return False
+    return not is_letter(text, instruction) or _ABOUT_EXAMPLES.search(paragraph) is not None
 
 
 # Whole paragraphs that nobody writes into an answer's content.

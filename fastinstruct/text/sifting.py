@@ -13,7 +13,7 @@ from fastinstruct.text.emptiness import is_no_output
 from fastinstruct.text.holes import asks_for_holes, asks_for_repetition, has_hole, repeats_itself
 from fastinstruct.text.phrases import leaks_into_instance
 from fastinstruct.text.refusals import is_models_refusal, is_refusal
-from fastinstruct.text.remarks import is_closing_remark, is_letter, is_sure_line
+from fastinstruct.text.remarks import ends_a_reply, is_sure_line
 
 __all__ = ["Sifted", "sift", "sift_instances"]
 
@@ -36,11 +36,9 @@ def sift_instances(instances: Iterable[Instance], max_instances: int = 5, *, ins
 
     Source: arXiv:2212.10560, section 2.2; what chat models add is ours.
     """
-    may_have_holes, may_repeat = asks_for_holes(instruction), asks_for_repetition(instruction)
 
     def fault(instance: Instance) -> RejectReason | None:
-        found = _fault(instance, may_have_holes=may_have_holes, may_repeat=may_repeat)
-        return found or (RejectReason.REMARK if _ends_with_a_remark(instance.output, instruction) else None)
+        return _fault(instance, instruction)
 
     return sift(instances, fault, max_instances, None)
 
@@ -80,10 +78,6 @@ def _conflict(instances: Iterable[Instance]) -> bool:
     return any(one.input and outputs.setdefault(one.input, one.output) != one.output for one in instances)
 
 
-def _ends_with_a_remark(output: str, instruction: str) -> bool:
-    return is_closing_remark(output.rpartition("\n\n")[2], in_letter=is_letter(output, instruction))
-
-
 def _surplus(places: Sequence[int], max_instances: int, rng: random.Random | None) -> Iterable[int]:
     if len(places) <= max_instances:
         return ()
@@ -92,7 +86,7 @@ def _surplus(places: Sequence[int], max_instances: int, rng: random.Random | Non
     return set(places) - set(rng.sample(places, max_instances))
 
 
-def _fault(instance: Instance, *, may_have_holes: bool, may_repeat: bool) -> RejectReason | None:
+def _fault(instance: Instance, instruction: str) -> RejectReason | None:
     """What is wrong with an instance by itself."""
     given, output = instance.input.strip(), instance.output.strip()
     if is_no_output(output):
@@ -101,21 +95,21 @@ def _fault(instance: Instance, *, may_have_holes: bool, may_repeat: bool) -> Rej
         return RejectReason.INPUT_EQUALS_OUTPUT
     if is_refusal(output) or is_models_refusal(given):
         return RejectReason.REFUSAL
-    return _chat_fault(given, output, may_have_holes=may_have_holes) or _broken(given, output, may_repeat=may_repeat)
+    return _chat_fault(given, output, instruction) or _broken(given, output, instruction)
 
 
-def _chat_fault(given: str, output: str, *, may_have_holes: bool) -> RejectReason | None:
+def _chat_fault(given: str, output: str, instruction: str) -> RejectReason | None:
     """What chat models add: pieces of the prompt, holes, and what they say around an answer."""
     if leaks_into_instance(output) or leaks_into_instance(given):
         return RejectReason.TEMPLATE_LEAK
-    if not may_have_holes and (has_hole(output) or has_hole(given)):
+    if (has_hole(output) or has_hole(given)) and not asks_for_holes(instruction):
         return RejectReason.PLACEHOLDER
-    if is_sure_line(output) or is_sure_line(given):
+    if is_sure_line(output) or is_sure_line(given) or ends_a_reply(output.rpartition("\n\n")[2], output, instruction):
         return RejectReason.REMARK
     return None
 
 
-def _broken(given: str, output: str, *, may_repeat: bool) -> RejectReason | None:
-    if not may_repeat and (repeats_itself(output) or repeats_itself(given)):
+def _broken(given: str, output: str, instruction: str) -> RejectReason | None:
+    if (repeats_itself(output) or repeats_itself(given)) and not asks_for_repetition(instruction):
         return RejectReason.REPETITION
     return RejectReason.TRAILING_COLON if given.endswith((":", "：")) or output.endswith((":", "：")) else None

@@ -101,6 +101,8 @@ def _divided(read: list[_Read]) -> Parsed[Instance]:
 
 def _trimmed(field: str) -> str:
     """A string without blank lines around it; the first of several lines keeps its indentation, as code needs it."""
+    if "\n" not in field:
+        return field.strip()
     lines = field.rstrip().split("\n")
     first = next((number for number, line in enumerate(lines) if line.strip()), 0)
     return "\n".join(lines[first:]) if len(lines) - first > 1 else lines[first].strip()
@@ -176,12 +178,15 @@ def _ends_with_heading(field: str) -> bool:
 def _without_marker(field: str, kinds: frozenset[Kind]) -> str:
     """A field without the marker of its own kind that a model wrote into the string."""
     first, newline, rest = field.partition("\n")
-    marker = read_marker(first) if len(first) < _MAX_MARKED else None
+    if len(first) >= _MAX_MARKED or _MARKING.isdisjoint(first):  # as mostly
+        return field
+    marker = read_marker(first)
     if marker is None or marker.kind not in kinds or marker.is_weak or marker.number is not None:
         return field
     return f"{marker.rest}{newline}{rest}".strip()
 
 
+_MARKING = frozenset(":：︰*_`#[【「")  # no marker that stands for more than a bare name has none of these
 _INPUTS, _OUTPUTS = frozenset({Kind.INPUT}), frozenset({Kind.OUTPUT})
 _MAX_MARKED = 2000
 

@@ -38,6 +38,13 @@ _MAX_SINGLE_NUMBER = 99  # a list of one task that begins "365. ..." has no numb
 _MAX_NUMBER = 999  # "2016. ..." is content
 _SORTING_WORDS = "id no nr number index title name category type kind topic domain difficulty language lang tags"
 _SAID_ASIDE = frozenset([*_SORTING_WORDS.split(), "isclassification"])
+# As servers that hold a model to a schema write it: the quick look spares most replies the reader for all others.
+_SOUND_ANSWERS = {
+    f'{{{space}"is_classification":{gap}{word}{space}}}': word == "true"
+    for word in ("true", "false")
+    for gap in ("", " ")
+    for space in ("", " ", "\n  ", "\n")
+}
 _WORDS = {**dict.fromkeys(("true", "yes"), True), **dict.fromkeys(("false", "no"), False)}
 
 
@@ -145,6 +152,9 @@ def read_is_classification(text: str) -> bool | None:
 
     A reply that was cut inside the object, but after the word, has answered; two answers that differ have not.
     """
+    sound = _SOUND_ANSWERS.get(text)
+    if sound is not None:
+        return sound
     word = _WORDS.get(folded(text[:40])) if len(text) <= 40 else None
     if word is not None:
         return word

@@ -29,28 +29,22 @@ _GIVEN = (
     r"context|data|"
     r"list|review|story|poem|conversation|content|details|information|question|word|topic|problem|url)s?"
 )
-# In any language: what it asks for is a request, and nobody but a model speaks so of what was said to it.
-_REQUEST = (
-    r"(?:我(?:无法|無法|不能|不可以)(?:满足|滿足|完成|回答|协助|协助您|提供|执行|帮助|帮你|帮您|处理|回应|生成|创建)"
-    r"[^。\n]{0,30}(?:请求|請求|要求|问题|問題|任务|任務|内容|内容。|这个|这样|帮助)|"
-    r"je ne (?:suis pas en mesure|peux pas|peux malheureusement pas) (?:de )?(?:répondre|accéder|satisfaire|"
-    r"traiter|fournir|"
-    r"vous aider|t['’]aider|aider)|"
-    r"(?:lo siento[,.]? )?no puedo (?:cumplir|ayudarte|ayudarle|ayudar con|atender|responder a|satisfacer|"
-    r"proporcionar|completar "
-    r"(?:esta|esa|tu|su))|"
-    r"não (?:posso|consigo) (?:ajudar com|ajudá|atender|cumprir|responder a|fornecer|satisfazer)|"
-    r"non posso (?:aiutarti|aiutarla|soddisfare|rispondere a|fornire|esaudire|completare questa)|"
-    r"ich kann (?:dir |ihnen )?(?:diese[rn]? (?:anfrage|bitte|aufgabe|wunsch)|dabei|dazu|damit|ihnen dabei|dir dabei) "
-    r"(?:leider )?(?:nicht|keine)|"
-    r"я не могу (?:помочь (?:с|вам|тебе)|выполнить|ответить на|предоставить|удовлетворить)|"
-    r"[^。\n]{0,30}(?:ご要望|リクエスト|ご依頼|ご質問)には?[^。\n]{0,12}(?:できません|できかねます|いたしかねます)|"
-    r"(?:죄송합니다[.,]? )?[^.\n]{0,30}(?:요청|부탁)(?:은|을|를|에)[^.\n]{0,20}수(?:가|는)? ?없습니다|"
-    r"لا (?:أستطيع|يمكنني) (?:المساعدة|مساعدتك|تلبية|الإجابة|تقديم|تنفيذ)|"
-    r"मैं [^।\n]{0,40}(?:सहायता|मदद|अनुरोध)[^।\n]{0,20}(?:नहीं कर सकता|नहीं कर सकती|असमर्थ))"
-)
 _MODELS_REFUSALS = (
-    _REQUEST,
+    # What was said to it is a request, and nobody but a model speaks so of that.
+    (
+        r"je ne (?:suis pas en mesure|peux pas|peux malheureusement pas) (?:de )?(?:répondre|accéder|satisfaire|"
+        r"traiter|fournir|vous aider|t['’]aider|aider)"
+    ),
+    (
+        r"(?:lo siento[,.]? )?no puedo (?:cumplir|ayudarte|ayudarle|ayudar con|atender|responder a|satisfacer|"
+        r"proporcionar|completar (?:esta|esa|tu|su))"
+    ),
+    r"não (?:posso|consigo) (?:ajudar com|ajudá|atender|cumprir|responder a|fornecer|satisfazer)",
+    r"non posso (?:aiutarti|aiutarla|soddisfare|rispondere a|fornire|esaudire|completare questa)",
+    (
+        r"ich kann (?:dir |ihnen )?(?:diese[rn]? (?:anfrage|bitte|aufgabe|wunsch)|dabei|dazu|damit|ihnen dabei|"
+        r"dir dabei) (?:leider )?(?:nicht|keine)"
+    ),
     rf"(?:{_PARDON} )?i (?:must|have to|will have to|need to|am going to) (?:respectfully |politely )?decline\b",
     rf"(?:{_PARDON} )?i (?:don['’]t|do not) feel comfortable\b",
     rf"{_SORRY} [^.\n]{{1,60}}[,.] (?:but )?i(?:['’]m| am) (?:unable|not able) to {_HELP}",
@@ -82,6 +76,17 @@ _MODELS_REFUSALS = (
         r"i(?:['’]m| am) (?:just |only |merely )?an? (?:ai|artificial intelligence|(?:large )?language model)"
         r"(?:(?: language)? (?:model|assistant|chatbot|program)\b|,|\.| and (?:do|don|can|am))"
     ),
+)
+_MODELS_REFUSALS_OF_OTHER_SCRIPTS = (
+    (
+        r"我(?:无法|無法|不能|不可以)(?:满足|滿足|完成|回答|协助|协助您|提供|执行|帮助|帮你|帮您|处理|回应|生成|"
+        r"创建)[^。\n]{0,30}(?:请求|請求|要求|问题|問題|任务|任務|内容|内容。|这个|这样|帮助)"
+    ),
+    r"я не могу (?:помочь (?:с|вам|тебе)|выполнить|ответить на|предоставить|удовлетворить)",
+    r"[^。\n]{0,30}(?:ご要望|リクエスト|ご依頼|ご質問)には?[^。\n]{0,12}(?:できません|できかねます|いたしかねます)",
+    r"(?:죄송합니다[.,]? )?[^.\n]{0,30}(?:요청|부탁)(?:은|을|를|에)[^.\n]{0,20}수(?:가|는)? ?없습니다",
+    r"لا (?:أستطيع|يمكنني) (?:المساعدة|مساعدتك|تلبية|الإجابة|تقديم|تنفيذ)",
+    r"मैं [^।\n]{0,40}(?:सहायता|मदद|अनुरोध)[^।\n]{0,20}(?:नहीं कर सकता|नहीं कर सकती|असमर्थ)",
 )
 _REFUSALS = (
     *_MODELS_REFUSALS,
@@ -162,7 +167,7 @@ _REFUSALS = (
         r"s['’]il (?:vous|te) pla[iî]t,? (?:fournissez|fournis|partagez|partage|insérez))(?:-moi)? "
         r"(?:le|la|l['’]|un|une|votre|ton|ta) ?(?:texte|phrase|article|entrée|image)"
     ),
-    # German, Russian
+    # German
     (
         r"(?:(?:es )?tut mir (?:sehr )?leid|leider|entschuldigung)[,.]? (?:aber )?(?:ich kann (?:keine|dir|ihnen|"
         r"das|diese|dabei|nicht (?:helfen|auf))|"
@@ -175,6 +180,10 @@ _REFUSALS = (
         r"(?:den|das|die|einen|eine|deinen|ihren) "
         r"(?:text|satz|artikel|eingabe|bild)\w*\b"
     ),
+)
+_REFUSALS_OF_OTHER_SCRIPTS = (
+    *_MODELS_REFUSALS_OF_OTHER_SCRIPTS,
+    # Russian
     r"(?:извините|простите|к сожалению)[,.]? (?:но )?(?:я не могу|у меня нет доступа|я — языковая модель)",
     (
         r"(?:я )?(?:как )?(?:языковая модель|большая языковая модель)|как (?:ии|искусственный интеллект)\b|"
@@ -201,12 +210,12 @@ _REFUSALS = (
     ),
     r"申し訳(?:ございません|ありません)が[^。]{0,40}(?:できません|できかねます|お答え|お手伝い|[はがも]ありません)",
     (
-        r"(?:私は)?(?:ai|大規模)?言語モデルとして|(?:私は)?aiモデルとして|[^。\\n]{0,20}(?:文章|テキスト|文|"
+        r"(?:私は)?(?:ai|大規模)?言語モデルとして|(?:私は)?aiモデルとして|[^。\n]{0,20}(?:文章|テキスト|文|"
         r"入力)を(?:提供|入力|教え)[^。]{0,6}ください"
     ),
     r"죄송하지만[^.]{0,40}(?:수 없|어렵)|죄송합니다[.,]? [^.]{0,40}(?:수 없|어렵)",
     (
-        r"(?:저는 )?(?:ai )?언어 모델(?:로서|이므로|이라)|[^.\\n]{0,20}(?:텍스트|문장|글|입력)[을를] (?:제공|"
+        r"(?:저는 )?(?:ai )?언어 모델(?:로서|이므로|이라)|[^.\n]{0,20}(?:텍스트|문장|글|입력)[을를] (?:제공|"
         r"입력)[^.]{0,6}(?:주세요|주십시오)"
     ),
     # Arabic, Hindi
@@ -227,8 +236,16 @@ _REFUSALS = (
         r"इनपुट) (?:प्रदान|दर्ज)"
     ),
 )
-_REFUSAL = re.compile(rf"[\s\"'“‘*_]*+(?:{'|'.join(_REFUSALS)})", re.IGNORECASE)
-_MODELS_REFUSAL = re.compile(rf"[\s\"'“‘*_]*+(?:{'|'.join(_MODELS_REFUSALS)})", re.IGNORECASE)
+
+
+def _beginning(*refusals: str) -> re.Pattern[str]:
+    return re.compile(rf"[\s\"'“‘*_]*+(?:{'|'.join(refusals)})")
+
+
+# For lower case, and apart for text that is plain English: most texts are, and the more is tried, the longer it takes.
+_REFUSAL, _MODELS_REFUSAL = _beginning(*_REFUSALS), _beginning(*_MODELS_REFUSALS)
+_ANY_REFUSAL = _beginning(*_REFUSALS, *_REFUSALS_OF_OTHER_SCRIPTS)
+_ANY_MODELS_REFUSAL = _beginning(*_MODELS_REFUSALS, *_MODELS_REFUSALS_OF_OTHER_SCRIPTS)
 
 
 def is_refusal(text: str) -> bool:
@@ -236,9 +253,9 @@ def is_refusal(text: str) -> bool:
 
     Only the beginning counts: an apology in the middle of a letter is content.
     """
-    return _REFUSAL.match(text) is not None
+    return (_REFUSAL if text.isascii() else _ANY_REFUSAL).match(text.lower()) is not None
 
 
 def is_models_refusal(text: str) -> bool:
     """Whether the text begins as nobody but a model speaks; "Please send the text." may be a person's, and an input."""
-    return _MODELS_REFUSAL.match(text) is not None
+    return (_MODELS_REFUSAL if text.isascii() else _ANY_MODELS_REFUSAL).match(text.lower()) is not None

@@ -25,6 +25,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from fastinstruct.escaping import on_one_line
+
 __all__ = [
     "Aborted",
     "AuthenticationFailed",
@@ -54,6 +56,10 @@ class FastInstructError(Exception):
 
     retryable: ClassVar[bool] = False
     """Whether the same call may succeed later without anything being changed."""
+
+    def __str__(self) -> str:
+        """Return the message on one line; servers' and files' words in it steer no terminal."""
+        return on_one_line(super().__str__())
 
 
 class InputError(FastInstructError, ValueError):

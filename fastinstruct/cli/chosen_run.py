@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-import typer
+from fastinstruct.cli.terminal import tell
 
 __all__ = ["RUNS", "chosen_run"]
 
@@ -21,14 +21,13 @@ def chosen_run(run: Path | None) -> Path:
     """
     if run is not None:
         return run
-    from fastinstruct.cli.terminal import printable
     from fastinstruct.errors import InputError
 
     folders = [database.parent for database in RUNS.glob("*/run.db")]
     if not folders:
         raise InputError(f"no run under {RUNS}/; name a run's folder, or make one with `fastinstruct run`")
     newest = max(sorted(folders), key=_written_at)
-    typer.echo(f"run: {printable(str(newest))}", err=True)
+    tell(f"run: {newest}")
     return newest
 
 

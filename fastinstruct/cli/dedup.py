@@ -107,15 +107,14 @@ def _stopped(how: str, plan: DedupPlan) -> str:
 
 
 def _report(plan: DedupPlan, summary: DedupSummary, elapsed_s: float, *, as_json: bool) -> None:
-    if as_json:
-        import json
+    from fastinstruct.cli.terminal import say_json, tell
 
-        text = json.dumps(_as_json(plan, summary, elapsed_s), ensure_ascii=False)
-        typer.echo(text, err=plan.out is None)
+    if as_json:
+        say_json(_as_json(plan, summary, elapsed_s), err=plan.out is None)
         return
-    typer.echo(f"{_counts(summary)}; {elapsed_s:.1f} s", err=True)
+    tell(f"{_counts(summary)}; {elapsed_s:.1f} s")
     if summary.recall is not None:
-        typer.echo(f"recall of lsh, measured on edited rows: {summary.recall}", err=True)
+        tell(f"recall of lsh, measured on edited rows: {summary.recall}")
 
 
 def _as_json(plan: DedupPlan, summary: DedupSummary, elapsed_s: float) -> dict[str, Any]:
@@ -161,18 +160,23 @@ class _Progress:
     def update(self, summary: DedupSummary) -> None:
         import time
 
+        from fastinstruct.cli.terminal import redraw, tell
+
         now_s = time.monotonic()
         if now_s - self._last_s < (_TERMINAL_EVERY_S if self._is_terminal else _LOG_EVERY_S):
             return
         self._last_s = now_s
         line = f"{_counts(summary)}; {summary.num_rows / (now_s - self._started_s):,.0f} rows/s"
-        typer.echo(f"\r\x1b[K{line}" if self._is_terminal else line, err=True, nl=not self._is_terminal)
+        (redraw if self._is_terminal else tell)(line)
 
     def note(self, text: str) -> None:
+        from fastinstruct.cli.terminal import tell
+
         self.end()
-        typer.echo(text, err=True)
+        tell(text)
 
     def end(self) -> None:
         """Clear the line that is drawn anew."""
-        if self._is_terminal:
-            typer.echo("\r\x1b[K", err=True, nl=False)
+        from fastinstruct.cli.terminal import redraw
+
+        redraw("")

@@ -154,10 +154,10 @@ class _Panel:
         head = f"{bar} {progress.phase} {duration(progress.elapsed_s)}"
         lines = [head, progress_line(progress), *_nonempty(prospect(progress)), rejects(progress)]
         lines += endpoints(progress)
-        self._live.update(Text("\n".join(lines)))
+        self._live.update(Text(printable("\n".join(lines))))
 
     def note(self, text: str) -> None:
-        self._live.console.print(Text(text))
+        self._live.console.print(Text(printable(text)))
 
 
 class _Lines:
@@ -180,4 +180,4 @@ class _Lines:
         self.note(f"{progress.phase}: {'; '.join(parts)}")
 
     def note(self, text: str) -> None:
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(printable(text)), soft_wrap=True)

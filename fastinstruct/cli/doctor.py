@@ -36,6 +36,7 @@ from fastinstruct.cli.options import (
     TokenizerOption,
     load,
 )
+from fastinstruct.cli.terminal import say, tell
 
 if TYPE_CHECKING:
     from fastinstruct.config import RunConfig
@@ -122,7 +123,7 @@ def _findings(settings: RunConfig, config: Path | None, *, offline: bool, as_jso
     def report(finding: Finding) -> None:
         findings.append(finding)
         if not as_json:
-            typer.echo(_line(finding))
+            say(_line(finding))
 
     work = diagnose(
         settings,
@@ -130,7 +131,7 @@ def _findings(settings: RunConfig, config: Path | None, *, offline: bool, as_jso
         source="flags and defaults" if config is None else str(config),
         offline=offline,
         report=report,
-        note=lambda text: typer.echo(text, err=True),
+        note=tell,
     )
     asyncio.run(work)
     return findings
@@ -142,8 +143,9 @@ def _line(finding: Finding) -> str:
 
 
 def _print_json(findings: list[Finding], *, has_problem: bool) -> None:
-    import json
     from dataclasses import asdict
 
+    from fastinstruct.cli.terminal import say_json
+
     report = {"ok": not has_problem, "findings": [asdict(finding) for finding in findings]}
-    typer.echo(json.dumps(report, ensure_ascii=False))
+    say_json(report)

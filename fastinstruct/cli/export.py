@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastinstruct.cli.terminal import tell
+
 if TYPE_CHECKING:
     from fastinstruct.exports import Exported, Format
     from fastinstruct.store import RunReader
@@ -77,7 +79,7 @@ def _to_stdout(reader: RunReader, wanted: list[Format], *, include_seeds: bool, 
     for row in first.rows(reader, include_seeds=include_seeds):
         say_json(row)
         num_examples += 1
-    typer.echo(f"{first.name}: {num_examples:,} examples", err=True)
+    tell(f"{first.name}: {num_examples:,} examples")
 
 
 def _targets(reader: RunReader, wanted: list[Format], out: Path | None) -> list[tuple[Format, Path]]:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from fastinstruct.cli.terminal import program
+from fastinstruct.cli.terminal import program, tell
 
 __all__ = ["init"]
 
@@ -27,11 +27,10 @@ def init(
     from shlex import quote
 
     file = quote(str(path))
-    typer.echo(
+    tell(
         f"wrote {path}; say there what to generate and which model answers, then:\n"
         f"  {program()} doctor --config {file}   checks seeds, machine and model\n"
-        f"  {program()} run --config {file}      generates; the same command again goes on where it stopped",
-        err=True,
+        f"  {program()} run --config {file}      generates; the same command again goes on where it stopped"
     )
 
 

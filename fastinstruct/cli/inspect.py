@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from fastinstruct.cli.terminal import tell
+
 __all__ = ["inspect"]
 
 Row = dict[str, Any]
@@ -135,9 +137,9 @@ def _check_one_list(*is_asked_for: bool) -> None:
 def _say_where(page: list[Row], listed: str, *, has_more: bool, next_offset: int) -> None:
     """Say on stderr that there is nothing, or how to see more."""
     if not page:
-        typer.echo(f"no {listed} to show", err=True)
+        tell(f"no {listed} to show")
     elif has_more:
-        typer.echo(f"more: --offset {next_offset}", err=True)
+        tell(f"more: --offset {next_offset}")
 
 
 def _show(row: Mapping[str, Any]) -> None:

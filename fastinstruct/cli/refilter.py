@@ -48,7 +48,7 @@ def refilter(
     """
     from fastinstruct.cli.chosen_run import chosen_run
     from fastinstruct.cli.logs import logged_to
-    from fastinstruct.cli.terminal import say, say_json
+    from fastinstruct.cli.terminal import say, say_json, tell
     from fastinstruct.config import parse_assignment
     from fastinstruct.pipeline import refilter as refilter_run
 
@@ -67,29 +67,27 @@ def refilter(
         say_json(_as_json(found))
         return
     say("\n".join(_lines(found)))
-    typer.echo(_next_steps(found), err=True)
+    tell(_next_steps(found))
 
 
 def _show_progress(num_read: int, num_requests: int) -> None:
     """Draw one line on stderr anew, if that is a terminal."""
-    import sys
+    from fastinstruct.cli.terminal import redraw
 
-    if sys.stderr.isatty():
-        typer.echo(f"\r\x1b[K{num_read:,} of {num_requests:,} answers", err=True, nl=False)
+    redraw(f"{num_read:,} of {num_requests:,} answers")
 
 
 def _clear_progress() -> None:
-    import sys
+    from fastinstruct.cli.terminal import redraw
 
-    if sys.stderr.isatty():
-        typer.echo("\r\x1b[K", err=True, nl=False)
+    redraw("")
 
 
 def _note(text: str) -> None:
-    from fastinstruct.cli.terminal import printable
+    from fastinstruct.cli.terminal import tell
 
     _clear_progress()
-    typer.echo(printable(text), err=True)
+    tell(text)
 
 
 def _as_json(found: Refiltered) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from fastinstruct.cli.options import (
     TokenizerOption,
     load,
 )
+from fastinstruct.cli.terminal import tell
 
 if TYPE_CHECKING:
     from fastinstruct.config import RunConfig
@@ -133,7 +134,7 @@ def _print_prompts(settings: RunConfig) -> None:
                 say(f"[{message.role}]\n{printable(message.content)}")
         say("")
     if preparation.against.files:
-        typer.echo(f"to keep away from: {printable(preparation.against.summary())}", err=True)
+        tell(f"to keep away from: {preparation.against.summary()}")
 
 
 def _asyncio_run(work: Coroutine[Any, Any, RunResult]) -> RunResult:

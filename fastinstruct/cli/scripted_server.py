@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fastinstruct.cli.terminal import say
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
@@ -221,7 +223,7 @@ async def _serve(server: ScriptedServer, port_file: Path | None) -> None:
     try:
         if port_file is not None:
             _write_whole(port_file, server.base_url.removesuffix("/v1").rpartition(":")[2])
-        typer.echo(f"listening on {server.base_url}")
+        say(f"listening on {server.base_url}")
         await stop.wait()
     finally:
         await server.__aexit__()

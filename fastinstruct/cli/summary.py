@@ -8,11 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from fastinstruct.cli.display import not_understood, rejects
 from fastinstruct.cli.figures import duration, money, projected, projection_line
-from fastinstruct.cli.terminal import labelled, printable, program, say, shortened
+from fastinstruct.cli.terminal import labelled, printable, program, say, shortened, tell
 from fastinstruct.cli.vitals import endpoint_lines, machine_line
 from fastinstruct.pipeline import Progress, RunResult
 from fastinstruct.pipeline.stop_rules import Stop
@@ -79,15 +77,15 @@ def print_summary(result: RunResult, num_shown: int) -> None:
     made = f"{progress.num_admitted} instructions{accepted}, {examples}; {rejects(progress)}."
     here = f"This sitting: {progress.num_admitted_here} instructions in {duration(progress.elapsed_s)}."
     ending = _ENDINGS[result.ended_by] if result.stop is None else _stopped(result.stop)
-    typer.echo(f"{ending} {made} {here}", err=True)
+    tell(f"{ending} {made} {here}")
     for line in [*_without(progress), *_effort(progress), *_spending(progress, result.ended_by)]:
-        typer.echo(line, err=True)
+        tell(line)
     if progress.num_failed:
-        typer.echo(f"{progress.num_failed} requests were given up; the same command asks again.", err=True)
+        tell(f"{progress.num_failed} requests were given up; the same command asks again.")
     if progress.num_dropped:
-        typer.echo(f"{progress.num_dropped} requests took too long to drain and were dropped.", err=True)
+        tell(f"{progress.num_dropped} requests took too long to drain and were dropped.")
     if progress.num_examples:
-        typer.echo(_next_steps(result.folder), err=True)
+        tell(_next_steps(result.folder))
 
 
 def _without(progress: Progress) -> list[str]:

@@ -1,15 +1,13 @@
-r"""Text of unknown origin made safe to show: what a model writes must not steer a terminal or forge our layout.
+"""The one place where the command line prints: on stdout data, on stderr all else, and nothing that steers a terminal.
 
-Knows nothing of runs. Escaped, as `\x1b` or `\u202e`: control characters except newline and tab, what reorders text
-(bidirectional controls), line and paragraph separators, halves of surrogate pairs and invisible tag characters.
-Everything else, in any script, stays as it is.
+Knows nothing of runs. What is safe to show is for `escaping`; no other module of the command line writes to a stream,
+but for the panel that `display` has rich draw.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -18,16 +16,9 @@ from typing import Any
 
 import typer
 
-__all__ = ["labelled", "printable", "program", "say", "say_json", "shortened"]
+from fastinstruct.escaping import json_escaped, on_one_line, printable
 
-_HOSTILE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff\U000e0000-\U000e007f]"
-)
-
-
-def printable(text: str) -> str:
-    """The text with every character that could steer a terminal written out."""
-    return _HOSTILE.sub(_escaped, text)
+__all__ = ["flushed", "labelled", "printable", "program", "redraw", "say", "say_json", "shortened", "tell"]
 
 
 def shortened(text: str, max_chars: int) -> str:
@@ -42,24 +33,36 @@ def labelled(label: str, text: str, width: int) -> str:
 
 
 def say(text: str) -> None:
-    """Print on stdout what has been made printable; characters that its encoding lacks are escaped."""
+    """Print on stdout; what could steer a terminal and characters that its encoding lacks are escaped."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    typer.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+    typer.echo(printable(text).encode(encoding, "backslashreplace").decode(encoding))
 
 
-def say_json(row: Mapping[str, Any]) -> None:
-    r"""Print a JSON object as one line of UTF-8 on stdout; `\u` escapes keep it both safe to show and valid."""
-    line = _HOSTILE.sub(_json_escaped, json.dumps(row, ensure_ascii=False))
-    typer.echo(line.encode())
+def tell(text: str) -> None:
+    """Print on stderr, where everything but data goes; escaped as by `say`."""
+    typer.echo(printable(text), err=True)
 
 
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+def redraw(line: str) -> None:
+    """Draw a line on stderr in the place of the last one; nothing where stderr is no terminal."""
+    if sys.stderr.isatty():
+        typer.echo(f"\r\x1b[K{on_one_line(line)}", err=True, nl=False)
 
 
-def _json_escaped(match: re.Match[str]) -> str:
-    return json.dumps(match[0])[1:-1]
+def say_json(row: Mapping[str, Any], *, err: bool = False) -> None:
+    """Print a JSON object as one line of UTF-8, on stdout or stderr, safe to show and valid."""
+    typer.echo(json_escaped(json.dumps(row, ensure_ascii=False)).encode(), err=err)
+
+
+def flushed() -> int:
+    """Write out what stdout still holds; 1 if that fails, which Python would only tell with a traceback, else 0."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        tell(f"fastinstruct: stdout: {error.strerror or error}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for the flush at exit
+        return 1
+    return 0
 
 
 def program() -> str:

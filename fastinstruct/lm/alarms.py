@@ -5,10 +5,10 @@ Knows nothing of jobs, slots or retries. Guarantees: what is said is said once, 
 
 from __future__ import annotations
 
-import logging
 import math
 
 from fastinstruct.errors import EndpointError, EndpointUnreachable, ProtocolMismatch
+from fastinstruct.escaping import package_logger
 from fastinstruct.lm.breaker import is_failure
 from fastinstruct.lm.channel import Channel, is_unreachable
 from fastinstruct.lm.fleet import Fleet
@@ -17,7 +17,7 @@ from fastinstruct.lm.outcomes import BadRequest, Ok, Outcome, Overloaded, RateLi
 
 __all__ = ["Alarms", "is_refusal"]
 
-_LOG = logging.getLogger("fastinstruct.lm")
+_LOG = package_logger("fastinstruct.lm")
 _MAX_REFUSALS = 5  # so many identical refusals and not one success: the next thousand would fare no better
 _TELL_EVERY_S = 30.0
 

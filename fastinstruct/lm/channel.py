@@ -8,12 +8,12 @@ it ends, however it ends.
 from __future__ import annotations
 
 import heapq
-import logging
 import math
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from fastinstruct.escaping import package_logger
 from fastinstruct.lm.breaker import BreakerState, CircuitBreaker, is_failure
 from fastinstruct.lm.concurrency import Controller, Fixed
 from fastinstruct.lm.endpoints import Endpoint, Request
@@ -29,7 +29,7 @@ __all__ = ["CONFIRM_S", "Channel", "ChannelStatistics", "Ticket", "Transport", "
 CONFIRM_S = 1.0
 """How long after the first refusal a key that worked until then is asked once more, in seconds."""
 
-_LOG = logging.getLogger("fastinstruct.lm")
+_LOG = package_logger("fastinstruct.lm")
 _UNREACHABLE = frozenset({"connect", "connect_timeout", "dns", "tls", "proxy"})
 _SHARE_OF_PORTS = 0.8  # of what was in flight as the ports ran out
 _REST_S = 1.0

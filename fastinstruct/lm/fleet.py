@@ -7,15 +7,15 @@ everybody (a wrong key, a spent quota, an unknown model) is asked no more while 
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from fastinstruct.escaping import package_logger
 from fastinstruct.lm.channel import Channel
 
 __all__ = ["Fleet"]
 
-_LOG = logging.getLogger("fastinstruct.lm")
+_LOG = package_logger("fastinstruct.lm")
 _ANY = ""
 
 

@@ -6,15 +6,15 @@ Knows nothing of what the controller does with it.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 
+from fastinstruct.escaping import package_logger
 from fastinstruct.lm.concurrency import QueueAware, parse_queue_metrics
 from fastinstruct.lm.transport import HttpTransport
 
 __all__ = ["watch_queue"]
 
-_LOG = logging.getLogger("fastinstruct.lm")
+_LOG = package_logger("fastinstruct.lm")
 _INTERVAL_S = 0.5
 _LONGEST_INTERVAL_S = 30.0
 

@@ -10,7 +10,6 @@ run, what becomes of an attempt is told once, and counters move in one place.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import random
 from collections import Counter, deque
@@ -20,6 +19,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from fastinstruct.errors import FastInstructError
+from fastinstruct.escaping import package_logger
 from fastinstruct.lm.alarms import Alarms
 from fastinstruct.lm.channel import Channel, Ticket
 from fastinstruct.lm.endpoints import Request
@@ -41,7 +41,7 @@ __all__ = [
     "detail_of",
 ]
 
-_LOG = logging.getLogger("fastinstruct.lm")
+_LOG = package_logger("fastinstruct.lm")
 _MOST_AT_A_TIME = 32  # some milliseconds of the loop's time: writing them out and opening their connections
 _SHARE_OF_DESCRIPTORS = 0.8  # of what was in flight as they ran out
 

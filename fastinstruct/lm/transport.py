@@ -11,7 +11,6 @@ The environment's proxy is resolved once: aiohttp's `trust_env` asks a thread fo
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import time
 import urllib.request
@@ -26,6 +25,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from fastinstruct.errors import FastInstructError
+from fastinstruct.escaping import package_logger
 from fastinstruct.lm.classify import classify_exception, classify_reply
 from fastinstruct.lm.deadlines import Deadlines
 from fastinstruct.lm.endpoints import Endpoint, Request
@@ -34,7 +34,7 @@ from fastinstruct.lm.wire import DROPPABLE_PARAMETERS, ROUTES, encode_body, leng
 
 __all__ = ["Exchange", "HttpTransport", "Reply", "has_c_parser", "route_address"]
 
-_LOGGER: Final = logging.getLogger("fastinstruct.lm")
+_LOGGER: Final = package_logger("fastinstruct.lm")
 
 _MAX_BODY_BYTES: Final = 16 * 2**20
 _KEEPALIVE_LOCAL_S: Final = 4.0  # uvicorn and vLLM close idle connections after 5

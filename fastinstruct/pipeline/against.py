@@ -6,7 +6,6 @@ They are in an index of their own: no prompt is drawn from it, and the pool's po
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 
 from fastinstruct.config import SimilarityConfig
 from fastinstruct.errors import InputError
+from fastinstruct.escaping import package_logger
 from fastinstruct.files.against import AgainstFile, fingerprint, places, surveyed, texts_of
 from fastinstruct.files.rows import Row, field_or_line
 from fastinstruct.records import SeedTask
@@ -34,7 +34,7 @@ __all__ = [
     "survey_again",
 ]
 
-_LOG = logging.getLogger("fastinstruct.pipeline")
+_LOG = package_logger("fastinstruct.pipeline")
 
 DEFAULT_FIELD = "instruction"
 """Where the text stands in a row of JSON; the same as in `dedup`."""

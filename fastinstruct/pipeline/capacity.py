@@ -5,15 +5,15 @@ Knows nothing of endpoints' own limits. Guarantees: what falls short is said onc
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from fastinstruct.config import RunConfig
+from fastinstruct.escaping import package_logger
 from fastinstruct.lm import descriptors, has_c_parser
 
 __all__ = ["bearable", "descriptors_for", "num_endpoints", "warn_of_slow_parser"]
 
-_LOG = logging.getLogger("fastinstruct.pipeline")
+_LOG = package_logger("fastinstruct.pipeline")
 
 
 def num_endpoints(config: RunConfig) -> int:

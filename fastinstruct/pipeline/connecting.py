@@ -6,13 +6,13 @@ Knows nothing of stages but that each has a model. What is opened is closed with
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from fastinstruct.config import EndpointConfig, ModelConfig, RunConfig
 from fastinstruct.errors import EndpointError
+from fastinstruct.escaping import package_logger
 from fastinstruct.lm import HttpTransport
 from fastinstruct.lm.breaker import CircuitBreaker
 from fastinstruct.lm.channel import Channel
@@ -29,7 +29,7 @@ from fastinstruct.records import Stage
 
 __all__ = ["connected", "described", "probe_all"]
 
-_LOG = logging.getLogger("fastinstruct.pipeline")
+_LOG = package_logger("fastinstruct.pipeline")
 
 
 @asynccontextmanager

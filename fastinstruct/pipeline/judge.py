@@ -8,7 +8,6 @@ answer, which stays in the store with what went wrong; any other ends the run.
 from __future__ import annotations
 
 import itertools
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from fastinstruct.errors import FilterFailed
+from fastinstruct.escaping import package_logger
 from fastinstruct.lm import Ok
 from fastinstruct.lm.scheduler import Delivery, detail_of
 from fastinstruct.pipeline.calibration import is_yes, log_odds
@@ -40,7 +40,7 @@ from fastinstruct.text.sifting import Sifted
 
 __all__ = ["Judge"]
 
-_LOG = logging.getLogger("fastinstruct.pipeline")
+_LOG = package_logger("fastinstruct.pipeline")
 _MAX_DETAIL = 300
 
 

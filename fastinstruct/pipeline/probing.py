@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-
+from fastinstruct.escaping import package_logger
 from fastinstruct.lm import Fatal, HttpTransport, fatal_error, unreachable_error
 
 __all__ = ["probe"]
 
-_LOG = logging.getLogger("fastinstruct.pipeline")
+_LOG = package_logger("fastinstruct.pipeline")
 
 
 async def probe(transport: HttpTransport) -> list[str]:

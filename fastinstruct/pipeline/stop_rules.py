@@ -6,19 +6,19 @@ exception: requests that all fail, replies that cannot be parsed.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fastinstruct.config import RunConfig
 from fastinstruct.errors import EndpointError, ParserFailed
+from fastinstruct.escaping import package_logger
 from fastinstruct.records import Stage
 from fastinstruct.store import READ, Commit, Finished, finished
 
 __all__ = ["Saturation", "Stop", "StopRules", "Unreadable"]
 
-_LOG = logging.getLogger("fastinstruct.pipeline")
+_LOG = package_logger("fastinstruct.pipeline")
 
 # So many requests given up in a row: whatever it is, it concerns them all. Fewer will do while none has succeeded.
 _MAX_FAILED, _MAX_FAILED_FIRST = 50, 5

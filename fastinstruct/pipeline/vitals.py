@@ -13,13 +13,13 @@ endpoints' counters, and what the system says of memory. Knows nothing of stages
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+from fastinstruct.escaping import package_logger
 from fastinstruct.lm.channel import ChannelStatistics
 from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.loop_lag import LIMIT_S, LoopLag
@@ -30,7 +30,7 @@ from fastinstruct.pipeline.telemetry import Telemetry, dumped
 
 __all__ = ["Vitals"]
 
-_LOG = logging.getLogger("fastinstruct.pipeline")
+_LOG = package_logger("fastinstruct.pipeline")
 _BEAT_S = 1.0
 _BEATS_PER_RECORD = 5
 _BEATS_OF_WAITING = 2  # answers come in waves; what one look finds may be over at the next

@@ -35,7 +35,6 @@ It gives the same tokens for a text in NFC, NFD, NFKC and NFKD, and with unseen 
 Letters that are newer than the running Python's Unicode tables separate words.
 """
 
-import logging
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -43,12 +42,13 @@ from itertools import groupby
 from types import MappingProxyType
 
 from fastinstruct.errors import InputError
+from fastinstruct.escaping import package_logger
 from fastinstruct.similarity.characters import LONE_MARKS, STRESSED, UNSEEN, WordsOf, unicode_1_words, unicode_2_words
 from fastinstruct.tokenizer_names import exact_tokenizer, stored_tokenizer
 
 __all__ = ["WatchedTokenizer", "exact_tokenizer", "stored_tokenizer", "tokenize", "tokenizer_named"]
 
-_LOG = logging.getLogger("fastinstruct")
+_LOG = package_logger("fastinstruct")
 
 _ASCII_WORDS = bytes(ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else ord(" ") for code in range(256))
 

@@ -43,7 +43,12 @@ def test_what_is_printable_steers_nothing_and_stays_as_it_is(text: str) -> None:
     assert "\n" not in on_one_line(text)
 
 
-@given(st.recursive(st.text(HOSTILE + "ab\n"), lambda inner: st.lists(inner) | st.dictionaries(st.text(HOSTILE), inner)))
+VALUES = st.recursive(
+    st.text(HOSTILE + "ab\n"), lambda inner: st.lists(inner) | st.dictionaries(st.text(HOSTILE), inner)
+)
+
+
+@given(VALUES)
 def test_json_is_safe_to_show_and_still_says_the_same(value: object) -> None:
     document = json_escaped(json.dumps(value, ensure_ascii=False))
     assert is_safe(document)

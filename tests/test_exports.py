@@ -147,7 +147,8 @@ def test_a_row_is_one_line_and_means_the_same(row: dict[str, Any]) -> None:
     line = json_row(row)
     assert json.loads(line) == row
     assert line.splitlines() == [line]
-    assert len(line) <= len(json.dumps(row))  # nothing is escaped that JSON would leave, but for three characters
+    assert not any("\x7f" <= character <= "\x9f" for character in line)  # nor does a look at it steer a terminal
+    assert len(line.replace("\\u007f", "\x7f")) <= len(json.dumps(row))  # else nothing is escaped that JSON would leave
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))

@@ -7,7 +7,7 @@ Knows nothing of files, networks, databases or models; imports nothing of ours. 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -255,12 +255,13 @@ class Usage:
     """Tokens a request cost, as the server reports them; 0 where it does not.
 
     `cached_tokens` are those of the prompt that came from the server's cache; `completion_tokens` hold what a model
-    thought, too.
+    thought, too. A prompt of no tokens was not told; a completion may have none, so `completion_is_told` says it.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    completion_is_told: bool = field(default=True, compare=False)  # how it is known, not what
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ from fastinstruct.lm import (
 from fastinstruct.lm.channel import Channel
 from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.jobs import ListSource
+from fastinstruct.lm.reported import MOST_TOKENS
 from fastinstruct.lm.scheduler import Delivery, Job, Scheduler
 from fastinstruct.pipeline.ledger import Ledger, Limits, Price, Use
 from fastinstruct.pipeline.spending import Gate, Refusal, Spending
@@ -53,6 +54,12 @@ def job(name: str, lane: str = "first") -> Job[str]:
 
 def ok(prompt_tokens: int = 0, completion_tokens: int = 0, cached_tokens: int = 0) -> Ok:
     usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cached_tokens=cached_tokens)
+    return Ok(Completion(text="x", finish_reason=FinishReason.STOP, usage=usage, model="m"))
+
+
+def untold(prompt_tokens: int = 0) -> Ok:
+    """A reply whose usage does not say, or not as a number, how long the completion was."""
+    usage = Usage(prompt_tokens=prompt_tokens, completion_is_told=False)
     return Ok(Completion(text="x", finish_reason=FinishReason.STOP, usage=usage, model="m"))
 
 
@@ -84,6 +91,8 @@ def drawn(gate: Gate[str]) -> list[str]:
         (ok(completion_tokens=20), Use(num_requests=1, prompt_tokens=100, completion_tokens=20)),
         (BadRequest("content_filter", None, "cut", Usage(prompt_tokens=70, completion_tokens=9)), FILTERED),
         (BadRequest("other", None, "no content", Usage()), MOST),
+        (untold(prompt_tokens=70), Use(num_requests=1, prompt_tokens=70, completion_tokens=MOST.completion_tokens)),
+        (untold(), MOST),
         (Truncated("broke off"), MOST),
         (Deadline(), MOST),
         (Aborted(), MOST),
@@ -105,6 +114,17 @@ def test_what_an_attempt_counts_as(outcome: Outcome, expected: Use) -> None:
     spending.settle("first", request("k"), outcome)
     assert spending.ledger.used["first"] == expected
     assert not spending.ledger.holds("k")
+
+
+def test_counts_that_cannot_be_right_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    spending = new_spending()
+    for key in ("a", "b"):
+        spending.reserve("first", request(key))
+        spending.settle("first", request(key), ok(prompt_tokens=5, completion_tokens=MOST_TOKENS))
+    assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
+        "the server of first says that one reply took 1,099,511,627,776 tokens or more"
+    ]
+    assert spending.ledger.used["first"].completion_tokens == 2 * MOST_TOKENS
 
 
 def test_an_attempt_is_reserved_once_however_often_it_is_asked_about_and_settled_once() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fastinstruct.errors import ConfigError, InputError
 from fastinstruct.lm.decoding import ReplyProblem, decode_reply
 from fastinstruct.lm.endpoints import Endpoint, Request
+from fastinstruct.lm.reported import MOST_TOKENS
 from fastinstruct.lm.wire import encode_body, parse_json
 from fastinstruct.records import (
     Api,
@@ -254,7 +255,12 @@ def test_a_text_that_the_server_broke_off_is_a_problem(word: str) -> None:
         ("many", Usage()),
         ({"prompt_tokens": None, "completion_tokens": "7"}, Usage()),
         ({"prompt_tokens": True, "completion_tokens": -1}, Usage()),
-        ({"prompt_tokens": math.nan, "completion_tokens": 10**30}, Usage()),
+        ({"prompt_tokens": math.nan, "completion_tokens": 10**30}, Usage(completion_tokens=MOST_TOKENS)),
+        (
+            {"prompt_tokens": 2**53 - 1, "completion_tokens": 1e300},
+            Usage(prompt_tokens=MOST_TOKENS, completion_tokens=MOST_TOKENS),
+        ),
+        ({"prompt_tokens": 5.5, "completion_tokens": 6}, Usage(completion_tokens=6)),
         ({"prompt_tokens": 5.0, "completion_tokens": 6}, Usage(prompt_tokens=5, completion_tokens=6)),
         ({"prompt_tokens": 5, "total_tokens": math.inf}, Usage(prompt_tokens=5)),
         ({"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 4}, Usage(prompt_tokens=5, completion_tokens=3)),
@@ -263,10 +269,33 @@ def test_a_text_that_the_server_broke_off_is_a_problem(word: str) -> None:
         ({"prompt_tokens": 5, "prompt_tokens_details": [9]}, Usage(prompt_tokens=5)),
     ],
 )
-def test_hostile_usage_counts_as_0(usage: object, expected: Usage) -> None:
+def test_hostile_usage_counts_as_nothing_or_as_the_most_that_a_sum_can_bear(usage: object, expected: Usage) -> None:
     completion = decode_reply(Api.CHAT, chat_reply("x") | {"usage": usage})
     assert isinstance(completion, Completion)
     assert completion.usage == expected
+    assert sum([completion.usage.prompt_tokens + completion.usage.completion_tokens] * 1_000_000) < 2**63
+
+
+@pytest.mark.parametrize(
+    ("usage", "is_told"),
+    [
+        (None, False),
+        ({"prompt_tokens": 5}, False),
+        ({"prompt_tokens": 5, "completion_tokens": -1}, False),
+        ({"prompt_tokens": 5, "completion_tokens": 2.5}, False),
+        ({"prompt_tokens": 5, "completion_tokens": "7"}, False),
+        ({"prompt_tokens": 5, "completion_tokens": None}, False),
+        ({"prompt_tokens": 5, "total_tokens": 3}, False),
+        ({"total_tokens": 9}, False),
+        ({"prompt_tokens": 5, "completion_tokens": 0}, True),
+        ({"prompt_tokens": 5, "total_tokens": 9}, True),
+        ({"completion_tokens": 7}, True),
+    ],
+)
+def test_a_part_of_usage_that_is_not_told_is_known_as_such(usage: object, is_told: bool) -> None:
+    completion = decode_reply(Api.CHAT, chat_reply("x") | {"usage": usage})
+    assert isinstance(completion, Completion)
+    assert completion.usage.completion_is_told is is_told
 
 
 @pytest.mark.parametrize(

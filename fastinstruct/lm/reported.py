@@ -1,7 +1,7 @@
 """What a reply reports beside its text: the tokens it cost, and the log-probabilities of its first token.
 
-Knows nothing of routes, requests or outcomes. Guarantees: whatever stands in the reply, counts are between 0 and 2**53,
-log-probabilities are finite, and nothing raises.
+Knows nothing of routes, requests or outcomes. Guarantees: whatever stands in the reply, counts are between 0 and
+`MOST_TOKENS`, log-probabilities are finite, and nothing raises.
 
 Source: OpenAI API reference, "The chat completion object" and "The completion object (legacy)".
 """
@@ -15,9 +15,10 @@ from typing import Final, TypeAlias
 from fastinstruct.lm.wire import without_surrogates
 from fastinstruct.records import Usage
 
-__all__ = ["first_token_logprobs", "has_thought", "reaches", "usage_of"]
+__all__ = ["MOST_TOKENS", "first_token_logprobs", "has_thought", "reaches", "usage_of"]
 
-_MAX_TOKEN_COUNT: Final = 2**53  # beyond it no count is real, and SQLite's integers end soon after
+MOST_TOKENS: Final = 2**40
+"""What larger counts are taken for: no reply is so long, and SQLite can sum it up for eight million requests."""
 
 _Json: TypeAlias = "dict[str, object]"
 
@@ -38,25 +39,28 @@ def has_thought(usage: object) -> bool:
     """Whether a reply's usage says that the model thought before it answered, in its details or by its total."""
     if not isinstance(usage, dict):
         return False
-    return _num_thought(usage) > 0 or usage_of(usage).completion_tokens > _token_count(usage.get("completion_tokens"))
+    stated = _token_count(usage.get("completion_tokens")) or 0
+    return _num_thought(usage) > 0 or usage_of(usage).completion_tokens > stated
 
 
 def _num_thought(usage: object) -> int:
     details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
-    return _token_count(details.get("reasoning_tokens")) if isinstance(details, dict) else 0
+    return (_token_count(details.get("reasoning_tokens")) or 0) if isinstance(details, dict) else 0
 
 
 def usage_of(value: object) -> Usage:
-    """What a reply cost; 0 for what it does not report, or not as a number."""
+    """What a reply cost, each part by itself: 0 for what it does not report, or not as a whole number."""
     if not isinstance(value, dict):
-        return Usage()
-    prompt_tokens = _token_count(value.get("prompt_tokens"))
+        return Usage(completion_is_told=False)
+    prompt_tokens = _token_count(value.get("prompt_tokens")) or 0
+    stated, total = _token_count(value.get("completion_tokens")), _token_count(value.get("total_tokens"))
     # Some servers (Gemini, Grok) leave what the model thought out of the completion, but not out of the total.
-    thought = _token_count(value.get("total_tokens")) - prompt_tokens if prompt_tokens else 0
+    of_total = total - prompt_tokens if total is not None and 0 < prompt_tokens <= total else None
     return Usage(
         prompt_tokens=prompt_tokens,
-        completion_tokens=max(thought, _token_count(value.get("completion_tokens"))),
+        completion_tokens=max(of_total or 0, stated or 0),
         cached_tokens=min(prompt_tokens, _cached_tokens(value)),
+        completion_is_told=stated is not None or of_total is not None,
     )
 
 
@@ -64,15 +68,16 @@ def _cached_tokens(usage: _Json) -> int:
     """What came from the cache, as OpenAI and vLLM say it, or DeepSeek."""
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return _token_count(usage.get("prompt_cache_hit_tokens") if cached is None else cached)
+    return _token_count(usage.get("prompt_cache_hit_tokens") if cached is None else cached) or 0
 
 
-def _token_count(value: object) -> int:
+def _token_count(value: object) -> int | None:
+    """A number of tokens, `MOST_TOKENS` for a larger one; None for what is none (text, a negative or half a token)."""
     if type(value) is int:  # as mostly; no bool
-        return value if 0 <= value < _MAX_TOKEN_COUNT else 0
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _MAX_TOKEN_COUNT:
-        return 0  # NaN compares false, too
-    return int(value)
+        return min(value, MOST_TOKENS) if value >= 0 else None
+    if not isinstance(value, float) or not 0 <= value < math.inf or not value.is_integer():  # NaN compares false, too
+        return None
+    return min(int(value), MOST_TOKENS)
 
 
 def first_token_logprobs(logprobs: object) -> Mapping[str, float] | None:

@@ -14,14 +14,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from fastinstruct.escaping import package_logger
 from fastinstruct.lm import BadRequest, Fatal, Ok, Outcome, Overloaded, RateLimited, Request, Transient
 from fastinstruct.lm.jobs import Job, Source
+from fastinstruct.lm.reported import MOST_TOKENS
 from fastinstruct.pipeline.ledger import Ledger, Use
 from fastinstruct.pipeline.worst_case import WorstCase
 from fastinstruct.records import Usage
 
 __all__ = ["Gate", "Refusal", "Spending"]
 
+_LOG = package_logger("fastinstruct.pipeline")
 _NEVER_SENT = frozenset({"connect", "connect_timeout", "dns", "tls", "proxy", "fd_limit", "ports"})
 
 T = TypeVar("T")
@@ -47,6 +50,7 @@ class Spending:
     def __init__(self, ledger: Ledger, worst_case: WorstCase) -> None:
         self.ledger = ledger
         self._worst_case = worst_case
+        self._has_noticed = False
 
     def reserve(self, lane: str, request: Request) -> str | None:
         """Set the worst case of an attempt aside, once; return the limit that it would break, or None."""
@@ -71,7 +75,8 @@ class Spending:
             usage = outcome.completion.usage
             self._worst_case.learn(lane, request, usage)
             told = Use(num_requests=1, prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
-            tells_all = usage.prompt_tokens > 0 and not usage.cached_tokens
+            tells_all = usage.prompt_tokens > 0 and usage.completion_is_told and not usage.cached_tokens
+            self._notice(lane, usage)
             self.ledger.answer(request.key, told if tells_all else _use(usage, most), told)
         elif isinstance(outcome, BadRequest) and outcome.usage is not None:
             self.ledger.fail(request.key, _use(outcome.usage, most))
@@ -79,6 +84,18 @@ class Spending:
             self.ledger.release(request.key)
         else:
             self.ledger.fail(request.key, most)
+
+    def _notice(self, lane: str, usage: Usage) -> None:
+        """Say once that a server's counts cannot be right, though they count."""
+        if max(usage.prompt_tokens, usage.completion_tokens) < MOST_TOKENS or self._has_noticed:
+            return
+        self._has_noticed = True
+        _LOG.warning(
+            "the server of %s says that one reply took %s tokens or more; it counts as so many, and budgets end soon: "
+            "look at what it reports as usage",
+            lane,
+            f"{MOST_TOKENS:,}",
+        )
 
 
 class Gate(Source[T]):
@@ -173,11 +190,12 @@ class Gate(Source[T]):
 def _use(usage: Usage, most: Use) -> Use:
     """What a reply used; what it does not say, it may have used up."""
     says_nothing = usage.prompt_tokens == usage.completion_tokens == 0
+    is_told = usage.completion_is_told and not says_nothing
     return Use(
         num_requests=1,
         prompt_tokens=usage.prompt_tokens or most.prompt_tokens,
         cached_tokens=usage.cached_tokens,
-        completion_tokens=most.completion_tokens if says_nothing else usage.completion_tokens,
+        completion_tokens=usage.completion_tokens if is_told else most.completion_tokens,
     )
 
 

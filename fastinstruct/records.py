@@ -34,6 +34,7 @@ __all__ = [
     "is_rule_name",
     "reason_in",
     "rule_reason",
+    "score_above",
 ]
 
 MAX_RULE_NAME = 40
@@ -277,3 +278,11 @@ class Completion:
     usage: Usage
     model: str
     top_logprobs: Mapping[str, float] | None = None
+
+
+def score_above(score: float, threshold: float) -> str:
+    """Write a score that was rejected for being above the threshold with so many digits that it looks so: 0.7004."""
+    digits = 3
+    while digits < 17 and score > threshold >= float(f"{score:.{digits}f}"):
+        digits += 1
+    return f"{score:.{digits}f}"

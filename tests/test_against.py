@@ -432,7 +432,7 @@ async def test_another_evaluation_set_is_another_run(tmp_path: Path) -> None:
         before = rows(tmp_path / "run", "SELECT count(*) FROM request")
         jsonl(evaluation, ["Name a lake."])
         for flags in ({"similarity__against": evaluation}, {}):
-            with pytest.raises(RunFolderError, match=r"similarity\.against is \w{16}… there and (\w{16}…|nothing) h"):
+            with pytest.raises(RunFolderError, match=r"similarity\.against is \w{16}… there and (\w{16}…|not set) h"):
                 await execute(config_for(server, tmp_path / "run", 5, **flags))
     assert rows(tmp_path / "run", "SELECT count(*) FROM request") == before
 

@@ -54,12 +54,16 @@ def dedup(
         bool, typer.Option("--json", help="Print a summary as one JSON object: on stdout with --out, else on stderr.")
     ] = False,
 ) -> None:
-    """Keep the rows that are no near-duplicate of an earlier one, in their order.
+    """Keep the rows that are no near-duplicate, in order.
 
     Files appear when they are whole; if something fails, the rows so far are in NAME.partial.
     """
     from fastinstruct.deduplication import DedupPlan
+    from fastinstruct.files.json_rows import refuse_other_format
 
+    for path in (out, rejected):
+        if path is not None:
+            refuse_other_format(path, compressions=(".gz", ".zst"))
     plan = DedupPlan(
         files=tuple(files),
         field=field,

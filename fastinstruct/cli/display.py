@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Display", "display", "endpoints", "not_understood", "progress_line", "prospect", "rejects"]
 
 _MAX_REASONS = 4
+_MAX_WIDTH = 100  # of a line in a log
 
 
 class Display(Protocol):
@@ -161,7 +163,7 @@ class _Panel:
 
 
 class _Lines:
-    """One line every ten seconds and whenever the phase changes, for logs."""
+    """A line of a hundred columns, and what does not fit indented below it, every ten seconds and at a new phase."""
 
     interval_s = 0.5
     _every_s = 10.0
@@ -177,7 +179,8 @@ class _Lines:
             return
         self._phase, self._last = progress.phase, now
         parts = [progress_line(progress), *_nonempty(prospect(progress)), rejects(progress)]
-        self.note(f"{progress.phase}: {'; '.join(parts)}")
+        for line in textwrap.wrap(f"{progress.phase}: {'; '.join(parts)}", _MAX_WIDTH, subsequent_indent="    "):
+            self.note(line)
 
     def note(self, text: str) -> None:
         self._console.print(Text(printable(text)), soft_wrap=True)

@@ -72,7 +72,7 @@ def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Load no model and connect to nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object on stdout.")] = False,
 ) -> None:
-    """Check machine, configuration, seeds, and every endpoint of every stage's model.
+    """Check machine, settings, seeds and every endpoint.
 
     Each line says ok, warning or problem, and what to do. Takes the options of `run`.
 

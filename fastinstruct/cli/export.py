@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 _STDOUT = Path("-")
+_FILES = frozenset({".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".txt"})
 
 
 def export(
@@ -35,7 +36,7 @@ def export(
         typer.Option(
             "--out",
             "-o",
-            help="A file (ending in .json for one JSON array, else JSON Lines), a folder for reference or for several "
+            help="A file (.json: one JSON array; .jsonl: JSON Lines), a folder for reference or for several "
             "formats, or - for JSON Lines on stdout. Default: in RUN/exports.",
         ),
     ] = None,
@@ -83,10 +84,19 @@ def _to_stdout(reader: RunReader, wanted: list[Format], *, include_seeds: bool, 
 
 
 def _targets(reader: RunReader, wanted: list[Format], out: Path | None) -> list[tuple[Format, Path]]:
-    """Where each format goes: in the run's exports or, with several formats or a folder, below `out`; else to `out`."""
+    """Where each format goes: in the run's exports or, with several formats or a folder, below `out`; else to `out`.
+
+    Raises:
+        InputError: `out` is named like a file and would become a folder.
+    """
+    from fastinstruct.errors import InputError
+
     if out is None:
         return [(each, reader.folder / "exports" / each.default_name) for each in wanted]
     (first, *others) = wanted
+    is_folder = bool(others) or not Path(first.default_name).suffix
+    if is_folder and not out.is_dir() and out.suffix.lower() in _FILES:
+        raise InputError(f"{out}: {', '.join(each.name for each in wanted)} is several files; name a folder")
     if others or (out.is_dir() and Path(first.default_name).suffix):
         return [(each, out / each.default_name) for each in wanted]
     return [(first, out)]

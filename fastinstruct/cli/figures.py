@@ -48,7 +48,7 @@ def projection_line(projection: Projection | None, target: int) -> str:
     if projection.time_s is not None:
         needs.append(_between(projection.least_time_s, projection.time_s))
     rate = projection.acceptance_rate
-    at = "" if rate is None else f"at {rate:.0%} acceptance, "
+    at = "" if rate is None else f"at {rate:.0%} acceptance of late, "
     return f"{at}{target:,} instructions need {', '.join(needs)}"
 
 

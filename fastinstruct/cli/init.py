@@ -22,7 +22,7 @@ def init(
     path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("fastinstruct.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a commented configuration with every key and its default."""
+    """Write a configuration with every key and its default."""
     _write(path, _template(), force=force)
     from shlex import quote
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,9 +50,9 @@ def inspect(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines, texts in full.")] = False,
 ) -> None:
-    """Look at a run's examples, its rejects, or all about one of them."""
+    """Look at a run's examples or rejects, or all about one."""
     from fastinstruct.cli.chosen_run import chosen_run
-    from fastinstruct.cli.lookup import about, bare, examples, rejects, unreadable
+    from fastinstruct.cli.lookup import about, bare, examples, rejects, threshold_of, unreadable
     from fastinstruct.cli.terminal import say_json
     from fastinstruct.store import RunReader
 
@@ -72,11 +73,17 @@ def inspect(
             found_rows = rejects(reader, reason) if is_rejects else examples(reader)
         rows = _matching(found_rows, search)
         page, has_more = _drawn(rows, limit, rng_seed) if at_random else _page(rows, limit, offset)
-        emit = say_json if as_json else _show
+        emit = say_json if as_json else partial(_show, threshold=threshold_of(reader))
         for row in page:
             emit(row)
     listed = "instructions without an example" if without_examples else "unreadable replies" if not_read else ""
-    _say_where(page, listed or ("rejects" if is_rejects else "examples"), has_more=has_more, next_offset=offset + limit)
+    _say_where(
+        page,
+        listed or ("rejects" if is_rejects else "examples"),
+        narrowed=_narrowed(search, reason, offset),
+        has_more=has_more,
+        next_offset=offset + limit,
+    )
 
 
 def _check_together(*, one: str | None, at_random: bool, offset: int, rng_seed: int | None) -> None:
@@ -134,17 +141,26 @@ def _check_one_list(*is_asked_for: bool) -> None:
         raise InputError("--rejected, --without-examples and --unreadable each show a list of their own; give one")
 
 
-def _say_where(page: list[Row], listed: str, *, has_more: bool, next_offset: int) -> None:
+def _narrowed(search: str | None, reason: str | None, offset: int) -> str:
+    """Say what kept everything out of an empty list, if that was asked for."""
+    parts = [] if reason is None else [f"--reason {reason[:40]!r}"]
+    parts += [] if search is None else [f"none holds {search[:40]!r}"]
+    parts += [f"--offset {offset} skips them"] if offset else []
+    return ", ".join(parts)
+
+
+def _say_where(page: list[Row], listed: str, *, narrowed: str, has_more: bool, next_offset: int) -> None:
     """Say on stderr that there is nothing, or how to see more."""
     if not page:
-        tell(f"no {listed} to show")
+        tell(f"no {listed} to show" + (f": {narrowed}" if narrowed else ""))
     elif has_more:
         tell(f"more: --offset {next_offset}")
 
 
-def _show(row: Mapping[str, Any]) -> None:
+def _show(row: Mapping[str, Any], threshold: float) -> None:
     """Print an example or a reject for people."""
     from fastinstruct.cli.terminal import labelled, say, shortened
+    from fastinstruct.records import score_above
 
     is_reject = "reason" in row
     facts = {"id": f"{row['id']}  (rejected {row['kind']})" if is_reject else row["id"]}
@@ -155,7 +171,7 @@ def _show(row: Mapping[str, Any]) -> None:
     else:
         facts["classification"] = _ANSWERS[row["is_classification"]]
     if "nearest_id" in row:
-        score = "" if row["score"] is None else f"{row['score']:.3f} to "
+        score = "" if row["score"] is None else f"{score_above(row['score'], threshold)} to "
         facts["ROUGE-L"] = f"{score}{_neighbour(row, _MAX_CHARS)}"
     for name in ("instruction", "input", "output", "reply"):
         if row.get(name):

@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fastinstruct.errors import InputError
+from fastinstruct.errors import InputError, RunFolderError
 from fastinstruct.files.against import Place, loaded, places
 from fastinstruct.records import RejectReason, reason_in
-from fastinstruct.store import RunReader, without_examples
+from fastinstruct.store import RunReader, read_manifest, without_examples
 
-__all__ = ["about", "bare", "examples", "rejects", "unreadable"]
+__all__ = ["about", "bare", "examples", "rejects", "threshold_of", "unreadable"]
 
 Row = dict[str, Any]
 
@@ -129,6 +129,14 @@ def _known_reason(reader: RunReader, reason: str) -> str:
         known = ", ".join([*RejectReason, *rules])
         raise InputError(f"no such reason: {reason[:40]!r}; there are {known}") from None
     return reason
+
+
+def threshold_of(reader: RunReader) -> float:
+    """Return the similarity above which the run rejects; 1 where its manifest does not say."""
+    try:
+        return float(read_manifest(reader.folder)["identity"]["similarity"]["threshold"])
+    except (RunFolderError, KeyError, TypeError, ValueError):
+        return 1.0
 
 
 class _Evaluation:

@@ -41,7 +41,7 @@ def refilter(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what came of it as one JSON object.")] = False,
 ) -> None:
-    """Decide every stored candidate of a run again, without calling the model.
+    """Judge a run's candidates anew, without asking the model.
 
     The run itself is only read, also while it goes on. The new folder is a run like any other: `run` asks the model
     about what is admitted now and was not before, and goes on to the target.

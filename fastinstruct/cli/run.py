@@ -76,7 +76,7 @@ def run(
         int, typer.Option("--estimate-requests", min=1, help="How many of each stage --estimate sends at most.")
     ] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as one JSON object on stdout.")] = False,
-    show: Annotated[int, typer.Option("--show", min=0, help="Print so many examples at the end.")] = 3,
+    show: Annotated[int, typer.Option("--show", min=0, help="Print so many examples at the end, drawn at random.")] = 3,
 ) -> None:
     """Generate data from seed tasks.
 

@@ -129,7 +129,9 @@ def scripted_server(
         typer.Option("--until-ready", help="And until then: 503, refused, unaccepted (no answer), or unconnectable."),
     ] = "503",
 ) -> None:
-    """Serve an OpenAI-shaped endpoint without a model, to rehearse slow and failing providers against.
+    """Serve an endpoint without a model, to rehearse against.
+
+    It is OpenAI-shaped, and as slow and as failing as it is told to be.
 
     Replies suit the prompts of every stage, and are the same again for the same prompt and seed. Serves until Ctrl-C.
     /stats tells what came and what became of it, /metrics what is running and waiting.

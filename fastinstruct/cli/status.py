@@ -20,6 +20,22 @@ if TYPE_CHECKING:
 __all__ = ["status"]
 
 _WIDTH = 16
+_ENDED_BY = {
+    "estimate": "only an estimate was asked for",
+    "interrupt": "interrupted",
+    "terminate": "terminated",
+    "failure": "failed",
+    "max_cost": "--max-cost is used up",
+    "max_tokens": "--max-tokens is used up",
+    "max_requests": "--max-requests is used up",
+    "max_time": "--max-time is over",
+    "max_memory": "too little memory",
+    "error_rate": "too many requests failed",
+    "saturation": "run dry, the model gives hardly anything new",
+    "unreadable": "too many replies were unreadable",
+    "no_examples": "no instruction has an example",
+    "abort": "aborted",
+}
 _SITTINGS = "SELECT started_at FROM sitting ORDER BY id"
 
 
@@ -64,12 +80,14 @@ def _status(reader: RunReader) -> dict[str, Any]:
         )
         reasons = Counter(row.reason for row in without_examples(reader))
         projection = _projection(reader, totals, ledger, target, telemetry)
+    is_being_written = reader.is_being_written()
     cost = None if ledger.cost is None else dollars(ledger.cost)
     num_known = totals.num_classified - num_unknown
     names = ("started_at", "ended_at", "ended_by", "version", "endpoint")
     return {
         "run": str(reader.folder),
-        "is_being_written": reader.is_being_written(),
+        "is_being_written": is_being_written,
+        "state": _state(sittings, reader.folder, is_being_written=is_being_written),
         "target": target,
         "num_admitted": totals.num_admitted,
         "num_candidates": totals.num_candidates,
@@ -101,6 +119,24 @@ def _status(reader: RunReader) -> dict[str, Any]:
         "telemetry": telemetry,
         "sittings": [dict(zip(names, row, strict=True)) for row in sittings],
     }
+
+
+def _state(sittings: Sequence[Sequence[Any]], folder: Path, *, is_being_written: bool) -> str:
+    """Say whether it goes on, is finished, or was stopped by what, and how to go on."""
+    from shlex import quote
+
+    from fastinstruct.cli.terminal import program
+
+    if is_being_written:
+        return "a process is writing to it"
+    if not sittings:
+        return "nothing was begun"
+    ended_by = sittings[-1][2]
+    if ended_by == "target":
+        return "finished: target reached"
+    why = "killed" if ended_by is None else _ENDED_BY.get(ended_by, str(ended_by))
+    call = f"{program()} run --config {quote(str(folder / 'config.yaml'))} --out {quote(str(folder))}"
+    return f"stopped: {why}; resume with {call}"
 
 
 def _target(folder: Path) -> int | None:
@@ -158,7 +194,7 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     share = "" if found["classification_share"] is None else f" ({found['classification_share']:.0%} yes)"
     facts = {
         "run": found["run"],
-        "state": "a process is writing to it" if found["is_being_written"] else "nobody is writing to it",
+        "state": found["state"],
         "target": target,
         "admitted": f"{found['num_admitted']:,} of {found['num_candidates']:,} candidates{rate}",
         "examples": f"{found['num_examples']:,} of {found['num_instantiated']:,} instructions",

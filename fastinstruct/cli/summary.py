@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import shlex
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +64,11 @@ def summary(result: RunResult) -> dict[str, Any]:
 
 
 def print_summary(result: RunResult, num_shown: int) -> None:
-    """Print examples of different instructions on stdout, everything else on stderr."""
+    """Print examples of different instructions, drawn at random, on stdout, everything else on stderr."""
     progress = result.progress
     if num_shown:
         with RunReader(result.folder) as reader:
-            firsts = (example for example in reader.examples() if example.id.endswith("-0"))
-            for example in islice(firsts, num_shown):
+            for example in _drawn(reader, num_shown):
                 say(_shown(example))
     rate = progress.acceptance_rate
     accepted = f" ({rate:.0%} of the candidates)" if rate is not None else ""
@@ -86,6 +85,18 @@ def print_summary(result: RunResult, num_shown: int) -> None:
         tell(f"{progress.num_dropped} requests took too long to drain and were dropped.")
     if progress.num_examples:
         tell(_next_steps(result.folder))
+
+
+def _drawn(reader: RunReader, num_shown: int) -> list[Example]:
+    """Draw examples of different instructions, others after every sitting, in their order."""
+    ids = [number for (number,) in reader.rows("SELECT DISTINCT instruction_id FROM instance WHERE reason IS NULL")]
+    chosen = set(random.sample(ids, min(num_shown, len(ids))))
+    found: dict[str, Example] = {}
+    for example in reader.examples() if chosen else ():
+        instruction = example.id.rpartition("-")[0]
+        if int(instruction[1:]) in chosen:
+            found.setdefault(instruction, example)
+    return list(found.values())
 
 
 def _without(progress: Progress) -> list[str]:

@@ -6,6 +6,7 @@ Knows nothing of where a value came from. Guarantees that no line repeats a valu
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -18,7 +19,22 @@ __all__ = ["complaint", "dotted", "nearest"]
 _MAX_SHOWN = 80
 # Their values may hold a key or a password, whatever they were meant to hold.
 _SECRET = ("model.base_url", "model.headers", "model.extra_body", "model.api_key_env")
-_SECRET_WORDS = ("key", "token", "secret", "password", "auth")
+_SECRET_WORDS = frozenset(
+    {
+        "apikey",
+        "auth",
+        "authorization",
+        "bearer",
+        "credential",
+        "credentials",
+        "key",
+        "passwd",
+        "password",
+        "secret",
+        "token",
+    }
+)
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # api_key, apiKey and API-KEY are two words, keywords is one
 _SURELY_MEANT = 0.9  # as near as max_token is to max_tokens, and model.api_key is not to model.api_key_env
 _GROUP = "must be a group of keys"
 _WORDS = {
@@ -65,7 +81,7 @@ def _unknown(path: str, item: Mapping[str, Any]) -> str:
     if path in known:  # the file says `model.name: x` on one line
         return f"unknown key {path}: write it nested, {path.replace('.', ': {')}: …{'}' * path.count('.')}"
     is_misspelt = bool(difflib.get_close_matches(path, known, n=1, cutoff=_SURELY_MEANT))
-    if any(word in leaf.lower() for word in _SECRET_WORDS) and not is_misspelt:
+    if _SECRET_WORDS.intersection(word.lower() for word in _WORD.findall(leaf)) and not is_misspelt:
         return f"unknown key {path}; {_USE_A_VARIABLE}"
     same_leaf = [key for key in known if key.rpartition(".")[2] == leaf]
     plain = dotted([part for part in item["loc"] if not isinstance(part, int)])

@@ -1,7 +1,7 @@
 """Formats of one file with one row an example: what they have in common.
 
-Knows nothing of any format's columns. A path that ends with `.json` gets one JSON array, a row a line; any other gets
-JSON Lines.
+Knows nothing of any format's columns. A path that ends with `.json` gets one JSON array, a row a line; `.jsonl`, `.ndjson` or
+none gets JSON Lines; the suffix of another format is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from fastinstruct.exports.files import NewFile
 from fastinstruct.exports.formats import Exported
-from fastinstruct.files.json_rows import json_row
+from fastinstruct.files.json_rows import json_row, refuse_other_format
 from fastinstruct.records import Example
 from fastinstruct.store import RunReader
 from fastinstruct.text.seeds import input_of
@@ -46,9 +46,10 @@ class SingleFile:
         Raises:
             InputError, RunFolderError, StoreError: as `Format.write` says.
         """
+        refuse_other_format(path)
         rows = map(json_row, self.rows(reader, include_seeds=include_seeds))
         with NewFile(path) as file:
-            num_examples = _write_array(file, rows) if path.suffix == ".json" else _write_lines(file, rows)
+            num_examples = _write_array(file, rows) if path.suffix.lower() == ".json" else _write_lines(file, rows)
         return Exported(files=(path,), num_examples=num_examples)
 
 

@@ -13,10 +13,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-__all__ = ["json_row", "on_one_line"]
+from fastinstruct.errors import InputError
 
+__all__ = ["json_row", "on_one_line", "refuse_other_format"]
+
+_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
+_OTHERS_WITH_DIGITS = frozenset({".bz2", ".h5", ".hdf5", ".lz4", ".sqlite3", ".7z"})
 _ENCODED = {character.encode(): f"\\u{ord(character):04x}".encode() for character in "\x85\u2028\u2029"}
 _CONTROL = re.compile("[\x7f-\x9f\u2028\u2029]")
 
@@ -35,3 +40,21 @@ def on_one_line(line: bytes) -> bytes:
         if character in line:
             line = line.replace(character, escape)
     return line
+
+
+def refuse_other_format(path: Path, *, compressions: tuple[str, ...] = ()) -> None:
+    """Refuse the name of a file that says it is no JSON: whoever opens a.csv expects a table.
+
+    A name without a suffix, or with one that holds a digit (run.2026-11), says nothing.
+
+    Args:
+        path: the file to be written.
+        compressions: suffixes, such as .gz, that the file is compressed by.
+
+    Raises:
+        InputError: its suffix names another format.
+    """
+    name = Path(path.stem) if path.suffix.lower() in compressions else path
+    suffix = name.suffix.lower()
+    if (suffix and suffix not in _SUFFIXES and suffix[1:].isalpha()) or suffix in _OTHERS_WITH_DIGITS:
+        raise InputError(f"{path}: JSON is written, not {suffix}; end the name in .jsonl (a row a line) or .json")

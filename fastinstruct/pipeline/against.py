@@ -19,7 +19,7 @@ from fastinstruct.errors import InputError
 from fastinstruct.escaping import package_logger
 from fastinstruct.files.against import AgainstFile, fingerprint, places, surveyed, texts_of
 from fastinstruct.files.rows import Row, field_or_line
-from fastinstruct.records import SeedTask
+from fastinstruct.records import SeedTask, score_above
 from fastinstruct.similarity import RougeIndex, tokenize
 from fastinstruct.similarity.memory import available_bytes, exact_bytes, refuse_too_large
 
@@ -172,7 +172,7 @@ def near_seeds(index: RougeIndex, against: Against, seeds: Sequence[SeedTask]) -
         return None
     position = int(verdicts.nearest[near[0]])
     place = places(against.files, [position])[position]
-    first = f"first {seeds[near[0]].id}, {verdicts.scores[near[0]]:.3f} to {place}"
+    first = f"first {seeds[near[0]].id}, {score_above(float(verdicts.scores[near[0]]), index.threshold)} to {place}"
     return NearSeeds(count=len(near), num_seeds=len(seeds), first=first)
 
 

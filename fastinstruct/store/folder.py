@@ -95,7 +95,7 @@ class RunFolder:
         if differences:
             raise RunFolderError(
                 f"{self.path}: belongs to another run ({'; '.join(differences[:4])}); "
-                "give another --out, or use the same settings to resume it"
+                f"give another --out, or use the same settings to resume it{_advice(differences)}"
             )
 
     @contextmanager
@@ -227,6 +227,13 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]
         for key in sorted({*there, *here}, key=lambda key: (key.count("."), key))
         if there.get(key, _MISSING) != here.get(key, _MISSING)
     ]
+
+
+def _advice(differences: list[str]) -> str:
+    """Name `refilter` where nothing differs but what it can change."""
+    can_change = ("similarity.", "filters.", "instances.max_instances ")
+    is_refiltering = all(difference.startswith(can_change) for difference in differences)
+    return "; `fastinstruct refilter` judges its answers anew, into a new folder" if is_refiltering else ""
 
 
 def _show(value: object) -> str:

@@ -1,7 +1,7 @@
 """Formats of one file with one row an example: what they have in common.
 
-Knows nothing of any format's columns. A path that ends with `.json` gets one JSON array, a row a line; `.jsonl`, `.ndjson` or
-none gets JSON Lines; the suffix of another format is refused.
+Knows nothing of any format's columns. A path that ends with `.json` gets one JSON array, a row a line; `.jsonl`,
+`.ndjson` or none gets JSON Lines; the suffix of another format is refused.
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ __all__ = ["first_token_logprobs", "has_thought", "reaches", "usage_of"]
 
 _MAX_TOKEN_COUNT: Final = 2**53  # beyond it no count is real, and SQLite's integers end soon after
 
+_MAX_LOGPROB: Final = 1e300  # in size: JSON has integers that are no floats, and sums of these have to be finite
+
 _Json: TypeAlias = "dict[str, object]"
 
 
@@ -114,5 +116,6 @@ def _add_logprob(found: dict[str, float], token: object, value: object) -> None:
     """Keeps the larger of two values: distinct tokens may decode to one text."""
     if not isinstance(token, str) or isinstance(value, bool) or not isinstance(value, int | float):
         return
-    if math.isfinite(value):
-        found[token] = max(float(value), found.get(token, -math.inf))
+    if -math.inf < value < math.inf:  # and so no NaN
+        number = float(min(max(value, -_MAX_LOGPROB), _MAX_LOGPROB))
+        found[token] = max(number, found.get(token, -math.inf))

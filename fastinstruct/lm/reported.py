@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from itertools import islice
 from typing import Final, TypeAlias
 
 from fastinstruct.lm.wire import without_surrogates
@@ -20,6 +21,7 @@ __all__ = ["first_token_logprobs", "has_thought", "reaches", "usage_of"]
 _MAX_TOKEN_COUNT: Final = 2**53  # beyond it no count is real, and SQLite's integers end soon after
 
 _MAX_LOGPROB: Final = 1e300  # in size: JSON has integers that are no floats, and sums of these have to be finite
+_MAX_ALTERNATIVES: Final = 128  # no server gives as many
 
 _Json: TypeAlias = "dict[str, object]"
 
@@ -92,7 +94,7 @@ def _chat_logprobs(content: list[object]) -> dict[str, float]:
         return {}
     alternatives = first.get("top_logprobs")
     found: dict[str, float] = {}
-    for entry in [*(alternatives if isinstance(alternatives, list) else []), first]:
+    for entry in [*(alternatives[:_MAX_ALTERNATIVES] if isinstance(alternatives, list) else []), first]:
         if isinstance(entry, dict):
             _add_logprob(found, entry.get("token"), entry.get("logprob"))
     return found
@@ -102,7 +104,7 @@ def _legacy_logprobs(logprobs: _Json) -> dict[str, float]:
     found: dict[str, float] = {}
     alternatives = _first(logprobs.get("top_logprobs"))
     if isinstance(alternatives, dict):
-        for token, value in alternatives.items():
+        for token, value in islice(alternatives.items(), _MAX_ALTERNATIVES):
             _add_logprob(found, token, value)
     _add_logprob(found, _first(logprobs.get("tokens")), _first(logprobs.get("token_logprobs")))
     return found

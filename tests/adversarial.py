@@ -16,9 +16,14 @@ from typing import Any
 
 __all__ = ["pieces", "worst_texts"]
 
-_FILLERS = (" ", "\n", " \n", "\t", "a", "a ", "A. ", "1", "1. ", "-", "\n- ", '"', "\\", "`", "_", "*", ":", "：", "é", "中", "<", "(", "[", "{", "#", "|", ",")
-_ENDS = ("", "\x00", "\n", "a", " !")
+_FILLERS = (
+    *(" ", "\n", " \n", "\t", "a", "a ", "A. ", "1", "1. ", "-", "\n- ", '"', "\\", "`", "_", "*", ":", "：", "é", "中"),
+    *("<", "(", "[", "{", "#", "|", ",", "'", ".", ";", "/", "$"),
+)
+_SHORT_FILLERS = (" ", "\n", "a", "1", "*", "_", "-", ".")
+_END = "\x00"  # nothing fits it
 _MOST_PIECES = 60
+_MOST_LEADS = 12
 _MOST_VARIANTS = 6
 _CATEGORIES = {
     code.CATEGORY_DIGIT: "1",
@@ -28,6 +33,14 @@ _CATEGORIES = {
     code.CATEGORY_WORD: "a",
     code.CATEGORY_NOT_WORD: "-",
 }
+_ESCAPES = {
+    code.CATEGORY_DIGIT: r"\d",
+    code.CATEGORY_NOT_DIGIT: r"\D",
+    code.CATEGORY_SPACE: r"\s",
+    code.CATEGORY_NOT_SPACE: r"\S",
+    code.CATEGORY_WORD: r"\w",
+    code.CATEGORY_NOT_WORD: r"\W",
+}
 _ALPHABET = string.ascii_letters + string.digits + " \n\t.:-_*()[]<>\"'`#|,;!?/\\{}" + "é中：、。“”\u3000\u00a0"
 
 
@@ -36,21 +49,29 @@ def worst_texts(pattern: re.Pattern[str]) -> Iterator[tuple[str, str, str]]:
 
     Each is (lead, piece, end), to be read as lead + piece * many + end.
     """
-    seen = set()
     prefixes, pumps = pieces(pattern)
-    for pump in dict.fromkeys((*prefixes, *pumps, *_FILLERS)):
-        for lead in ("", *prefixes):
-            for end in _ENDS if lead == "" else _ENDS[:2]:
-                if pump and (lead, pump, end) not in seen:
-                    seen.add((lead, pump, end))
-                    yield lead, pump, end
+    texts: dict[tuple[str, str, str], None] = {}
+    for piece in (*prefixes, *pumps, *_FILLERS):
+        texts |= {("", piece, ""): None, ("", piece, _END): None}
+    for lead in _spread(prefixes):
+        for piece in (*_spread(pumps), *_SHORT_FILLERS):
+            texts[lead, piece, _END] = None
+    return iter(texts)
+
+
+def _spread(texts: list[str]) -> list[str]:
+    """Some of many, the first and the longest among them."""
+    if len(texts) <= _MOST_LEADS:
+        return texts
+    step = len(texts) / (_MOST_LEADS - 1)
+    return [texts[int(number * step)] for number in range(_MOST_LEADS - 1)] + [max(texts, key=len)]
 
 
 def pieces(pattern: re.Pattern[str]) -> tuple[list[str], list[str]]:
     """The beginnings of what the pattern matches, and what its repetitions take."""
     prefixes: dict[str, None] = {}
     pumps: dict[str, None] = {}
-    tree = parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE if isinstance(pattern.pattern, bytes) else pattern.flags)
+    tree = parser.parse(pattern.pattern, pattern.flags)
     for walk in range(_MOST_VARIANTS):
         _walk(tree, "", walk, prefixes, pumps)
     return list(prefixes)[:_MOST_PIECES], list(pumps)[:_MOST_PIECES]
@@ -119,6 +140,4 @@ def _is_in(char: str, member: Any) -> bool:
         return ord(char) == value
     if kind is code.RANGE:
         return bool(value[0] <= ord(char) <= value[1])
-    name = {code.CATEGORY_DIGIT: r"\d", code.CATEGORY_NOT_DIGIT: r"\D", code.CATEGORY_SPACE: r"\s",
-            code.CATEGORY_NOT_SPACE: r"\S", code.CATEGORY_WORD: r"\w", code.CATEGORY_NOT_WORD: r"\W"}.get(value)
-    return name is not None and re.match(name, char) is not None
+    return re.match(_ESCAPES[value], char) is not None

@@ -17,7 +17,28 @@ from typing import Any
 __all__ = ["pieces", "worst_texts"]
 
 _FILLERS = (
-    *(" ", "\n", " \n", "\t", "a", "a ", "A. ", "1", "1. ", "-", "\n- ", '"', "\\", "`", "_", "*", ":", "：", "é", "中"),
+    *(
+        " ",
+        "\n",
+        " \n",
+        "\t",
+        "a",
+        "a ",
+        "A. ",
+        "1",
+        "1. ",
+        "-",
+        "\n- ",
+        '"',
+        "\\",
+        "`",
+        "_",
+        "*",
+        ":",
+        "：",
+        "é",
+        "中",
+    ),
     *("<", "(", "[", "{", "#", "|", ",", "'", ".", ";", "/", "$"),
 )
 _SHORT_FILLERS = (" ", "\n", "a", "1", "*", "_", "-", ".")
@@ -74,7 +95,7 @@ def pieces(pattern: re.Pattern[str]) -> tuple[list[str], list[str]]:
     tree = parser.parse(pattern.pattern, pattern.flags)
     for walk in range(_MOST_VARIANTS):
         _walk(tree, "", walk, prefixes, pumps)
-    return list(prefixes)[:_MOST_PIECES], list(pumps)[:_MOST_PIECES]
+    return [text for text in prefixes if text][:_MOST_PIECES], [text for text in pumps if text][:_MOST_PIECES]
 
 
 def _walk(tree: Any, before: str, walk: int, prefixes: dict[str, None], pumps: dict[str, None]) -> str:

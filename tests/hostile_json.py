@@ -52,7 +52,7 @@ VALUES: st.SearchStrategy[str] = st.recursive(
 
 def _members(names: str, **inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     """Objects with some of these keys, whatever their values; those of `inner` hold these mostly."""
-    optional = {name: VALUES for name in names.split()}
+    optional = dict.fromkeys(names.split(), VALUES)
     optional |= {name: st.one_of(value, value, VALUES) for name, value in inner.items()}
     return st.fixed_dictionaries({}, optional=optional).map(_object)
 

@@ -108,7 +108,7 @@ def test_any_json_is_a_list_of_models_or_an_outcome(body: str) -> None:
     st.lists(
         st.tuples(
             st.sampled_from(("vllm:num_requests_running", "vllm:num_requests_waiting", "x")),
-            st.one_of(st.floats().map(str), st.text("0123456789.eE+-{}\" ", max_size=60), VALUES),
+            st.one_of(st.floats().map(str), st.text('0123456789.eE+-{}" ', max_size=60), VALUES),
         ),
         max_size=6,
     )
@@ -133,7 +133,9 @@ def test_words_of_json_are_as_short_as_asked_for_and_plain_values_as_python_writ
         assert words == str(value)[:most]
 
 
-@given(st.recursive(st.none() | st.integers() | st.text(max_size=3), lambda s: st.lists(s) | st.dictionaries(st.text(), s)))
+@given(
+    st.recursive(st.none() | st.integers() | st.text(max_size=3), lambda s: st.lists(s) | st.dictionaries(st.text(), s))
+)
 def test_words_of_shallow_json_are_pythons_own(value: object) -> None:
     def depth(one: object) -> int:
         inner = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()

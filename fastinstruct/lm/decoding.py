@@ -42,6 +42,10 @@ _REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "thinking", "reaso
 _TEXT_PARTS: Final = ("text", "output_text")
 _THINKING_PARTS: Final = ("thinking", "reasoning")
 _NO_USAGE: Final = Usage()
+# How much of a text is looked at: more than any model writes in the tokens that it was given.
+_MAX_CHARS_PER_TOKEN: Final = 32
+_LEAST_CHARS: Final = 2**18
+_CHARS_WITHOUT_LIMIT: Final = 2**20
 
 _Json: TypeAlias = "dict[str, object]"
 
@@ -66,6 +70,7 @@ class _Said:
     was_stripped: bool = False  # the text is not what the server's first tokens were
     has_thought: bool = False
     is_missing: bool = False  # there is no content, not even an empty one
+    is_cut: bool = False  # by us: no reply to what was asked is that long
 
 
 def decode_reply(
@@ -87,7 +92,8 @@ def decode_reply(
         default_model: stands in where the reply does not name one.
         reply_format: what was asked for; where the content is empty, a field of reasoning that is such JSON as a whole
             is the answer.
-        limits: the lengths that were asked for, in tokens; a reply that reaches one is torn, whatever it says.
+        limits: the lengths that were asked for, in tokens; a reply that reaches one is torn, whatever it says, and so
+            is one whose text is longer than that many tokens can be, of which only so much is read.
     """
     if not isinstance(payload, dict):
         return ReplyProblem(kind="malformed", detail=f"a JSON {type(payload).__name__}, not an object")
@@ -100,7 +106,7 @@ def decode_reply(
     stated = choice.get("finish_reason")
     if isinstance(stated, str) and stated in _INTERRUPTIONS:
         return ReplyProblem(kind="interrupted", detail=f"the server broke off (finish_reason {stated})")
-    said = _said(api, choice, reply_format)
+    said = _said(api, choice, reply_format, _most_chars(limits))
     if said is None:
         missing = "text" if api is Api.COMPLETIONS else "message"
         return ReplyProblem(kind="malformed", detail=f"choices[0] holds no {missing}")
@@ -112,7 +118,7 @@ def _completed(
 ) -> Completion | ReplyProblem:
     reported, model = payload.get("usage"), payload.get("model")
     finish_reason = _finish_reason(choice.get("finish_reason"))
-    if finish_reason is not FinishReason.CONTENT_FILTER and reaches(limits, reported):
+    if finish_reason is not FinishReason.CONTENT_FILTER and (said.is_cut or reaches(limits, reported)):
         finish_reason = FinishReason.LENGTH
     logprobs = None if said.was_stripped else first_token_logprobs(choice.get("logprobs"))
     if not said.text.strip() and logprobs is None:
@@ -150,7 +156,12 @@ def _nothing_said(
     )
 
 
-def _said(api: Api, choice: _Json, reply_format: ReplyFormat | None) -> _Said | None:
+def _most_chars(limits: Collection[int]) -> int:
+    """How long a text can be that such limits allow."""
+    return max(_LEAST_CHARS, _MAX_CHARS_PER_TOKEN * max(limits)) if limits else _CHARS_WITHOUT_LIMIT
+
+
+def _said(api: Api, choice: _Json, reply_format: ReplyFormat | None, most: int) -> _Said | None:
     """The answer in a choice; None where it lacks the place for one."""
     holder = choice if api is Api.COMPLETIONS else choice.get("message")
     if holder is None:  # as where thoughts took all the room
@@ -161,28 +172,30 @@ def _said(api: Api, choice: _Json, reply_format: ReplyFormat | None) -> _Said | 
     if api is Api.COMPLETIONS and not isinstance(content, str | None):
         return None
     whole = _content(content)
-    answer = without_reasoning(whole)
+    is_cut = len(whole) > most
+    answer = without_reasoning(whole[:most] if is_cut else whole)
     if answer.text.strip():
-        return _Said(text=answer.text, was_stripped=answer.had_reasoning)
-    return _said_elsewhere(holder, content, reply_format) or _Said(
+        return _Said(text=answer.text, was_stripped=answer.had_reasoning, is_cut=is_cut)
+    return _said_elsewhere(holder, content, reply_format, most) or _Said(
         text=answer.text,
         was_stripped=answer.had_reasoning,
         has_thought=answer.had_reasoning or any(_thoughts(holder, content)),
         is_missing=not isinstance(content, str | list),
+        is_cut=is_cut,
     )
 
 
-def _said_elsewhere(holder: _Json, content: object, reply_format: ReplyFormat | None) -> _Said | None:
+def _said_elsewhere(holder: _Json, content: object, reply_format: ReplyFormat | None, most: int) -> _Said | None:
     """What stands for an empty content: the JSON that was asked for, where reasoning belongs, or a refusal's text.
 
     Servers that tell reasoning from answers by tags take JSON without them for reasoning.
     """
     if reply_format is not None:
         for thought in _thoughts(holder, content):
-            if is_answer(reply_format.schema, thought):
+            if len(thought) <= most and is_answer(reply_format.schema, thought):
                 return _Said(text=thought, was_stripped=True)
     refusal = holder.get("refusal")
-    return _Said(text=refusal) if isinstance(refusal, str) and refusal else None
+    return _Said(text=refusal[:most], is_cut=len(refusal) > most) if isinstance(refusal, str) and refusal else None
 
 
 def _content(content: object) -> str:

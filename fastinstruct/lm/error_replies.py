@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from fastinstruct.lm.endpoints import Endpoint
 from fastinstruct.lm.inner_errors import foreign_words
+from fastinstruct.lm.json_words import in_words
 from fastinstruct.lm.wire import parse_json
 
 __all__ = ["ErrorInfo", "duration_s", "error_info", "parse_error", "plain_number", "retry_after_s", "shown"]
@@ -27,11 +28,12 @@ _MAX_READ: Final = 2000  # of a message: what comes later is an echo of the requ
 _MAX_DEPTH: Final = 16  # of the place in a request that is wrong
 _MAX_DATE_HINT_S: Final = 120.0  # a wrong clock must not stop a run for a day
 
-_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_TITLE: Final = re.compile(r"<title[^<>]*+>", re.IGNORECASE)
+_TITLE_END: Final = re.compile(r"</title>", re.IGNORECASE)
 _KEYS: Final = re.compile(r"\b(?:Bearer\s+\S+|(?:sk|pk|rk|gsk|xai|hf|nvapi|fw|pplx|AIza)[-_*]?[A-Za-z0-9_*.\-]{8,})")
 _NUMBER: Final = re.compile(r"\d{1,15}(?:\.\d{1,15})?")
-_DURATION: Final = re.compile(r"(?:\d{1,9}(?:\.\d{1,15})?(?:ms|d|h|m|s))+")
-_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
+_DURATION: Final = re.compile(r"(?:\d{1,9}(?:\.\d{1,15})?(?:ms|d|h|m|s)){1,5}")
+_DURATION_PART: Final = re.compile(r"(\d{1,9}(?:\.\d{1,15})?)(ms|d|h|m|s)")
 _UNIT_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _HINT_IN_WORDS: Final = re.compile(
     r"(?:try again|retry)(?:ing)? (?:in|after) ([\d.hms]{1,24})\s?(millisecond|second|minute|hour)?", re.IGNORECASE
@@ -62,9 +64,16 @@ def _text_info(text: str) -> ErrorInfo:
     text = text.strip()
     if not text.startswith("<"):
         return ErrorInfo(message=text[:_MAX_READ])
-    title = _TITLE.search(text)
-    words = f"an HTML page titled {title[1].strip()!r}" if title else "an HTML page"
+    title = _title(text)
+    words = f"an HTML page titled {title!r}" if title is not None else "an HTML page"
     return ErrorInfo(message=words, is_html=True)
+
+
+def _title(page: str) -> str | None:
+    """What stands in an HTML page's first title; two searches, because one would try each beginning to the page's end."""
+    begin = _TITLE.search(page)
+    end = _TITLE_END.search(page, begin.end()) if begin is not None else None
+    return None if begin is None or end is None else page[begin.end() : end.start()].strip()[:_MAX_READ]
 
 
 def error_info(payload: object) -> ErrorInfo:
@@ -72,10 +81,10 @@ def error_info(payload: object) -> ErrorInfo:
     if isinstance(payload, list) and payload:
         payload = payload[0]
     if not isinstance(payload, dict):
-        return ErrorInfo(message=str(payload)[:_MAX_READ])
+        return ErrorInfo(message=in_words(payload, _MAX_READ))
     error = payload.get("error") or payload
     if not isinstance(error, dict):
-        return ErrorInfo(message=str(error)[:_MAX_READ], tags=_tags(payload.get("code"), payload.get("type")))
+        return ErrorInfo(message=in_words(error, _MAX_READ), tags=_tags(payload.get("code"), payload.get("type")))
     if "message" not in error and "detail" in error:
         return _detail_info(error["detail"])
     inner = error.get("innererror")
@@ -92,14 +101,14 @@ def _detail_info(detail: object) -> ErrorInfo:
     """FastAPI: a string, or a list of what is wrong where; `input`, which echoes the request, is left out."""
     first = detail[0] if isinstance(detail, list) and detail else detail
     if not isinstance(first, dict):
-        return ErrorInfo(message=str(first)[:_MAX_READ])
+        return ErrorInfo(message=in_words(first, _MAX_READ))
     location = first.get("loc")
-    path = [str(step)[:_MAX_READ] for step in location[:_MAX_DEPTH]] if isinstance(location, list) else []
+    path = [in_words(step, _MAX_READ) for step in location[:_MAX_DEPTH]] if isinstance(location, list) else []
     place = ".".join(path[1:] if path[:1] == ["body"] else path) or None
     return ErrorInfo(
         tags=_tags(first.get("type")),
         parameter=path[-1] if path else None,
-        message=f"{place}: {first.get('msg', '')}"[:_MAX_READ],
+        message=f"{place}: {in_words(first.get('msg', ''), _MAX_READ)}"[:_MAX_READ],
     )
 
 
@@ -107,10 +116,10 @@ def _message(error: Mapping[str, object]) -> str:
     message = error.get("message")
     if isinstance(message, Mapping) and "detail" in message:  # Mistral wraps FastAPI's list
         return _detail_info(message["detail"]).message
-    text = message if isinstance(message, str) else "" if message is None else str(message)
+    text = "" if message is None else in_words(message, _MAX_READ)
     metadata = error.get("metadata")  # OpenRouter: what the provider behind it said
     raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
-    return f"{text}: {raw}" if isinstance(raw, str) else text
+    return f"{text}: {raw[:_MAX_READ]}" if isinstance(raw, str) else text
 
 
 def _tags(*values: object) -> frozenset[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from fastinstruct.escaping import package_logger
 from fastinstruct.lm.concurrency import QueueAware, parse_queue_metrics
+from fastinstruct.lm.off_loop import read_in_thread_if_large
 from fastinstruct.lm.transport import HttpTransport
 
 __all__ = ["watch_queue"]
@@ -30,7 +31,7 @@ async def watch_queue(
     wait_s, has_warned = interval_s, False
     while True:
         text = await transport.metrics()
-        metrics = None if text is None else parse_queue_metrics(text)
+        metrics = None if text is None else await read_in_thread_if_large(len(text), parse_queue_metrics, text)
         if metrics is not None:
             before = controller.limit(loop.time())
             controller.on_metrics(metrics.running, metrics.waiting, loop.time())

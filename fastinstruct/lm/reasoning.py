@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, NamedTuple
 
 __all__ = ["FAMILIES", "Answer", "Family", "without_reasoning"]
@@ -106,7 +107,7 @@ _BRACKETED: Final = r"(?-i:THINK|THINKING|REASONING)\]"  # in lower case they ar
 _THOUGHT: Final = r"(?:think|thinking|thought|reasoning)"
 # It begins with a set of characters, which the search looks for quickly; a group tells closing tags.
 _TAG: Final = re.compile(
-    rf"[<\[◁](?:(?<=<)(?:{_NAMES}(?:\s[^<>]{{0,200}})?/?>|unused94>|\|channel>|\|inner_prefix\|>"
+    rf"[<\[◁](?:(?<=<)(?=[a-z/|])(?:{_NAMES}(?:\s[^<>]{{0,200}})?/?>|unused94>|\|channel>|\|inner_prefix\|>"
     rf"|\|(?:(?:begin|start)_(?:of_)?{_THOUGHT}|{_THOUGHT}_(?:begin|start))\|>"
     rf"|(?P<closing>/{_NAMES}\s?>|unused95>|channel\|>|\|inner_suffix\|>"
     rf"|\|(?:end_(?:of_)?{_THOUGHT}|{_THOUGHT}_end)\|>))"
@@ -114,7 +115,7 @@ _TAG: Final = re.compile(
     r"|(?<=◁)(?:think▷|(?P<closing_in_triangles>/think▷)))",
     re.IGNORECASE,
 )
-_LEAD: Final = re.compile(r"(?:[\s\ufeff\u200b]|<\|(?:im_start|assistant|begin|start)\|>(?:assistant)?)*")
+_LEAD: Final = re.compile(r"(?:[\s\ufeff\u200b]++|<\|(?:im_start|assistant|begin|start)\|>(?:assistant)?)*+")
 
 _QUOTES: Final = frozenset("`'\"“”‘’«»「」()[]*_")
 _BLANKS: Final = frozenset(" \t")
@@ -151,6 +152,7 @@ _LABEL_ALONE: Final = re.compile(
 )  # the tokens around it were dropped: where it ends is lost
 _END_TOKENS: Final = ("<|return|>", "<|end|>", "<|call|>")
 _LONGEST_WRAPPER: Final = 24  # characters
+_MAX_TAGS: Final = 500  # a thought about such tags names some dozens
 
 # Around a whole answer, where a thought came before it.
 _WRAPPERS: Final = tuple(
@@ -226,13 +228,14 @@ def _without_end_token(text: str) -> str:
 
 def _of_tags(text: str) -> Answer | None:
     """The answer after the thoughts that the text begins with; None where it begins with none."""
-    tags = list(_TAG.finditer(text))
+    tags = list(islice(_TAG.finditer(text), _MAX_TAGS))
     if not tags:
         return None
+    if len(tags) == _MAX_TAGS:  # noise; nothing tells where in it a thought ends
+        return _UNFINISHED if _begins(text, 0, tags[0]) else Answer(text=text)
     end = number = 0
     while number < len(tags):
-        lead = _LEAD.match(text, end)
-        if lead is not None and tags[number].start() == lead.end() and _opens(tags[number]):
+        if _begins(text, end, tags[number]):
             closing = _closing(text, tags, number)
         else:
             closing = _closing_without_opening(text, tags, number, end)
@@ -242,6 +245,12 @@ def _of_tags(text: str) -> Answer | None:
             return _UNFINISHED
         end, number = tags[closing].end(), closing + 1
     return Answer(text=text[end:].lstrip(), had_reasoning=True) if end else None
+
+
+def _begins(text: str, begin: int, tag: re.Match[str]) -> bool:
+    """Whether the text from `begin` on begins with this tag, and it is one that opens a thought."""
+    lead = _LEAD.match(text, begin)
+    return lead is not None and tag.start() == lead.end() and _opens(tag)
 
 
 def _opens(tag: re.Match[str]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from itertools import islice
 from typing import Final, TypeAlias
 
 from fastinstruct.lm.wire import without_surrogates
@@ -19,6 +20,9 @@ __all__ = ["MOST_TOKENS", "first_token_logprobs", "has_thought", "reaches", "usa
 
 MOST_TOKENS: Final = 2**40
 """What larger counts are taken for: no reply is so long, and SQLite can sum it up for eight million requests."""
+
+_MAX_LOGPROB: Final = 1e300  # in size: JSON has integers that are no floats, and sums of these have to be finite
+_MAX_ALTERNATIVES: Final = 128  # no server gives as many
 
 _Json: TypeAlias = "dict[str, object]"
 
@@ -95,7 +99,7 @@ def _chat_logprobs(content: list[object]) -> dict[str, float]:
         return {}
     alternatives = first.get("top_logprobs")
     found: dict[str, float] = {}
-    for entry in [*(alternatives if isinstance(alternatives, list) else []), first]:
+    for entry in [*(alternatives[:_MAX_ALTERNATIVES] if isinstance(alternatives, list) else []), first]:
         if isinstance(entry, dict):
             _add_logprob(found, entry.get("token"), entry.get("logprob"))
     return found
@@ -105,7 +109,7 @@ def _legacy_logprobs(logprobs: _Json) -> dict[str, float]:
     found: dict[str, float] = {}
     alternatives = _first(logprobs.get("top_logprobs"))
     if isinstance(alternatives, dict):
-        for token, value in alternatives.items():
+        for token, value in islice(alternatives.items(), _MAX_ALTERNATIVES):
             _add_logprob(found, token, value)
     _add_logprob(found, _first(logprobs.get("tokens")), _first(logprobs.get("token_logprobs")))
     return found
@@ -119,5 +123,6 @@ def _add_logprob(found: dict[str, float], token: object, value: object) -> None:
     """Keeps the larger of two values: distinct tokens may decode to one text."""
     if not isinstance(token, str) or isinstance(value, bool) or not isinstance(value, int | float):
         return
-    if math.isfinite(value):
-        found[token] = max(float(value), found.get(token, -math.inf))
+    if -math.inf < value < math.inf:  # and so no NaN
+        number = float(min(max(value, -_MAX_LOGPROB), _MAX_LOGPROB))
+        found[token] = max(number, found.get(token, -math.inf))

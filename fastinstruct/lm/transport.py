@@ -29,6 +29,7 @@ from fastinstruct.escaping import package_logger
 from fastinstruct.lm.classify import classify_exception, classify_reply
 from fastinstruct.lm.deadlines import Deadlines
 from fastinstruct.lm.endpoints import Endpoint, Request
+from fastinstruct.lm.off_loop import SMALL, read_in_thread_if_large
 from fastinstruct.lm.outcomes import BadRequest, Deadline, Fatal, Outcome, Transient
 from fastinstruct.lm.wire import DROPPABLE_PARAMETERS, ROUTES, encode_body, length_limits, parse_json
 
@@ -42,6 +43,7 @@ _KEEPALIVE_S: Final = 15.0
 _DNS_TTL_S: Final = 60
 _PROBE_TIMEOUT_S: Final = 30.0
 _METRICS_TIMEOUT_S: Final = 5.0
+_MAX_METRICS_BYTES: Final = 4 * 2**20
 # What is told of a refused parameter that something else takes the place of.
 _REPLACED: Final = {
     "max_tokens": ("the parameter max_tokens", "max_completion_tokens is sent instead"),
@@ -140,9 +142,9 @@ class HttpTransport:
         if reply.status in _NO_MODEL_LIST:
             return []
         if reply.status == 200:
-            return _model_ids(reply.body, self.endpoint)
+            return await read_in_thread_if_large(len(reply.body), _model_ids, reply.body, self.endpoint)
         # A key that may only complete (OpenAI's restricted keys) is refused here, and works.
-        return [] if reply.status == 403 and b"scope" in reply.body else self._classify(reply)
+        return [] if reply.status == 403 and b"scope" in reply.body else await self._classify(reply)
 
     async def metrics(self) -> str | None:
         """What the server reports at `/metrics`, next to the API; None where it does not."""
@@ -155,7 +157,7 @@ class HttpTransport:
             return None
         if not isinstance(reply, Reply) or reply.status != 200:
             return None
-        return reply.body.decode("utf-8", "replace")
+        return reply.body[:_MAX_METRICS_BYTES].decode("utf-8", "replace")
 
     async def _send_accepted(self, request: Request) -> Outcome:
         """Sends, and sends again without it for each parameter that the server refuses."""
@@ -197,14 +199,26 @@ class HttpTransport:
                 reply = await self._exchange(self._url, body, exchange, fresh=True)
         except Exception as error:  # noqa: BLE001 - a transport reports, it does not raise
             return classify_exception(error, self.endpoint, reply_begun=exchange.reply_begun)
-        return self._classify(reply, request, limits) if isinstance(reply, Reply) else reply
+        return await self._classify(reply, request, limits) if isinstance(reply, Reply) else reply
 
-    def _classify(self, reply: Reply, request: Request | None = None, limits: frozenset[int] = frozenset()) -> Outcome:
+    async def _classify(
+        self, reply: Reply, request: Request | None = None, limits: frozenset[int] = frozenset()
+    ) -> Outcome:
         if self.on_headers is not None:
             self.on_headers(reply.headers, asyncio.get_running_loop().time())
+        if len(reply.body) <= SMALL:  # as mostly, and a call less than to ask
+            return self._outcome(reply, request, limits)
+        return await asyncio.to_thread(self._outcome, reply, request, limits)
+
+    def _outcome(self, reply: Reply, request: Request | None, limits: frozenset[int]) -> Outcome:
         status, headers, body = reply
         now_s = time.time()
-        return classify_reply(status, headers, body, self.endpoint, now_s=now_s, request=request, limits=limits)
+        try:
+            return classify_reply(status, headers, body, self.endpoint, now_s=now_s, request=request, limits=limits)
+        except Exception as error:  # noqa: BLE001 - a fault of ours in reading one reply must not end the run
+            kind = type(error).__name__
+            _LOGGER.error("%s: a reply of status %d cannot be read: %s", self.endpoint.describe(), status, kind)
+            return Transient("malformed", f"{status}: it cannot be read ({kind})")
 
     def _headers(self) -> CIMultiDict[str]:
         """What every request says; the endpoint's own headers outrank ours."""

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fastinstruct.lm import Ok, Request
+from fastinstruct.lm.off_loop import read_in_thread_if_large
 from fastinstruct.lm.scheduler import Scheduler, Source, complete_all
 from fastinstruct.pipeline.calibration import answer_accuracy, best_threshold, cross_validated_accuracy, log_odds
 from fastinstruct.pipeline.preparation import Preparation
@@ -125,8 +126,9 @@ async def text_accuracy(
     answers: dict[bool, list[bool | None]] = {True: [], False: []}
     for seed, job, outcome in zip(preparation.held_out, jobs, outcomes, strict=True):
         if isinstance(outcome, Ok):
-            answer = reading.classification(outcome.completion, job.about).found
-            answers[seed.is_classification is True].append(answer)
+            size = len(outcome.completion.text)
+            read = await read_in_thread_if_large(size, reading.classification, outcome.completion, job.about)
+            answers[seed.is_classification is True].append(read.found)
     yes, no = answers[True], answers[False]
     return TextAccuracy(
         balanced_accuracy=answer_accuracy(yes, no) if yes and no else None,

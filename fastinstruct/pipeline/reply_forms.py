@@ -17,6 +17,7 @@ from fastinstruct.errors import EndpointError, FastInstructError, ProtocolMismat
 from fastinstruct.lm import BadRequest, Ok, Outcome, Request, Transient, unreachable_error
 from fastinstruct.lm.channel import Channel
 from fastinstruct.lm.fleet import Fleet
+from fastinstruct.lm.off_loop import read_in_thread_if_large
 from fastinstruct.lm.scheduler import Scheduler, SchedulerStatistics, Source, complete_all, detail_of
 from fastinstruct.pipeline.accounts import Accounts
 from fastinstruct.pipeline.preparation import Preparation, first_jobs
@@ -201,7 +202,8 @@ class FormProbes:
         if isinstance(outcome, Stop | str):
             return outcome
         if isinstance(outcome, Ok):
-            return _not_borne(probe.stage, form, request, outcome.completion.text)
+            text = outcome.completion.text
+            return await read_in_thread_if_large(len(text), _not_borne, probe.stage, form, request, text)
         if isinstance(outcome, BadRequest):
             if outcome.kind == "empty_reply":
                 raise ProtocolMismatch(f"{probe.channel.address}: stage {probe.stage}: {detail_of(outcome)}")

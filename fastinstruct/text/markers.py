@@ -48,7 +48,7 @@ _NUMBER = (
 )
 _ORDINAL = rf"(?:第?(?P<ordinal>{'|'.join(_ORDINALS)}|[{_CJK}]|\d{{1,2}})(?:\.|st\b|nd\b|rd\b|th\b|個|个|番目の|번째)?)"
 _NUMBERED = re.compile(rf"(?P<name>\D*?[^\W\d_])\s*{_NUMBER}")
-_PARENTHESIS = re.compile(r"\s*[(（][^()（）]*[)）]\s*$")
+_PARENTHESIS = re.compile(r"(?<!\s)\s*+[(（][^()（）]*+[)）]\s*+$")
 _WORD = re.compile(r"[^\W\d_]+|[①-⑩]|\d(?=\w*\s?[^\W\d_])")
 _MAX_NUMBER_LINE = 40
 _MAX_KEPT_LINE = 200

@@ -11,7 +11,7 @@ __all__ = ["cleaned", "closed", "collapsed", "ends_alike", "inner", "unwrapped",
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
 # What a server's template forgot to stop at. In the middle of a text they are content, or a reason to reject it.
 _END_OF_REPLY = re.compile(
-    r"\s*(?:<\|(?:endoftext|im_end|eot_id|end_of_text|end|return|eom_id|endofturn|end_of_turn)\|>|"
+    r"(?:<\|(?:endoftext|im_end|eot_id|end_of_text|end|return|eom_id|endofturn|end_of_turn)\|>|"
     r"<end_of_turn>|<｜end▁of▁sentence｜>|"
     r"</s>|\[/s\]|<eos>)\Z"
 )
@@ -57,7 +57,7 @@ def cleaned(text: str) -> str:
         end = _END_OF_REPLY.search(bare, max(0, len(bare) - _TAIL_CHARS))
         if end is None:
             break
-        text = bare[: end.start()]
+        text = bare[: end.start()].rstrip()
     return text
 
 

@@ -31,8 +31,9 @@ KEYWORDS = (
 _MIN_WORDS, _MAX_WORDS = 4, 150
 _NEXT_ITEM = re.compile(r"\n\d+\s?\. ")
 _EXAMPLE = re.compile(r"Example\s?\d*\.?")
-_OUTPUT = re.compile(r"Output\s*\d*\s*:")
-_INPUT = re.compile(r"Input\s*\d*\s*:")
+# Possessive: white space that no colon follows is walked over once.
+_OUTPUT = re.compile(r"Output\s*+(?:\d++\s*+)?:")
+_INPUT = re.compile(r"Input\s*+(?:\d++\s*+)?:")
 _LABEL = "Class label:"
 
 

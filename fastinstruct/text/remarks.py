@@ -28,7 +28,7 @@ _WORD_COUNT = (
     r"(?:(?:total |approximate )?(?:word|character|sentence|line|syllable) count|(?:total )?words|wortzahl|wörter|"
     r"nombre de mots|número de palabras|contagem de palavras|numero di parole|количество слов|字数|文字数|"
     r"글자 수|عدد الكلمات|"
-    r"शब्द संख्या)\s*[:：=]?\s*(?:about |approximately |~|ca\. ?)?\d{1,5}(?: words| characters)?|(?:about |"
+    r"शब्द संख्या)\s*+(?:[:：=]\s*+)?(?:about |approximately |~|ca\. ?)?\d{1,5}(?: words| characters)?|(?:about |"
     r"approximately )?\d{1,5} words"
 )
 _NOTE = re.compile(

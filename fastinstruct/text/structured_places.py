@@ -80,7 +80,7 @@ _NUMBERED_LINE = re.compile(
 _MARKER_LINE = re.compile(
     r"\W{0,8}(?:(?:input|output|class label|label|answer|response|task)\b|\d{1,4}[.)] +\w)", re.IGNORECASE
 )
-_LINE_START = re.compile(r"[\s\ufeff>`*]*(?:json[lc]?|JSON[LC]?)?[\s`]*")
+_LINE_START = re.compile(r"[\s\ufeff>`*]*+(?:json[lc]?|JSON[LC]?)?[\s`]*+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from fastinstruct.lm import HttpTransport, Ok, Outcome, RetryPolicy
 from fastinstruct.lm.channel import Channel
 from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.jobs import Job
+from fastinstruct.lm.off_loop import read_in_thread_if_large
 from fastinstruct.lm.scheduler import Scheduler, complete_all, detail_of
 from fastinstruct.pipeline.diagnosis.finding import Finding, Level
 from fastinstruct.pipeline.preparation import Preparation, first_jobs
@@ -58,7 +59,8 @@ async def rehearse(preparation: Preparation, transport: HttpTransport, forms: Fo
         except FastInstructError as error:
             findings.append(Finding(name=title, level=Level.PROBLEM, found=str(error)))
             continue
-        findings.append(_finding(title, preparation, job.about, outcome))
+        size = len(outcome.completion.text) if isinstance(outcome, Ok) else 0
+        findings.append(await read_in_thread_if_large(size, _finding, title, preparation, job.about, outcome))
     return findings
 
 

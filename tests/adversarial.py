@@ -98,7 +98,9 @@ def pieces(pattern: re.Pattern[str]) -> tuple[list[str], list[str]]:
     return [text for text in prefixes if text][:_MOST_PIECES], [text for text in pumps if text][:_MOST_PIECES]
 
 
-def _walk(tree: Any, before: str, walk: int, prefixes: dict[str, None], pumps: dict[str, None]) -> str:
+def _walk(  # noqa: C901 - one branch for each kind of node
+    tree: Any, before: str, walk: int, prefixes: dict[str, None], pumps: dict[str, None]
+) -> str:
     """One text that the tree matches, after `before`; notes each beginning and each repetition on the way."""
     text = before
     for at, (kind, value) in enumerate(tree):
@@ -158,7 +160,7 @@ def _of_set(members: list[Any], walk: int) -> str:
 def _is_in(char: str, member: Any) -> bool:
     kind, value = member
     if kind is code.LITERAL:
-        return ord(char) == value
+        return bool(ord(char) == value)
     if kind is code.RANGE:
         return bool(value[0] <= ord(char) <= value[1])
-    return re.match(_ESCAPES[value], char) is not None
+    return re.match(str(_ESCAPES[value]), char) is not None

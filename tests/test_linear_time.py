@@ -236,7 +236,7 @@ SAMPLE = 40
 
 
 def piece_texts(seed: int) -> list[tuple[str, str, str]]:
-    """Our pieces, and some of what the expressions of `text` and `lm` match, each repeated, one beginning with another."""
+    """Our pieces, and some of what the expressions of `text` and `lm` match, each repeated, after another or not."""
     rng = random.Random(seed)
     known: dict[str, None] = {}
     for name, pattern in PATTERNS.items():
@@ -292,18 +292,17 @@ READERS: dict[str, Callable[[str], object]] = {
     "paper instructions": partial(paper.parse_instructions, finish_reason=STOP),
     "paper classification": paper.is_classification,
     **{
-        f"instructions, {api}, {reason}": lambda text, api=api, reason=reason: refined(
-            parse_instructions(text, api=api, first_number=9, max_items=20, finish_reason=reason)
+        f"instructions, {api}, {reason}": partial(
+            parse_instructions, api=api, first_number=9, max_items=20, finish_reason=reason
         )
         for api in Api
         for reason in (STOP, LENGTH)
     },
     **{
-        f"tasks in JSON, torn {is_torn}": lambda text, is_torn=is_torn: refined(
-            read_tasks(text, max_items=20, is_torn=is_torn)
-        )
+        f"tasks in JSON, torn {is_torn}": partial(read_tasks, max_items=20, is_torn=is_torn)
         for is_torn in (False, True)
     },
+    "refined tasks": lambda text: refined(read_tasks(json.dumps({"tasks": [text, text]}), max_items=20, is_torn=False)),
     **{
         f"{'labels' if is_label else 'pairs'}, {reason}": partial(
             parse_instances, is_classification=is_label, finish_reason=reason, instruction=TASK

@@ -70,7 +70,7 @@ def _text_info(text: str) -> ErrorInfo:
 
 
 def _title(page: str) -> str | None:
-    """What stands in an HTML page's first title; two searches, because one would try each beginning to the page's end."""
+    """What stands in an HTML page's first title; one search for both ends would go to the page's end time and again."""
     begin = _TITLE.search(page)
     end = _TITLE_END.search(page, begin.end()) if begin is not None else None
     return None if begin is None or end is None else page[begin.end() : end.start()].strip()[:_MAX_READ]

@@ -217,7 +217,8 @@ class HttpTransport:
             return classify_reply(status, headers, body, self.endpoint, now_s=now_s, request=request, limits=limits)
         except Exception as error:  # noqa: BLE001 - a fault of ours in reading one reply must not end the run
             kind = type(error).__name__
-            _LOGGER.error("%s: a reply of status %d cannot be read: %s", self.endpoint.describe(), status, kind)
+            told = f"{self.endpoint.describe()}: a reply of status {status} cannot be read: {kind}"
+            _LOGGER.error(told)  # noqa: TRY400 - the exception's text may hold the reply's
             return Transient("malformed", f"{status}: it cannot be read ({kind})")
 
     def _headers(self) -> CIMultiDict[str]:

@@ -253,9 +253,11 @@ def is_refusal(text: str) -> bool:
 
     Only the beginning counts: an apology in the middle of a letter is content.
     """
-    return (_REFUSAL if text.isascii() else _ANY_REFUSAL).match(text.lower()) is not None
+    lower = text.lower()
+    return (_REFUSAL.match(lower) if text.isascii() else _ANY_REFUSAL.match(lower)) is not None
 
 
 def is_models_refusal(text: str) -> bool:
     """Whether the text begins as nobody but a model speaks; "Please send the text." may be a person's, and an input."""
-    return (_MODELS_REFUSAL if text.isascii() else _ANY_MODELS_REFUSAL).match(text.lower()) is not None
+    lower = text.lower()
+    return (_MODELS_REFUSAL.match(lower) if text.isascii() else _ANY_MODELS_REFUSAL.match(lower)) is not None

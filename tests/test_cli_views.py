@@ -191,7 +191,7 @@ def test_status_says_what_was_used_what_that_cost_and_what_is_still_to_come(tmp_
     lines = typed("status", tmp_path / "run")[0].splitlines()
     assert "used:           5 requests, 189 tokens, 0.00024 dollars (94 tokens, 0.00012 dollars an example)" in lines
     needs = "10 instructions need 27 more calls, 351 tokens, 0.00043 dollars"
-    assert f"still to come:  at 100% acceptance, {needs}" in lines
+    assert f"still to come:  at 100% acceptance of late, {needs}" in lines
 
 
 def test_status_says_everything_as_one_json_object(run: Path) -> None:
@@ -200,6 +200,7 @@ def test_status_says_everything_as_one_json_object(run: Path) -> None:
     assert found == {
         "run": str(run),
         "is_being_written": False,
+        "state": "finished: target reached",
         "target": 10,
         "num_admitted": 2,
         "num_candidates": 4,
@@ -243,7 +244,7 @@ def test_status_says_everything_as_one_json_object(run: Path) -> None:
 def test_status_for_people_is_aligned_text(run: Path) -> None:
     lines = typed("status", run)[0].splitlines()
     assert lines[1:7] == [
-        "state:          nobody is writing to it",
+        "state:          finished: target reached",
         "target:         10 instructions",
         "admitted:       2 of 4 candidates (50%)",
         "examples:       3 of 2 instructions",
@@ -365,7 +366,7 @@ def test_inspect_shows_examples_with_their_ids(run: Path) -> None:
 
 def test_search_ignores_case_and_looks_at_all_texts(run: Path) -> None:
     assert [row["id"] for row in rows_of("inspect", run, "--search", "SKY", "--json")] == ["m0-1"]
-    assert typed("inspect", run, "--search", "zebra") == ("", "no examples to show\n")
+    assert typed("inspect", run, "--search", "zebra") == ("", "no examples to show: none holds 'zebra'\n")
 
 
 def test_rejects_show_reason_score_and_the_nearest_text(run: Path) -> None:

@@ -279,7 +279,7 @@ def test_the_projection_in_words() -> None:
         time_s=11_520,
     )
     needs = "127,000 more calls, 210,000,000 tokens, 18.40 dollars, 3 h 12 min"
-    assert projection_line(told, 52_000) == f"at 41% acceptance, 52,000 instructions need {needs}"
+    assert projection_line(told, 52_000) == f"at 41% acceptance of late, 52,000 instructions need {needs}"
     bare = Projection(acceptance_rate=None, num_requests={"instances": 7}, num_tokens=None, cost=None, time_s=None)
     assert projection_line(bare, 10) == "10 instructions need 7 more calls"
     assert projection_line(None, 10) == ""

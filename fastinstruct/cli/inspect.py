@@ -143,7 +143,7 @@ def _check_one_list(*is_asked_for: bool) -> None:
 
 def _narrowed(search: str | None, reason: str | None, offset: int) -> str:
     """Say what kept everything out of an empty list, if that was asked for."""
-    parts = [] if reason is None else [f"--reason {reason[:40]!r}"]
+    parts = [] if reason is None else [f"none was rejected as {reason[:40]}"]
     parts += [] if search is None else [f"none holds {search[:40]!r}"]
     parts += [f"--offset {offset} skips them"] if offset else []
     return ", ".join(parts)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct.similarity.arguments import checked_count, checked_texts
+from fastinstruct.similarity.one_at_a_time import OneAtATime, one_at_a_time
 from fastinstruct.similarity.verdicts import Verdicts
 from fastinstruct_kernels.probe import ADD, ADMIT, QUERY
 from fastinstruct_kernels.scan import LANES, highest
@@ -26,8 +27,12 @@ _SCORES_AT_A_TIME = 1 << 22
 _SMALL_K = 64
 
 
-class TextIndex(ABC):
-    """A pool of texts, judged by ROUGE-L F-measure."""
+class TextIndex(OneAtATime, ABC):
+    """A pool of texts, judged by ROUGE-L F-measure; one thread at a time may use it.
+
+    Every method but `len` raises `ConcurrentUse` while another call runs: kernels that change one pool at once would
+    corrupt memory. Give each thread an index of its own, or let all call it under one `threading.Lock`.
+    """
 
     @property
     @abstractmethod
@@ -58,6 +63,7 @@ class TextIndex(ABC):
     def _scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """F of the texts with every pool text: float64[n, len(self)]."""
 
+    @one_at_a_time
     def admit(self, texts: Sequence[str]) -> Verdicts:
         """Judge the texts one after another; each admitted one is in the pool for the next.
 
@@ -66,6 +72,7 @@ class TextIndex(ABC):
         """
         return self._settle(texts, ADMIT)
 
+    @one_at_a_time
     def query(self, texts: Sequence[str]) -> Verdicts:
         """Judge each text against the pool as it is, and change nothing.
 
@@ -74,6 +81,7 @@ class TextIndex(ABC):
         """
         return self._settle(texts, QUERY)
 
+    @one_at_a_time
     def add(self, texts: Sequence[str]) -> None:
         """Put the texts into the pool without judging them, near-duplicates and all.
 
@@ -82,6 +90,7 @@ class TextIndex(ABC):
         """
         self._settle(texts, ADD)
 
+    @one_at_a_time
     def scores(self, text: str) -> NDArray[np.float64]:
         """F of the text with every pool text, exactly, in pool order: float64[len(self)].
 
@@ -102,6 +111,7 @@ class TextIndex(ABC):
         (ranking,) = self.most_similar_each([text], k)
         return ranking
 
+    @one_at_a_time
     def most_similar_each(self, texts: Sequence[str], k: int) -> list[list[tuple[int, float]]]:
         """`most_similar` of each text; many at once take a third of the time each.
 
@@ -119,6 +129,7 @@ class TextIndex(ABC):
         """
         return float(self.average_similarity_each([text])[0])
 
+    @one_at_a_time
     def average_similarity_each(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """`average_similarity` of each text, float64[n]; many at once take a third of the time each.
 

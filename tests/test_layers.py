@@ -24,11 +24,12 @@ KERNELS = Path(next(iter(fastinstruct_kernels.__path__)))
 REPO = PACKAGE.parent
 
 # Which parts of the package a part may import, besides itself.
-NOUNS = {"errors", "records", "tokenizer_names", "config"}
+NOUNS = {"errors", "records", "tokenizer_names", "replaceable", "config"}
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
     "tokenizer_names": {"errors"},
+    "replaceable": {"errors"},
     "config": {"errors", "records", "tokenizer_names"},
     "text": NOUNS,
     "lm": NOUNS | {"text"},

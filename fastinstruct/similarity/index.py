@@ -19,7 +19,7 @@ from fastinstruct.similarity.arguments import checked_count, checked_threshold, 
 from fastinstruct.similarity.exact import ExactPool
 from fastinstruct.similarity.lexicon import Lexicon
 from fastinstruct.similarity.one_at_a_time import one_at_a_time
-from fastinstruct.similarity.snapshot import part_of, read_snapshot, tokenizer_in, write_snapshot
+from fastinstruct.similarity.snapshot import NewSnapshot, part_of, read_snapshot, tokenizer_in
 from fastinstruct.similarity.text_index import TextIndex
 from fastinstruct.similarity.verdicts import Verdicts
 from fastinstruct_kernels.checksum import checksum
@@ -72,7 +72,7 @@ class RougeIndex(TextIndex):
         return f"<RougeIndex: {len(self)} texts, threshold {self.threshold}, tokenizer {self.tokenizer}>"
 
     @one_at_a_time
-    def save(self, path: str | PathLike[str]) -> None:
+    def saved_beside(self, path: str | PathLike[str]) -> NewSnapshot:
         settings = {
             "tokenizer": self.tokenizer,
             "threshold": self.threshold.hex(),
@@ -80,7 +80,7 @@ class RougeIndex(TextIndex):
         }
         arrays = {f"words.{name}": array for name, array in self._lexicon.arrays().items()}
         arrays |= {f"pool.{name}": array for name, array in self._exact.arrays().items()}
-        write_snapshot(Path(path), settings, arrays)
+        return NewSnapshot(Path(path), settings, arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, threads: int = 1) -> "RougeIndex":

@@ -37,7 +37,7 @@ from fastinstruct.similarity.arguments import checked_count, checked_number, che
 from fastinstruct.similarity.one_at_a_time import one_at_a_time
 from fastinstruct.similarity.recall import Recall, edited, recall_of
 from fastinstruct.similarity.signatures import HashedLexicon, NumberedTokens, to_datasketch
-from fastinstruct.similarity.snapshot import part_of, read_snapshot, tokenizer_in, write_snapshot
+from fastinstruct.similarity.snapshot import NewSnapshot, part_of, read_snapshot, tokenizer_in
 from fastinstruct.similarity.text_index import TextIndex
 from fastinstruct.similarity.verdicts import Verdicts
 from fastinstruct_kernels.lcs import pattern_over
@@ -212,7 +212,7 @@ class LSHIndex(TextIndex):
         return recall_of(int(np.count_nonzero(~self._settle_numbered(sample, QUERY).admitted)), len(sample.starts) - 1)
 
     @one_at_a_time
-    def save(self, path: str | PathLike[str]) -> None:
+    def saved_beside(self, path: str | PathLike[str]) -> NewSnapshot:
         settings = {
             "threshold": self.threshold.hex(),
             "tokenizer": self.tokenizer,
@@ -224,7 +224,7 @@ class LSHIndex(TextIndex):
         }
         arrays = {f"words.{name}": array for name, array in self._lexicon.arrays().items()}
         arrays |= {f"pool.{name}": array for name, array in _arrays_of(self._pool).items()}
-        write_snapshot(Path(path), settings, arrays, _METHOD)
+        return NewSnapshot(Path(path), settings, arrays, _METHOD)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "LSHIndex":

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastinstruct.similarity.arguments import checked_count, checked_texts
 from fastinstruct.similarity.one_at_a_time import OneAtATime, one_at_a_time
+from fastinstruct.similarity.snapshot import NewSnapshot
 from fastinstruct.similarity.verdicts import Verdicts
 from fastinstruct_kernels.probe import ADD, ADMIT, QUERY
 from fastinstruct_kernels.scan import LANES, highest
@@ -48,12 +49,20 @@ class TextIndex(OneAtATime, ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the index to a file, replacing what is there at one stroke.
+    def saved_beside(self, path: str | PathLike[str]) -> NewSnapshot:
+        """Write the index under a hidden name beside a file; its `put` replaces the file, its `discard` removes it.
 
         Raises:
-            InputError: the file can't be written; what was there still is.
+            InputError: it can't be written, or `path` names what is no regular file.
         """
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the index to a file, replacing what is there at one stroke: a regular file, or nothing.
+
+        Raises:
+            InputError: the file can't be written, or what is there is no regular file; it still is there.
+        """
+        self.saved_beside(path).put()
 
     @abstractmethod
     def _settle_part(self, texts: Sequence[str], mode: int) -> Verdicts:

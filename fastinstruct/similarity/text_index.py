@@ -72,7 +72,6 @@ class TextIndex(OneAtATime, ABC):
     def _scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """F of the texts with every pool text: float64[n, len(self)]."""
 
-    @one_at_a_time
     def admit(self, texts: Sequence[str]) -> Verdicts:
         """Judge the texts one after another; each admitted one is in the pool for the next.
 
@@ -81,7 +80,6 @@ class TextIndex(OneAtATime, ABC):
         """
         return self._settle(texts, ADMIT)
 
-    @one_at_a_time
     def query(self, texts: Sequence[str]) -> Verdicts:
         """Judge each text against the pool as it is, and change nothing.
 
@@ -90,7 +88,6 @@ class TextIndex(OneAtATime, ABC):
         """
         return self._settle(texts, QUERY)
 
-    @one_at_a_time
     def add(self, texts: Sequence[str]) -> None:
         """Put the texts into the pool without judging them, near-duplicates and all.
 
@@ -149,11 +146,20 @@ class TextIndex(OneAtATime, ABC):
         return np.array(averages, dtype=np.float64)
 
     def _settle(self, texts: Sequence[str], mode: int) -> Verdicts:
-        texts = checked_texts(texts)
-        if len(texts) <= _TEXTS_AT_A_TIME:
-            return self._settle_part(texts, mode)
-        firsts = range(0, len(texts), _TEXTS_AT_A_TIME)
-        return Verdicts.joined([self._settle_part(texts[first : first + _TEXTS_AT_A_TIME], mode) for first in firsts])
+        # What `one_at_a_time` does, without the call around it: this is the way of every text.
+        mark, callers = object(), self._callers
+        try:
+            callers.append(mark)
+            if callers[0] is not mark:
+                raise self._refusal()
+            texts = checked_texts(texts)
+            if len(texts) <= _TEXTS_AT_A_TIME:
+                return self._settle_part(texts, mode)
+            firsts = range(0, len(texts), _TEXTS_AT_A_TIME)
+            parts = [self._settle_part(texts[first : first + _TEXTS_AT_A_TIME], mode) for first in firsts]
+            return Verdicts.joined(parts)
+        finally:
+            callers.remove(mark)
 
     def _each_scores(self, texts: Sequence[str]) -> Iterator[NDArray[np.float64]]:
         texts = checked_texts(texts)

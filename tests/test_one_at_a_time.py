@@ -123,6 +123,7 @@ def test_every_call_but_len_is_refused_while_another_runs(kind: type[RougeIndex 
         "average_similarity": ("a",),
         "average_similarity_each": (["a"],),
         "save": (tmp_path / "pool.index",),
+        "saved_beside": (tmp_path / "pool.index",),
     }
     if kind is LSHIndex:
         calls |= {"signatures": (["a"],), "to_datasketch": (["a"],), "measured_recall": ()}

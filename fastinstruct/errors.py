@@ -15,6 +15,7 @@
     ├── EmbeddedModelError          the embedded model or a local .gguf cannot be loaded
     ├── ParserFailed                too many replies could not be parsed: an error of ours, or nonsense
     ├── FilterFailed                a filter of the caller's own raised, or returned what is no reason
+    ├── ConcurrentUse               an object that one thread at a time may use was called by two (also a RuntimeError)
     ├── StoreError                  the run's database cannot be written (disk full, I/O error) or read
     └── Aborted                     the user interrupted twice; what was in flight is not in the store
 
@@ -30,6 +31,7 @@ from fastinstruct.escaping import on_one_line
 __all__ = [
     "Aborted",
     "AuthenticationFailed",
+    "ConcurrentUse",
     "ConfigError",
     "EmbeddedModelError",
     "EndpointError",
@@ -123,6 +125,10 @@ class ParserFailed(FastInstructError):
 
 class FilterFailed(FastInstructError):
     """A filter of the caller's own raised, or returned what is no reason; what was answered before is stored."""
+
+
+class ConcurrentUse(FastInstructError, RuntimeError):
+    """An object that one thread at a time may use was called while another call ran, or was half changed by a fork."""
 
 
 class StoreError(FastInstructError):

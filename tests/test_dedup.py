@@ -6,11 +6,14 @@ import json
 import math
 import os
 import random
+import re
+import stat
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -775,3 +778,40 @@ def test_a_disk_that_is_full_at_the_end_leaves_the_rows_so_far(
     result = invoke(data, "-o", tmp_path / "kept.jsonl")
     assert isinstance(result.exception, StoreError)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.jsonl", "kept.jsonl.partial"]
+
+
+def full(descriptor: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("module", ["fastinstruct.similarity.snapshot", "fastinstruct.store.replacement"])
+def test_of_a_disk_that_is_full_at_the_end_no_output_and_no_index_appears_and_the_next_call_mends_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    index, out, rejected = (tmp_path / name for name in ("kept.index", "kept.jsonl", "rejected.jsonl"))
+    assert invoke(written(tmp_path / "before.jsonl", [{"instruction": "all else"}]), "--index", index).exit_code == 0
+    old = index.read_bytes()
+    plan = DedupPlan(files=(data,), index=index, out=out, rejected=rejected)
+    with monkeypatch.context() as patched:
+        patched.setattr(f"{module}.os", SimpleNamespace(**{**vars(os), "fsync": full}))
+        with pytest.raises((StoreError, InputError), match="No space left on device"):
+            dedup_files(plan, io.BytesIO())
+    assert index.read_bytes() == old
+    assert not out.exists()
+    assert not rejected.exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    summary = dedup_files(plan, io.BytesIO())
+    assert summary.num_kept == len(read(out)) > 0
+    assert len(RougeIndex.load(index)) == 1 + summary.num_kept
+
+
+@pytest.mark.parametrize("name", [".", "..", "folder", "pipe", "/dev/null", "loop"])
+def test_an_index_is_a_regular_file_or_a_new_one(data: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    result = invoke(data, "--index", name if name[0] in "./" else tmp_path / name)
+    assert isinstance(result.exception, InputError)
+    assert re.search("is a folder; name a file in it|is no regular file", str(result.exception))
+    assert not Path("/dev/null.lock").exists()
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)

@@ -24,12 +24,13 @@ KERNELS = Path(next(iter(fastinstruct_kernels.__path__)))
 REPO = PACKAGE.parent
 
 # Which parts of the package a part may import, besides itself.
-NOUNS = {"escaping", "errors", "records", "tokenizer_names", "config"}
+NOUNS = {"escaping", "errors", "records", "tokenizer_names", "replaceable", "config"}
 BELOW: dict[str, set[str]] = {
     "escaping": set(),
     "errors": {"escaping"},
     "records": set(),
     "tokenizer_names": {"errors"},
+    "replaceable": {"errors"},
     "config": {"escaping", "errors", "records", "tokenizer_names"},
     "text": NOUNS,
     "lm": NOUNS | {"text"},

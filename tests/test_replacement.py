@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fastinstruct.cli.scripted_server import _write_whole
 from fastinstruct.errors import InputError
+from fastinstruct.replaceable import regular_target
 from fastinstruct.store.replacement import Replacement
 
 LEAVE_BEHIND = """
@@ -125,3 +127,36 @@ def test_files_with_like_names_are_no_leftovers(target: Path) -> None:
     replacement.open()
     replacement.put()
     assert names(target.parent) == sorted([*likes, "rows.jsonl"])
+
+
+def test_what_is_put_aside_replaces_no_pipe(target: Path) -> None:
+    target.parent.mkdir()
+    os.mkfifo(target.parent / "rows.jsonl.partial")
+    replacement = Replacement(target)
+    replacement.open().write(b"half")
+    replacement.put_aside()
+    assert [path.is_fifo() for path in target.parent.iterdir()] == [True]
+
+
+@pytest.mark.parametrize("name", ["loop", "long" * 100, "zero\0"])
+def test_a_name_that_cannot_be_is_refused_in_a_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match="cannot be written"):
+        Replacement(tmp_path / name).open()
+
+
+@pytest.mark.parametrize("name", ["folder", "pipe", "loop", "/dev/null", "zero\0"])
+def test_only_regular_files_are_ever_replaced(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match=r"is a folder|is no regular file"):
+        regular_target(tmp_path / name)
+    assert regular_target(tmp_path / "new") == tmp_path / "new"
+
+
+def test_a_port_file_replaces_no_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "port")
+    with pytest.raises(InputError, match="is no regular file"):
+        _write_whole(tmp_path / "port", "8000")
+    assert [path.is_fifo() for path in tmp_path.iterdir()] == [True]

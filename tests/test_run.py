@@ -463,6 +463,22 @@ async def test_stream_yields_every_example_and_stored_ones_first_when_resumed(tm
     assert again == stored
 
 
+async def test_a_loop_that_was_left_can_be_streamed_again_at_once(tmp_path: Path) -> None:
+    ids: list[set[str]] = []
+    async with scripted() as server:
+        config = config_for(server, tmp_path / "run", target=20)
+        for most in (2, 4, 6):
+            found = set[str]()
+            async for example in fastinstruct.stream(config, env={}):  # asyncio closes it some time after it is left
+                found.add(example.id)
+                if len(found) >= most:
+                    break
+            ids.append(found)
+        rest = await collect(config)
+    assert [len(found) for found in ids] == [2, 4, 6]
+    assert set.union(*ids) <= {example.id for example in rest}
+
+
 async def test_stream_passes_a_failure_on(tmp_path: Path) -> None:
     async with scripted() as server:
         config = config_for(server, tmp_path / "run")

@@ -1,5 +1,7 @@
 """A saved index answers as the one that was saved, and a file that is not whole is refused."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -206,3 +208,41 @@ def test_a_missing_file_and_a_missing_folder_are_refused(tmp_path: Path, kind: K
         kind.load(tmp_path / "none.index")
     with pytest.raises(InputError, match="can't write the index: No such file or directory"):
         kind().save(tmp_path / "none" / "pool.index")
+
+
+@pytest.mark.parametrize("name", [".", "folder", "pipe", "device", "loop", "no\0name", "long" * 100])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_index_takes_the_place_of_a_regular_file_or_of_nothing(tmp_path: Path, kind: Kind, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/null")
+    (tmp_path / "loop").symlink_to("loop")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    index = kind()
+    index.add(["some text"])
+    path = tmp_path / name
+    with pytest.raises(InputError):
+        index.save(path)
+    with pytest.raises(InputError):
+        kind.load(path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+def test_a_link_to_an_index_stays_a_link(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "pool.index")
+    RougeIndex().save(link)
+    assert link.is_symlink()
+    assert len(RougeIndex.load(tmp_path / "pool.index")) == 0
+
+
+def test_an_index_saved_beside_its_file_takes_its_place_or_leaves_nothing(tmp_path: Path) -> None:
+    path, index = tmp_path / "pool.index", RougeIndex()
+    index.saved_beside(path).discard()
+    assert list(tmp_path.iterdir()) == []
+    beside = index.saved_beside(path)
+    assert not path.exists()
+    beside.put()
+    beside.discard()
+    assert list(tmp_path.iterdir()) == [path]

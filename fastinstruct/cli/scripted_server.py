@@ -233,6 +233,9 @@ async def _serve(server: ScriptedServer, port_file: Path | None) -> None:
 
 def _write_whole(path: Path, text: str) -> None:
     """Write so that a reader never sees a part of it."""
-    partial = path.with_name(path.name + ".partial")
+    from fastinstruct.replaceable import regular_target
+
+    target = regular_target(path)
+    partial = target.with_name(target.name + ".partial")
     partial.write_text(text)
-    partial.replace(path)
+    partial.replace(target)

@@ -2,8 +2,9 @@
 
 Knows nothing of terminals. Guarantees: kept rows are the files' bytes in their order, but for characters inside texts
 that end a line elsewhere, which are escaped (files/json_rows.py); outputs and the index file are replaced at the end,
-the outputs first, so that a row never counts as kept before it is; on any failure the rows so far are in NAME.partial
-and the index file is as it was.
+when all of them are durable under hidden names, the outputs first, so that a row never counts as kept before it is; on
+any failure the rows so far are in NAME.partial and the index file is as it was. Of a process killed between the two,
+the outputs are there and the index is old: the same call again, with --overwrite, decides the same.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from fastinstruct.deduplication.outputs import Output, Stream, check_replaceable
 from fastinstruct.errors import InputError
 from fastinstruct.files.json_rows import on_one_line
 from fastinstruct.files.rows import STDIN, Row, Source, field_or_line, rows_of
+from fastinstruct.replaceable import regular_target
 from fastinstruct.similarity import LSHIndex, Recall, tokenize
 from fastinstruct.similarity.memory import available_bytes
+from fastinstruct.similarity.snapshot import NewSnapshot
 
 __all__ = ["DedupPlan", "DedupSummary", "dedup_files"]
 
@@ -100,9 +103,7 @@ def dedup_files(
         if kept.index.tokenizer != empty.tokenizer:
             made_with = f"was made with tokenizer {kept.index.tokenizer} and goes on with it"
             note(f"{plan.index}: {made_with}; a new index would have {empty.tokenizer}")
-        summary = _Pass(plan, kept.index, note).run(stream, on_progress)
-        kept.save()
-    return summary
+        return _Pass(plan, kept.index, note, kept.prepared).run(stream, on_progress)
 
 
 def _regular_inputs(plan: DedupPlan) -> Iterator[Source]:
@@ -124,6 +125,8 @@ def _check_paths(plan: DedupPlan) -> None:
         raise InputError("-: stdin can be read once, as one of the files")
     if plan.rejected == STDIN:
         raise InputError("--rejected -: stdout is for kept rows; name a file")
+    if plan.index is not None:
+        regular_target(plan.index)
     outputs = [path for path in (plan.out, plan.rejected) if path is not None]
     for path in outputs:
         check_replaceable(path, overwrite=plan.overwrite)
@@ -161,10 +164,17 @@ class _Places:
 class _Pass:
     """One pass over the files."""
 
-    def __init__(self, plan: DedupPlan, index: Index, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        plan: DedupPlan,
+        index: Index,
+        note: Callable[[str], None],
+        prepared: Callable[[], NewSnapshot] | None = None,
+    ) -> None:
         self._plan = plan
         self._index = index
         self._note = note
+        self._prepared = prepared
         self._input = _Places(row for path in plan.files for row in rows_of(Source(path, plan.field)))
         self._against = _Places(row for source in _against_sources(plan) for row in rows_of(source))
         self._num_near = {"input": 0, "against": 0, "index": 0}
@@ -172,20 +182,36 @@ class _Pass:
         self._num_tokenless = 0
 
     def run(self, stream: Stream, on_progress: Callable[[DedupSummary], None]) -> DedupSummary:
-        with ExitStack() as opened:
-            against = (row.text for row in self._against)
-            decisions = dedup(self._input, lambda row: row.text, index=self._index, against=against)
-            out = stream if self._plan.out is None else opened.enter_context(Output(self._plan.out))
-            rejected = None if self._plan.rejected is None else opened.enter_context(Output(self._plan.rejected))
-            with writing_to("stdout"):  # an Output reports its own failures
-                for decision in decisions:
-                    self._write(decision, out, rejected)
-                    if (decision.position + 1) % _EVERY == 0:
-                        on_progress(self._summary())
-                stream.flush()  # before the index is saved: what it remembers has been written
+        with ExitStack() as prepared:
+            with ExitStack() as opened:
+                out = stream if self._plan.out is None else opened.enter_context(Output(self._plan.out))
+                rejected = None if self._plan.rejected is None else opened.enter_context(Output(self._plan.rejected))
+                self._decide(out, rejected, on_progress)
+                for output in (out, rejected):
+                    if isinstance(output, Output):
+                        output.finish()
+                # The last that a full disk can stop, and before any output has its name.
+                snapshot = None if self._prepared is None else self._prepared()
+                if snapshot is not None:
+                    prepared.callback(snapshot.discard)
+            if snapshot is not None:
+                snapshot.put()
         on_progress(self._summary())
         recall = self._index.measured_recall() if isinstance(self._index, LSHIndex) else None
         return replace(self._summary(), recall=recall)
+
+    def _decide(
+        self, out: Stream | Output, rejected: Output | None, on_progress: Callable[[DedupSummary], None]
+    ) -> None:
+        against = (row.text for row in self._against)
+        decisions = dedup(self._input, lambda row: row.text, index=self._index, against=against)
+        with writing_to("stdout"):  # an Output reports its own failures
+            for decision in decisions:
+                self._write(decision, out, rejected)
+                if (decision.position + 1) % _EVERY == 0:
+                    on_progress(self._summary())
+            if not isinstance(out, Output):
+                out.flush()  # before the index is saved: what it remembers has been written
 
     def _write(self, decision: Decision[Row], out: _Writable, rejected: _Writable | None) -> None:
         row = decision.item

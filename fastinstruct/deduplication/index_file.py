@@ -11,8 +11,9 @@ from typing import IO
 
 from fastinstruct.deduplication.decisions import Method, new_index
 from fastinstruct.errors import InputError
+from fastinstruct.replaceable import regular_target
 from fastinstruct.similarity import LSHIndex, RougeIndex
-from fastinstruct.similarity.snapshot import method_of, remove_leftovers
+from fastinstruct.similarity.snapshot import NewSnapshot, method_of, remove_leftovers
 from fastinstruct.store.locking import lock_exclusively
 from fastinstruct.tokenizer_names import goes_on_with
 
@@ -35,6 +36,7 @@ class IndexFile:
         self.index = new_index(threshold, tokenizer, method)
 
     def __enter__(self) -> IndexFile:
+        regular_target(self._path)  # before a lock file is made beside what is no index
         self._take_lock()
         try:
             remove_leftovers(self._path)  # the lock is ours: nobody else is writing it
@@ -45,9 +47,9 @@ class IndexFile:
             raise
         return self
 
-    def save(self) -> None:
-        """Replace the file by the index as it is now."""
-        self.index.save(self._path)
+    def prepared(self) -> NewSnapshot:
+        """The index as it is now, durable beside the file: `put` it in its place, or `discard` it."""
+        return self.index.saved_beside(self._path)
 
     def __exit__(self, *_: object) -> None:
         if self._lock is not None:

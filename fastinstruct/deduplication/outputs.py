@@ -85,10 +85,22 @@ class Output:
         except OSError as error:
             raise self._replacement.failure(error) from error
 
+    def finish(self) -> None:
+        """Make all that was written durable, under the temporary name; nothing may be written afterwards."""
+        try:
+            self._end_compression()
+            self._replacement.make_durable()
+        except OSError as error:
+            raise self._replacement.failure(error) from error
+
+    def _end_compression(self) -> None:
+        compressor, self._compressor = self._compressor, None
+        if compressor is not None:
+            compressor.close()
+
     def __exit__(self, kind: object, *_: object) -> None:
         try:
-            if self._compressor is not None:
-                self._compressor.close()
+            self._end_compression()
             if kind is None:
                 self._replacement.put()
         except OSError as error:

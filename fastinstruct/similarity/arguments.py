@@ -3,13 +3,14 @@
 Knows nothing of what the values are for.
 """
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
 
 from fastinstruct.errors import InputError
 
-__all__ = ["checked_count", "checked_number", "checked_texts", "checked_threshold"]
+__all__ = ["checked_count", "checked_number", "checked_texts", "checked_threshold", "num_cores"]
 
 
 def checked_texts(texts: Sequence[str]) -> Sequence[str]:
@@ -60,3 +61,8 @@ def checked_number(value: object) -> float | None:
     if isinstance(value, int | float | np.floating) and not isinstance(value, bool):
         return float(value)
     return None
+
+
+def num_cores() -> int:
+    """How many cores this process may use: more threads than these are only a burden."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

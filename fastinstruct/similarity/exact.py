@@ -6,6 +6,7 @@ batches, or on when the lists are made anew.
 A batch is judged in parallel against the pool as it is, part by part; then it is settled in order, in one thread.
 """
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
@@ -50,8 +51,9 @@ class ExactPool:
         self.threshold = threshold
         self.pool = new_pool(threshold)
         self.rebuild_at = _FIRST_REBUILD
-        self._threads = ThreadPoolExecutor(threads, "fastinstruct-probe") if threads > 1 else None
         self._num_threads = threads
+        self._threads: ThreadPoolExecutor | None = None
+        self._threads_of = 0
         self._rooms = {"longest": 1024, "vocabulary": 1024, "num_tokens": 1024, "num_texts": 256}
         self._scratch = [new_scratch(**self._rooms) for _ in range(threads)]
 
@@ -98,6 +100,13 @@ class ExactPool:
             if settled < count:
                 self.pool = with_more_postings(self.pool)
 
+    def _own_threads(self) -> ThreadPoolExecutor:
+        """Threads of this process: those of the one that it was forked from would never answer."""
+        if self._threads is None or self._threads_of != os.getpid():
+            self._threads = ThreadPoolExecutor(self._num_threads, "fastinstruct-probe")
+            self._threads_of = os.getpid()
+        return self._threads
+
     def _parts(self, count: int) -> list[tuple[int, int]]:
         number = max(1, min(self._num_threads, count // _SMALLEST_PART))
         bounds = [count * part // number for part in range(number + 1)]
@@ -132,11 +141,12 @@ class ExactPool:
 
     def _share_out(self, work: Callable[[Scratch, tuple[int, int]], None], parts: list[tuple[int, int]]) -> None:
         """Do the parts in a thread each; all threads have finished when this returns or raises."""
-        if self._threads is None or len(parts) == 1:
+        if len(parts) == 1:
             for part in parts:
                 work(self._scratch[0], part)
             return
-        futures = [self._threads.submit(work, *each) for each in zip(self._scratch, parts, strict=False)]
+        threads = self._own_threads()
+        futures = [threads.submit(work, *each) for each in zip(self._scratch, parts, strict=False)]
         try:
             for future in futures:
                 future.result()

@@ -4,8 +4,8 @@ Knows nothing of where texts come from. Guarantees exact decisions: a text is re
 F-measure between it and some pool text exceeds the threshold; with tokenizer `rouge`, both are bit for bit those of
 rouge_score 0.1.2.
 
-An index belongs to one thread at a time. Its kernels release the interpreter lock, so other threads run on meanwhile.
-Of its own threads, the verdicts know nothing.
+One thread at a time may use an index, and others are refused. Its kernels release the interpreter lock, so other
+threads run on meanwhile. Of its own threads, the verdicts know nothing.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct.similarity.arguments import checked_count, checked_threshold
+from fastinstruct.similarity.arguments import checked_count, checked_threshold, num_cores
 from fastinstruct.similarity.exact import ExactPool
 from fastinstruct.similarity.lexicon import Lexicon
-from fastinstruct.similarity.snapshot import part_of, read_snapshot, tokenizer_in, write_snapshot
+from fastinstruct.similarity.one_at_a_time import one_at_a_time
+from fastinstruct.similarity.snapshot import NewSnapshot, part_of, read_snapshot, tokenizer_in
 from fastinstruct.similarity.text_index import TextIndex
 from fastinstruct.similarity.verdicts import Verdicts
 from fastinstruct_kernels.checksum import checksum
@@ -36,18 +37,23 @@ class RougeIndex(TextIndex):
             rejected, at 0 whatever has a token in common with the pool.
         tokenizer: `unicode` (every script, its newest version), `unicode-1`, `unicode-2`, or `rouge` (a-z and 0-9, as
             the reference); see `tokenize`. An index keeps the version it was made with.
-        threads: how many may judge and score at once; verdicts and scores are the same with any number.
+        threads: how many may judge and score at once, and no more than the process may use cores; verdicts and scores
+            are the same with any number.
 
     A text without tokens scores 0 with everything: it is always admitted and never a neighbour. Texts may have any
     length. The words of every text given to `admit` or `add` are remembered, those of rejected texts too.
+
+    One thread at a time may use an index: a call while another runs raises `ConcurrentUse`, also where the other was
+    running when the process was forked. An index at rest may be used on in a forked process, `threads` and all.
 
     Raises:
         InputError: the threshold is not a number from 0 to 1, or there is no such tokenizer.
     """
 
     def __init__(self, threshold: float = 0.7, tokenizer: str = "unicode", *, threads: int = 1) -> None:
+        super().__init__()
         self._lexicon = Lexicon(tokenizer)
-        self._exact = ExactPool(checked_threshold(threshold), checked_count("threads", threads, 1))
+        self._exact = ExactPool(checked_threshold(threshold), min(checked_count("threads", threads, 1), num_cores()))
 
     @property
     def threshold(self) -> float:
@@ -65,7 +71,8 @@ class RougeIndex(TextIndex):
     def __repr__(self) -> str:
         return f"<RougeIndex: {len(self)} texts, threshold {self.threshold}, tokenizer {self.tokenizer}>"
 
-    def save(self, path: str | PathLike[str]) -> None:
+    @one_at_a_time
+    def saved_beside(self, path: str | PathLike[str]) -> NewSnapshot:
         settings = {
             "tokenizer": self.tokenizer,
             "threshold": self.threshold.hex(),
@@ -73,7 +80,7 @@ class RougeIndex(TextIndex):
         }
         arrays = {f"words.{name}": array for name, array in self._lexicon.arrays().items()}
         arrays |= {f"pool.{name}": array for name, array in self._exact.arrays().items()}
-        write_snapshot(Path(path), settings, arrays)
+        return NewSnapshot(Path(path), settings, arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, threads: int = 1) -> "RougeIndex":

@@ -34,9 +34,10 @@ from numpy.typing import NDArray
 
 from fastinstruct.errors import InputError
 from fastinstruct.similarity.arguments import checked_count, checked_number, checked_texts, checked_threshold
+from fastinstruct.similarity.one_at_a_time import one_at_a_time
 from fastinstruct.similarity.recall import Recall, edited, recall_of
 from fastinstruct.similarity.signatures import HashedLexicon, NumberedTokens, to_datasketch
-from fastinstruct.similarity.snapshot import part_of, read_snapshot, tokenizer_in, write_snapshot
+from fastinstruct.similarity.snapshot import NewSnapshot, part_of, read_snapshot, tokenizer_in
 from fastinstruct.similarity.text_index import TextIndex
 from fastinstruct.similarity.verdicts import Verdicts
 from fastinstruct_kernels.lcs import pattern_over
@@ -111,6 +112,9 @@ class LSHIndex(TextIndex):
     The verdicts depend on the order of the texts and on `seed`, never on batches. A text without tokens is always
     admitted and never a neighbour.
 
+    One thread at a time may use an index: a call while another runs raises `ConcurrentUse`, also where the other was
+    running when the process was forked. An index at rest may be used on in a forked process.
+
     Raises:
         InputError: an argument is out of range, or `num_perm` is too few for the target; the message names it.
     """
@@ -123,6 +127,7 @@ class LSHIndex(TextIndex):
         num_perm: int = 128,
         seed: int = 1,
     ) -> None:
+        super().__init__()
         self._threshold = checked_threshold(threshold)
         self._lexicon = HashedLexicon(tokenizer)
         self._seed = checked_count("seed", seed, 0, MAX_SEED)
@@ -161,6 +166,7 @@ class LSHIndex(TextIndex):
             f"{self.bands} bands of {self.rows_per_band} rows>"
         )
 
+    @one_at_a_time
     def signatures(self, texts: Sequence[str]) -> NDArray[np.uint32]:
         """The MinHash signatures of the texts' token sets, those of datasketch 2.x: uint32[n, num_perm].
 
@@ -181,6 +187,7 @@ class LSHIndex(TextIndex):
         """
         return to_datasketch(self.signatures(texts), self._seed)
 
+    @one_at_a_time
     def measured_recall(
         self,
         sample_size: int = 1000,
@@ -204,7 +211,8 @@ class LSHIndex(TextIndex):
             sample = self._rejectable_sample(checked_texts(texts), sample_size, rng)
         return recall_of(int(np.count_nonzero(~self._settle_numbered(sample, QUERY).admitted)), len(sample.starts) - 1)
 
-    def save(self, path: str | PathLike[str]) -> None:
+    @one_at_a_time
+    def saved_beside(self, path: str | PathLike[str]) -> NewSnapshot:
         settings = {
             "threshold": self.threshold.hex(),
             "tokenizer": self.tokenizer,
@@ -216,7 +224,7 @@ class LSHIndex(TextIndex):
         }
         arrays = {f"words.{name}": array for name, array in self._lexicon.arrays().items()}
         arrays |= {f"pool.{name}": array for name, array in _arrays_of(self._pool).items()}
-        write_snapshot(Path(path), settings, arrays, _METHOD)
+        return NewSnapshot(Path(path), settings, arrays, _METHOD)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "LSHIndex":
@@ -253,7 +261,7 @@ class LSHIndex(TextIndex):
     def _rejectable_sample(self, texts: Sequence[str], sample_size: int, rng: np.random.Generator) -> NumberedTokens:
         """Those of a sample of the texts that a comparison with the whole pool rejects."""
         chosen = rng.permutation(len(texts))[:sample_size]
-        near = [texts[place] for place in chosen if self.scores(texts[place]).max(initial=0.0) > self._threshold]
+        near = [texts[place] for place in chosen if self._scores([texts[place]])[0].max(initial=0.0) > self._threshold]
         return self._lexicon.numbered(near, learn=False)
 
     def _scores(self, texts: Sequence[str]) -> NDArray[np.float64]:

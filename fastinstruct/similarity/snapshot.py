@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct.errors import InputError
+from fastinstruct.replaceable import regular_target
 from fastinstruct.tokenizer_names import stored_tokenizer
 from fastinstruct_kernels.checksum import checksum
 
@@ -36,6 +37,51 @@ _ALIGNMENT = 64
 _PARTIAL = ".part"
 
 
+class NewSnapshot:
+    """A snapshot, durable under a hidden name beside `path`; `put` lets it replace what is there, `discard` removes it.
+
+    Raises:
+        InputError: the file can't be written, or `path` names what is no regular file.
+    """
+
+    def __init__(
+        self, path: Path, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], method: str = EXACT
+    ) -> None:
+        self._path = path
+        self._target = regular_target(path)
+        self._partial = self._target.with_name(f".{self._target.name}.{os.getpid()}{_PARTIAL}")
+        try:
+            with self._partial.open("wb") as file:
+                _write(file, {"method": method, "settings": settings}, arrays)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException as error:
+            self.discard()
+            if isinstance(error, OSError):
+                raise self._failure(error) from error
+            raise
+
+    def put(self) -> None:
+        """Replace what is at the path at one stroke.
+
+        Raises:
+            InputError: it can't be replaced; what was there still is, and the snapshot is gone.
+        """
+        try:
+            self._partial.replace(self._target)
+        except OSError as error:
+            self.discard()
+            raise self._failure(error) from error
+
+    def discard(self) -> None:
+        """Remove the snapshot, unless it is in its place."""
+        with suppress(OSError):
+            self._partial.unlink(missing_ok=True)
+
+    def _failure(self, error: OSError) -> InputError:
+        return InputError(f"{self._path}: can't write the index: {error.strerror or error}")
+
+
 def write_snapshot(
     path: Path, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], method: str = EXACT
 ) -> None:
@@ -44,18 +90,7 @@ def write_snapshot(
     Raises:
         InputError: the file can't be written; what was at `path` is still there then.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
-    try:
-        with partial.open("wb") as file:
-            _write(file, {"method": method, "settings": settings}, arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: can't write the index: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    NewSnapshot(path, settings, arrays, method).put()
 
 
 def _write(file: BinaryIO, about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -89,6 +124,7 @@ def _words_of(array: NDArray[Any]) -> NDArray[np.uint64]:
 
 def remove_leftovers(path: Path) -> None:
     """Remove what processes left behind that were killed while they wrote a snapshot; none may be writing one now."""
+    path = Path(os.path.realpath(path))
     with suppress(OSError):
         for each in path.parent.iterdir():
             middle = each.name.removeprefix(f".{path.name}.").removesuffix(_PARTIAL)
@@ -148,6 +184,7 @@ def part_of(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArra
 
 
 def _mapped(path: Path) -> mmap.mmap:
+    regular_target(path)  # to open a pipe would wait for whoever writes to it
     try:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)

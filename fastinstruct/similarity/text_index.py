@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct.similarity.arguments import checked_count, checked_texts
+from fastinstruct.similarity.one_at_a_time import OneAtATime, one_at_a_time
+from fastinstruct.similarity.snapshot import NewSnapshot
 from fastinstruct.similarity.verdicts import Verdicts
 from fastinstruct_kernels.probe import ADD, ADMIT, QUERY
 from fastinstruct_kernels.scan import LANES, highest
@@ -26,8 +28,12 @@ _SCORES_AT_A_TIME = 1 << 22
 _SMALL_K = 64
 
 
-class TextIndex(ABC):
-    """A pool of texts, judged by ROUGE-L F-measure."""
+class TextIndex(OneAtATime, ABC):
+    """A pool of texts, judged by ROUGE-L F-measure; one thread at a time may use it.
+
+    Every method but `len` raises `ConcurrentUse` while another call runs: kernels that change one pool at once would
+    corrupt memory. Give each thread an index of its own, or let all call it under one `threading.Lock`.
+    """
 
     @property
     @abstractmethod
@@ -43,12 +49,20 @@ class TextIndex(ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the index to a file, replacing what is there at one stroke.
+    def saved_beside(self, path: str | PathLike[str]) -> NewSnapshot:
+        """Write the index under a hidden name beside a file; its `put` replaces the file, its `discard` removes it.
 
         Raises:
-            InputError: the file can't be written; what was there still is.
+            InputError: it can't be written, or `path` names what is no regular file.
         """
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the index to a file, replacing what is there at one stroke: a regular file, or nothing.
+
+        Raises:
+            InputError: the file can't be written, or what is there is no regular file; it still is there.
+        """
+        self.saved_beside(path).put()
 
     @abstractmethod
     def _settle_part(self, texts: Sequence[str], mode: int) -> Verdicts:
@@ -82,6 +96,7 @@ class TextIndex(ABC):
         """
         self._settle(texts, ADD)
 
+    @one_at_a_time
     def scores(self, text: str) -> NDArray[np.float64]:
         """F of the text with every pool text, exactly, in pool order: float64[len(self)].
 
@@ -102,6 +117,7 @@ class TextIndex(ABC):
         (ranking,) = self.most_similar_each([text], k)
         return ranking
 
+    @one_at_a_time
     def most_similar_each(self, texts: Sequence[str], k: int) -> list[list[tuple[int, float]]]:
         """`most_similar` of each text; many at once take a third of the time each.
 
@@ -119,6 +135,7 @@ class TextIndex(ABC):
         """
         return float(self.average_similarity_each([text])[0])
 
+    @one_at_a_time
     def average_similarity_each(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """`average_similarity` of each text, float64[n]; many at once take a third of the time each.
 
@@ -129,11 +146,20 @@ class TextIndex(ABC):
         return np.array(averages, dtype=np.float64)
 
     def _settle(self, texts: Sequence[str], mode: int) -> Verdicts:
-        texts = checked_texts(texts)
-        if len(texts) <= _TEXTS_AT_A_TIME:
-            return self._settle_part(texts, mode)
-        firsts = range(0, len(texts), _TEXTS_AT_A_TIME)
-        return Verdicts.joined([self._settle_part(texts[first : first + _TEXTS_AT_A_TIME], mode) for first in firsts])
+        # What `one_at_a_time` does, without the call around it: this is the way of every text.
+        mark, callers = object(), self._callers
+        try:
+            callers.append(mark)
+            if callers[0] is not mark:
+                raise self._refusal()
+            texts = checked_texts(texts)
+            if len(texts) <= _TEXTS_AT_A_TIME:
+                return self._settle_part(texts, mode)
+            firsts = range(0, len(texts), _TEXTS_AT_A_TIME)
+            parts = [self._settle_part(texts[first : first + _TEXTS_AT_A_TIME], mode) for first in firsts]
+            return Verdicts.joined(parts)
+        finally:
+            callers.remove(mark)
 
     def _each_scores(self, texts: Sequence[str]) -> Iterator[NDArray[np.float64]]:
         texts = checked_texts(texts)

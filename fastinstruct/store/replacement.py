@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from fastinstruct.errors import InputError, StoreError
+from fastinstruct.replaceable import is_folder, is_replaceable
 from fastinstruct.store.locking import lock_exclusively
 
 __all__ = ["Replacement"]
@@ -33,9 +34,11 @@ class Replacement:
     """
 
     def __init__(self, path: Path) -> None:
+        if "\0" in str(path):
+            raise InputError(f"{str(path)!r}: cannot be written: no name holds a zero byte; give another path")
         self._path = path
         self.target = Path(os.path.realpath(path))
-        self._is_special = self.target.exists() and not self.target.is_file()
+        self._is_special = not is_replaceable(self.target)
         self._written = self.target
         self._file: IO[bytes] | None = None
 
@@ -45,7 +48,7 @@ class Replacement:
         Raises:
             InputError: it cannot be created there.
         """
-        if self.target.is_dir():
+        if is_folder(self.target):
             raise InputError(f"{self._path}: is a folder; name a file in it")
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,6 +61,17 @@ class Replacement:
             raise InputError(f"{self._path}: cannot be written: {error.strerror}; give another path") from error
         return self._file
 
+    def make_durable(self) -> None:
+        """Bring to the disk what was written so far.
+
+        Raises:
+            OSError: the disk is full or fails; the file is still to be put aside or discarded.
+        """
+        if self._file is not None:
+            self._file.flush()
+            if not self._is_special:
+                os.fsync(self._file.fileno())
+
     def put(self) -> None:
         """Make the file durable and put it in its place.
 
@@ -66,17 +80,17 @@ class Replacement:
         """
         if self._file is None:
             return
-        self._file.flush()
-        if not self._is_special:
-            os.fsync(self._file.fileno())
+        self.make_durable()
         self._rename(self._file, self.target)
         self._file = None
 
     def put_aside(self) -> None:
         """Name what there is of the file NAME.partial, as far as the disk allows."""
         if self._file is not None:
+            aside = Path(f"{self.target}.partial")
             with suppress(OSError):
-                self._rename(self._file, Path(f"{self.target}.partial"))
+                if is_replaceable(aside):
+                    self._rename(self._file, aside)
         self.discard()
 
     def discard(self) -> None:

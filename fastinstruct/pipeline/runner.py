@@ -133,7 +133,7 @@ class Run:
             folder = stack.enter_context(RunFolder(self.folder))
             about = {"fastinstruct": __version__, "format": FORMAT_VERSION}
             await asyncio.to_thread(folder.claim, preparation.identity(), about)
-            store = await asyncio.to_thread(RunStore, folder.database)
+            store = await asyncio.to_thread(lambda: RunStore(folder.prepare_database()))
             stack.callback(store.close)
             state = await asyncio.to_thread(self._open, folder, store, preparation, prices)
             if notice := kind_notice(preparation.seeds):

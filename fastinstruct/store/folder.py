@@ -1,7 +1,8 @@
 """A run's folder: created, locked to one writer, and tied to one identity.
 
 Holds `manifest.json` (identity and versions), `config.yaml` (the effective configuration of the latest sitting) and
-`run.db`. Knows nothing of what the identity's fields mean.
+`run.db`. Knows nothing of what the identity's fields mean. Guarantees: a folder that it makes is its owner's alone
+(0700, its files 0600) whatever the umask; one that was there keeps its mode, and new files in it take theirs from that.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from fastinstruct.store.schema import has_answers
 
 __all__ = ["RunFolder", "read_manifest"]
 
+_FOLDER_MODE = 0o700
 _MISSING = "not set"
 _TAKEN = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 _ASKING_S = 0.05  # a reader that asks whether somebody writes holds the lock for an instant
@@ -45,8 +47,8 @@ class RunFolder:
 
     def __enter__(self) -> RunFolder:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / "run.lock").open("a+")
+            self._make()
+            self._lock = open(self.path / "run.lock", "a+", opener=self._opener)
         except OSError as error:
             if self.path.is_file():
                 raise RunFolderError(f"{self.path}: is a file; give a folder as --out") from error
@@ -71,6 +73,34 @@ class RunFolder:
         if self._lock is not None:
             self._lock.close()  # closing releases the lock, as does the death of the process
             self._lock = None
+
+    def _make(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=_FOLDER_MODE)
+        except FileExistsError:
+            if not self.path.is_dir():
+                raise
+        else:
+            self.path.chmod(_FOLDER_MODE)  # the umask may have taken more away
+
+    def _opener(self, path: str, flags: int) -> int:
+        """Open a file of the folder; a new one has the folder's mode, without the right to execute."""
+        mode = self.path.stat().st_mode & 0o666
+        try:
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+        except FileExistsError:
+            return os.open(path, flags & ~os.O_EXCL)
+        if os.name != "nt":
+            os.fchmod(descriptor, mode)
+        return descriptor
+
+    def prepare_database(self, path: Path | None = None) -> Path:
+        """Make the database's file, empty, with the folder's mode; SQLite gives its companions the same. Return it."""
+        path = path or self.database
+        if not path.exists():
+            os.close(self._opener(str(path), os.O_RDWR))
+        return path
 
     def claim(self, identity: Mapping[str, Any], about: Mapping[str, Any]) -> None:
         """Write the manifest of a new run, or check that an existing one is the same run.
@@ -113,7 +143,7 @@ class RunFolder:
         unfinished = self.path / f".{self.database.name}.new"
         self._remove(unfinished.name)  # of a process that was killed
         try:
-            yield unfinished
+            yield self.prepare_database(unfinished)
             if unfinished.with_name(f"{unfinished.name}-wal").exists():  # SQLite could not bring it into the file
                 raise StoreError(f"{unfinished}: cannot be completed; look whether the disk is full")
             self._rename(unfinished, self.database)
@@ -154,7 +184,7 @@ class RunFolder:
         try:
             try:
                 # A path that is no text is escaped as JSON does it.
-                with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+                with open(temporary, "w", encoding="utf-8", errors="backslashreplace", opener=self._opener) as file:
                     file.write(text)
                     file.flush()
                     os.fsync(file.fileno())

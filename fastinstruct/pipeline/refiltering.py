@@ -145,6 +145,8 @@ def refilter(
         old = _opened(reader, changes)
         identity = with_changes(old.identity, old.config, old.against.sha256)
         about = {"fastinstruct": __version__, "format": FORMAT_VERSION, "refiltered_from": _provenance(old)}
+        if old.num_requests:
+            about["answered"] = True
         with RunFolder(out) as folder, folder.building(identity, about) as database:
             rejudge, state = _written(old, database, on_progress, example_filter)
             folder.write("config.yaml", recorded(old.config, out))

@@ -68,6 +68,7 @@ class Run:
         on_example: awaited with each example once it is durable; a slow listener slows the run.
         sample: send at most so many requests of each stage, to see what the rest will take (`Progress.projection`).
         example_filter: a filter of the caller's own: asked about each example that everything else lets through.
+        restart: begin anew in the same folder; what an earlier run left is moved to `earlier` in it, not deleted.
 
     Raises:
         ConfigError: a sample in the commit order `windowed`, where it would tell nothing.
@@ -83,6 +84,7 @@ class Run:
         on_example: Listener | None = None,
         sample: int | None = None,
         example_filter: ExampleFilter | None = None,
+        restart: bool = False,
     ) -> None:
         if sample is not None and config.runtime.commit_order == "windowed":
             raise ConfigError(
@@ -97,6 +99,7 @@ class Run:
         self._on_example = on_example
         self._sample = sample
         self._example_filter = None if example_filter is None else CustomFilter(example_filter)
+        self._restart = restart
         self._monitor: Monitor | None = None
         self._scheduler: Scheduler[Task] | Scheduler[int] | FormProbes | None = None
         self._order: CommitOrder | None = None
@@ -126,14 +129,16 @@ class Run:
             thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
             prices = await asyncio.to_thread(find_prices, self.config)
             self.prices = described_prices(prices, self.config)
-            begun = await asyncio.to_thread(begun_identity, self.folder)
+            begun = None if self._restart else await asyncio.to_thread(begun_identity, self.folder)
             self.config = self.config if begun is None else as_begun(self.config, begun)
             preparation = await asyncio.to_thread(prepare, self.config, self._env, begun)
             self.num_against = preparation.against.num_texts
             folder = stack.enter_context(RunFolder(self.folder))
+            if self._restart and (earlier := await asyncio.to_thread(folder.set_aside)) is not None:
+                self._note(f"{self.folder}: starts over; what was there is in {earlier}")
             about = {"fastinstruct": __version__, "format": FORMAT_VERSION}
             await asyncio.to_thread(folder.claim, preparation.identity(), about)
-            store = await asyncio.to_thread(RunStore, folder.database)
+            store = await asyncio.to_thread(RunStore, folder.database, folder)
             stack.callback(store.close)
             state = await asyncio.to_thread(self._open, folder, store, preparation, prices)
             if notice := kind_notice(preparation.seeds):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -18,8 +19,9 @@ from fastinstruct.errors import StoreError
 from fastinstruct.records import SeedTask, Stage, Usage
 from fastinstruct.store import schema
 from fastinstruct.store.draws import early_usage, pending_draws, settle_draws, write_answer, write_draws
+from fastinstruct.store.folder import RunFolder
 from fastinstruct.store.reader import USAGE, StageUsage, stage_usage
-from fastinstruct.store.rows import FINAL, READ, CandidateRow, Commit, DrawRow, InstanceRow, RequestRow, StoredState
+from fastinstruct.store.rows import ANSWERED, FINAL, READ, CandidateRow, Commit, DrawRow, InstanceRow, RequestRow, StoredState
 from fastinstruct.store.writer import Writer
 
 __all__ = ["RunStore"]
@@ -30,13 +32,17 @@ T = TypeVar("T")
 class RunStore:
     """The database of one run, open for writing.
 
+    With `folder`, its manifest records the first answer, and nothing is written once the folder is another's.
+
     Raises:
         RunFolderError: the database is damaged or of another format.
         StoreError: from any method, when the disk is full or fails.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, folder: RunFolder | None = None) -> None:
         self.path = path
+        self._folder = folder
+        self._is_answered = False
         connection = schema.connect(path)
         try:
             (num_tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -51,12 +57,19 @@ class RunStore:
             connection.close()
             raise
         self._connection = connection
-        self._writer = Writer(connection, path)
+        opened = path.stat()
+        self._writer = Writer(connection, path, lambda: self._check_held(opened))
         self._sitting = 0
 
     def submit(self, commits: Sequence[Commit]) -> Future[None]:
         """Write these in order; the future is done when they are on disk."""
-        return self._writer.submit(lambda connection: _insert(connection, commits))
+
+        def write(connection: sqlite3.Connection) -> None:
+            if not self._is_answered and any(commit.request.outcome in ANSWERED for commit in commits):
+                self._record_answers()
+            _insert(connection, commits)
+
+        return self._writer.submit(write)
 
     def keep_draws(self, rows: Sequence[DrawRow]) -> None:
         """Record what was decided to ask, from now on for this run; waits until it is on disk."""
@@ -64,7 +77,13 @@ class RunStore:
 
     def keep_answer(self, place: int, answer: str, usage: Usage) -> Future[None]:
         """Keep an answer whose turn has not come with its draw; the future is done when it is on disk."""
-        return self._writer.submit(lambda connection: write_answer(connection, place, answer, usage))
+
+        def write(connection: sqlite3.Connection) -> None:
+            if not self._is_answered:
+                self._record_answers()
+            write_answer(connection, place, answer, usage)
+
+        return self._writer.submit(write)
 
     def begin(self, seeds: Sequence[SeedTask], templates: Mapping[str, tuple[str, str]]) -> None:
         """Record seeds and templates, name -> (sha256, source), of a new run; a resumed one has them already."""
@@ -146,6 +165,23 @@ class RunStore:
     def close(self) -> None:
         """Finish writing and close the database."""
         self._writer.close()
+
+    def _record_answers(self) -> None:
+        """Let the folder know of the first answer, just before it is on disk; in the writer's thread."""
+        if self._folder is not None:
+            self._folder.record_answers()
+        self._is_answered = True
+
+    def _check_held(self, opened: os.stat_result) -> None:
+        """See that what is written would be found again; once a transaction, so it costs no request anything."""
+        if self._folder is not None:
+            self._folder.check_held()
+        try:
+            is_same = os.path.samestat(self.path.stat(), opened)
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise StoreError(f"{self.path}: was removed or replaced while the run went on; nothing more is written")
 
     def _read(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         return self._ask(lambda connection: connection.execute(sql, values).fetchall())

@@ -140,6 +140,7 @@ def refilter(
         StoreError: the disk is full or fails; nothing is left in `out` then.
     """
     with RunReader(run) as reader, reader.snapshot():
+        reader.check()
         if out.exists() and out.samefile(run):
             raise RunFolderError(f"{out}: is the run itself, which stays as it is; give a new folder as --out")
         old = _opened(reader, changes)

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from fastinstruct.errors import StoreError
 from fastinstruct.records import SeedTask, Stage, Usage
 from fastinstruct.store import schema
+from fastinstruct.store.checksums import checksum
 from fastinstruct.store.draws import early_usage, pending_draws, settle_draws, write_answer, write_draws
 from fastinstruct.store.folder import RunFolder
 from fastinstruct.store.reader import USAGE, StageUsage, stage_usage
@@ -49,6 +50,9 @@ class RunStore:
             if num_tables == 0:
                 schema.create(connection)
             schema.refuse_damaged(connection, path)
+            if damaged := schema.found_damage(connection, path):
+                raise schema.damage_error(path, damaged, "; `fastinstruct export --skip-damaged` saves the rest")
+            schema.bring_up_to_date(connection)
             schema.create_unexplained(connection)
         except sqlite3.Error as error:
             connection.close()
@@ -88,13 +92,13 @@ class RunStore:
     def begin(self, seeds: Sequence[SeedTask], templates: Mapping[str, tuple[str, str]]) -> None:
         """Record seeds and templates, name -> (sha256, source), of a new run; a resumed one has them already."""
         seed_rows = [
-            (i, s.id, s.name, s.instruction, _dump([[c.input, c.output] for c in s.instances]), _kind(s))
+            _summed((i, s.id, s.name, s.instruction, _dump([[c.input, c.output] for c in s.instances]), _kind(s)))
             for i, s in enumerate(seeds)
         ]
         template_rows = [(name, sha256, source) for name, (sha256, source) in templates.items()]
 
         def write(connection: sqlite3.Connection) -> None:
-            connection.executemany("INSERT OR IGNORE INTO seed VALUES (?, ?, ?, ?, ?, ?)", seed_rows)
+            connection.executemany("INSERT OR IGNORE INTO seed VALUES (?, ?, ?, ?, ?, ?, ?)", seed_rows)
             connection.executemany("INSERT OR IGNORE INTO template VALUES (?, ?, ?)", template_rows)
 
         self._writer.submit(write).result()
@@ -224,9 +228,9 @@ def _insert(connection: sqlite3.Connection, commits: Sequence[Commit]) -> None:
         (c.request.id, a.attempt, a.outcome, a.detail, a.latency_ms) for c in commits for a in c.request.attempts
     ]
     candidates = [_candidate_values(c.request.id, row) for c in commits for row in c.candidates]
-    instructions = [(row.id, row.candidate_id, row.text) for c in commits for row in c.instructions]
+    instructions = [_summed((row.id, row.candidate_id, row.text)) for c in commits for row in c.instructions]
     classifications = [
-        (row.instruction_id, c.request.id, row.is_classification, row.margin)
+        _summed((row.instruction_id, c.request.id, row.is_classification, row.margin))
         for c in commits
         if (row := c.classification) is not None
     ]
@@ -236,13 +240,14 @@ def _insert(connection: sqlite3.Connection, commits: Sequence[Commit]) -> None:
         for c in commits
         if c.request.rest or c.request.stumbled_over
     ]
-    connection.executemany(f"INSERT INTO request VALUES ({', '.join('?' * 16)})", requests)  # noqa: S608 - constant
+    connection.executemany(f"INSERT INTO request VALUES ({', '.join('?' * 17)})", requests)  # noqa: S608 - constant
     connection.executemany("INSERT INTO attempt VALUES (?, ?, ?, ?, ?)", attempts)
-    connection.executemany("INSERT INTO candidate VALUES (?, ?, ?, ?, ?, ?)", candidates)
-    connection.executemany("INSERT INTO instruction VALUES (?, ?, ?)", instructions)
-    connection.executemany("INSERT INTO classification VALUES (?, ?, ?, ?)", classifications)
+    connection.executemany("INSERT INTO candidate VALUES (?, ?, ?, ?, ?, ?, ?)", candidates)
+    connection.executemany("INSERT INTO instruction VALUES (?, ?, ?, ?)", instructions)
+    connection.executemany("INSERT INTO classification VALUES (?, ?, ?, ?, ?)", classifications)
     connection.executemany(
-        "INSERT INTO instance (instruction_id, request_id, item, input, output, reason) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO instance (instruction_id, request_id, item, input, output, reason, crc) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
         instances,
     )
     if unexplained:
@@ -257,15 +262,24 @@ def _request_values(row: RequestRow) -> tuple[object, ...]:
         row.id, row.stage, row.number, row.template, in_context, row.outcome, len(row.attempts) + 1, row.detail,
         row.text, row.finish_reason, row.model, top_logprobs, row.prompt_tokens, row.completion_tokens, row.latency_ms,
         row.finished_at,
+        checksum(
+            (row.id, row.stage, row.number, row.template, in_context, row.outcome, row.text, row.finish_reason,
+             top_logprobs)
+        ),
     )  # fmt: skip
 
 
 def _candidate_values(request_id: int, row: CandidateRow) -> tuple[object, ...]:
-    return (row.id, request_id, row.text, row.reason, row.nearest, row.score)
+    return _summed((row.id, request_id, row.text, row.reason, row.nearest, row.score))
 
 
 def _instance_values(request_id: int, row: InstanceRow) -> tuple[object, ...]:
-    return (row.instruction_id, request_id, row.item, row.input, row.output, row.reason)
+    return _summed((row.instruction_id, request_id, row.item, row.input, row.output, row.reason))
+
+
+def _summed(values: tuple[object, ...]) -> tuple[object, ...]:
+    """Return a row of a table all of whose columns are covered, with its checksum."""
+    return (*values, checksum(values))
 
 
 def _kind(seed: SeedTask) -> int:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from zlib import crc32
 
+import orjson
+
 __all__ = ["COVERED", "DamagedRow", "add_columns", "checksum", "damaged_rows", "leave_out"]
 
 COVERED = {
@@ -41,8 +43,14 @@ class DamagedRow:
 
 
 def checksum(values: Sequence[object]) -> int:
-    """Return the CRC-32 of a row's values; what SQLite reads back gives the same as what it was given."""
-    return crc32("\x1f".join(map(_written, values)).encode("utf-8", "surrogatepass"))
+    """Return the CRC-32 of a row's values as JSON; what SQLite reads back gives the same as what it was given.
+
+    It is -1, which no row has, for what is no text: SQLite refuses to write it, so only damage brings it about.
+    """
+    try:
+        return crc32(orjson.dumps([_exact(value) if type(value) is float else value for value in values]))
+    except TypeError:
+        return -1
 
 
 def add_columns(connection: sqlite3.Connection) -> None:
@@ -66,7 +74,7 @@ def damaged_rows(connection: sqlite3.Connection) -> Iterator[DamagedRow]:
                 if stored is not None and stored != checksum(values):
                     yield DamagedRow(table=table, id=key)
         for name, digest, source in connection.execute("SELECT name, sha256, source FROM main.template"):
-            if digest != sha256(source.encode("utf-8", "surrogatepass")).hexdigest():
+            if digest != sha256(source.encode("utf-8", "surrogateescape")).hexdigest():
                 yield DamagedRow(table="template", id=name)
     finally:
         connection.text_factory = factory
@@ -82,14 +90,9 @@ def leave_out(connection: sqlite3.Connection, rows: Sequence[DamagedRow]) -> Non
         )
 
 
-def _written(value: object) -> str:
-    if isinstance(value, str):
-        return f"{len(value)}:{value}"
-    if value is None or value != value:  # SQLite has no NaN
-        return "-"
-    if isinstance(value, float) and not value.is_integer():
-        return repr(value)
-    return str(int(value)) if isinstance(value, int | float) else repr(value)
+def _exact(value: float) -> str | None:
+    """A float as Python writes it, whatever an encoder does; SQLite has no NaN."""
+    return None if value != value else repr(value)
 
 
 def _decoded(text: bytes) -> str:

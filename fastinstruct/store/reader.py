@@ -224,7 +224,7 @@ class RunReader:
             finally:
                 with suppress(sqlite3.ProgrammingError):  # the reader may be closed before a caller drops its rows
                     cursor.close()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise RunFolderError(f"{self._path}: cannot be read: {error}") from error
 
     def _early_usage(self) -> list[tuple[str, int, int, int]]:

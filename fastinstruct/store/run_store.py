@@ -22,7 +22,17 @@ from fastinstruct.store.checksums import checksum
 from fastinstruct.store.draws import early_usage, pending_draws, settle_draws, write_answer, write_draws
 from fastinstruct.store.folder import RunFolder
 from fastinstruct.store.reader import USAGE, StageUsage, stage_usage
-from fastinstruct.store.rows import ANSWERED, FINAL, READ, CandidateRow, Commit, DrawRow, InstanceRow, RequestRow, StoredState
+from fastinstruct.store.rows import (
+    ANSWERED,
+    FINAL,
+    READ,
+    CandidateRow,
+    Commit,
+    DrawRow,
+    InstanceRow,
+    RequestRow,
+    StoredState,
+)
 from fastinstruct.store.writer import Writer
 
 __all__ = ["RunStore"]
@@ -92,7 +102,7 @@ class RunStore:
     def begin(self, seeds: Sequence[SeedTask], templates: Mapping[str, tuple[str, str]]) -> None:
         """Record seeds and templates, name -> (sha256, source), of a new run; a resumed one has them already."""
         seed_rows = [
-            _summed((i, s.id, s.name, s.instruction, _dump([[c.input, c.output] for c in s.instances]), _kind(s)))
+            _summed((i, s.id, s.name, s.instruction, _dump([[c.input, c.output] for c in s.instances]), int(_kind(s))))
             for i, s in enumerate(seeds)
         ]
         template_rows = [(name, sha256, source) for name, (sha256, source) in templates.items()]
@@ -230,7 +240,7 @@ def _insert(connection: sqlite3.Connection, commits: Sequence[Commit]) -> None:
     candidates = [_candidate_values(c.request.id, row) for c in commits for row in c.candidates]
     instructions = [_summed((row.id, row.candidate_id, row.text)) for c in commits for row in c.instructions]
     classifications = [
-        _summed((row.instruction_id, c.request.id, row.is_classification, row.margin))
+        _summed((row.instruction_id, c.request.id, _whole(row.is_classification), _real(row.margin)))
         for c in commits
         if (row := c.classification) is not None
     ]
@@ -270,7 +280,7 @@ def _request_values(row: RequestRow) -> tuple[object, ...]:
 
 
 def _candidate_values(request_id: int, row: CandidateRow) -> tuple[object, ...]:
-    return _summed((row.id, request_id, row.text, row.reason, row.nearest, row.score))
+    return _summed((row.id, request_id, row.text, row.reason, row.nearest, _real(row.score)))
 
 
 def _instance_values(request_id: int, row: InstanceRow) -> tuple[object, ...]:
@@ -280,6 +290,16 @@ def _instance_values(request_id: int, row: InstanceRow) -> tuple[object, ...]:
 def _summed(values: tuple[object, ...]) -> tuple[object, ...]:
     """Return a row of a table all of whose columns are covered, with its checksum."""
     return (*values, checksum(values))
+
+
+def _whole(value: bool | None) -> int | None:
+    """A truth value as SQLite gives it back."""
+    return None if value is None else int(value)
+
+
+def _real(value: float | None) -> float | None:
+    """A number as a column of type REAL gives it back."""
+    return None if value is None else float(value)
 
 
 def _kind(seed: SeedTask) -> int:

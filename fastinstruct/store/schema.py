@@ -173,7 +173,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # it may name a damaged table in what is no text
         if connection is not None:
             connection.close()
         raise _open_error(path, error) from error
@@ -264,7 +264,7 @@ def found_damage(connection: sqlite3.Connection, path: Path) -> list[DamagedRow]
         (verdict,) = connection.execute("PRAGMA main.integrity_check(1)").fetchone()
         if verdict == "ok":
             return list(damaged_rows(connection)) if has_checksums(connection) else []
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise _open_error(path, error) from error
     raise RunFolderError(f"{path}: the database is damaged; restore it from a copy, or give another --out")
 
@@ -305,8 +305,8 @@ def store_error(path: Path, error: sqlite3.Error) -> StoreError:
     return failure
 
 
-def _open_error(path: Path, error: sqlite3.DatabaseError) -> RunFolderError:
-    if _primary_code(error) in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+def _open_error(path: Path, error: sqlite3.DatabaseError | UnicodeDecodeError) -> RunFolderError:
+    if isinstance(error, UnicodeDecodeError) or _primary_code(error) in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
         return RunFolderError(f"{path}: the database is damaged; restore it from a copy, or give another --out")
     return RunFolderError(f"{path}: cannot be opened: {error}")
 

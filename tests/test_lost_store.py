@@ -58,7 +58,7 @@ def test_a_database_whose_answers_are_gone_is_refused(tmp_path: Path) -> None:
     begun(tmp_path, "ok")
     (tmp_path / "run.db").unlink()
     RunStore(tmp_path / "run.db").close()
-    with RunFolder(tmp_path) as folder, pytest.raises(RunFolderError, match="run.db holds no answer"):
+    with RunFolder(tmp_path) as folder, pytest.raises(RunFolderError, match=r"run\.db holds no answer"):
         folder.claim(IDENTITY, {})
 
 
@@ -100,7 +100,7 @@ def test_starting_over_leaves_alone_a_folder_that_holds_no_run(tmp_path: Path) -
     (tmp_path / "thesis.txt").write_text("mine")
     with RunFolder(tmp_path) as folder:
         assert folder.set_aside() is None
-        with pytest.raises(RunFolderError, match="thesis.txt"):
+        with pytest.raises(RunFolderError, match=r"thesis\.txt"):
             folder.claim(IDENTITY, {})
 
 

@@ -54,6 +54,7 @@ from fastinstruct.text.seeds import kind_notice
 __all__ = ["Run", "RunResult"]
 
 _NOTHING_IN_FLIGHT = SchedulerStatistics(num_in_flight=0, num_waiting=0, num_attempts=0, num_failed_attempts=0)
+_ABOUT = {"fastinstruct": __version__, "format": FORMAT_VERSION}
 Listener = Callable[[Example], Awaitable[None]]
 
 
@@ -135,9 +136,9 @@ class Run:
             self.num_against = preparation.against.num_texts
             folder = stack.enter_context(RunFolder(self.folder))
             if self._restart and (earlier := await asyncio.to_thread(folder.set_aside)) is not None:
-                self._note(f"{self.folder}: starts over; what was there is in {earlier}")
+                self._note(f"starts over; what was there is in {earlier}")
             about = {"fastinstruct": __version__, "format": FORMAT_VERSION}
-            await asyncio.to_thread(folder.claim, preparation.identity(), about)
+            await asyncio.to_thread(folder.claim, preparation.identity(), _ABOUT)
             store = await asyncio.to_thread(RunStore, folder.database, folder)
             stack.callback(store.close)
             state = await asyncio.to_thread(self._open, folder, store, preparation, prices)
@@ -163,7 +164,7 @@ class Run:
         self._phase = "done"
         if ended_by == "abort":
             raise Aborted("aborted; what the store had acknowledged is safe: run the same command to go on")
-        stop = self._stop if self._stop is not None and self._stop.rule == ended_by else None
+        stop = self._stop if self._stop and self._stop.rule == ended_by else None
         return RunResult(folder=self.folder, ended_by=ended_by, progress=self._snapshot(desk.monitor), stop=stop)
 
     def stop(self, why: str = "interrupt") -> None:
@@ -303,10 +304,9 @@ class Run:
         if gate.refused is not None:
             self._stop = monitor.accounts.stop(gate.refused)
             return self._stop.rule
-        remaining = monitor.counters.remaining
-        if self._sample is not None and remaining.is_any:
+        if self._sample is not None and monitor.counters.remaining.is_any:
             return "estimate"
-        if remaining.num_to_admit:
+        if monitor.counters.remaining.num_to_admit:
             return "saturation"
         if monitor.counters.num_examples:
             return "target"
@@ -361,17 +361,17 @@ class Run:
             self._scheduler = scheduler = self._new_scheduler(desk, fleet)
             return scheduler
 
-        cache = cache_folder(self._env)
         try:
+            cache = cache_folder(self._env)
             found = await run_threshold(desk.preparation, desk.store, cache, desk.monitor.accounts, new_scheduler)
         except FastInstructError:
             if self._interruption():
                 return None
             raise
-        if isinstance(found, Stop):
-            self._heed(found)
-            return None
-        return found
+        if not isinstance(found, Stop):
+            return found
+        self._heed(found)
+        return None
 
     def _new_scheduler(self, desk: Desk, fleet: Fleet) -> Scheduler[Any]:
         runtime = self.config.runtime

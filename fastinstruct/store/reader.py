@@ -110,16 +110,18 @@ class RunReader:
             with suppress(sqlite3.DatabaseError):  # closed, or damaged: what was read has already said so
                 self._connection.execute("COMMIT")
 
-    def check(self, *, skip_damaged: bool = False) -> list[DamagedRow]:
+    def check(self, *, skip_damaged: bool = False, needed: tuple[str, ...] = ("template",)) -> list[DamagedRow]:
         """See that every row is as it was written; with `skip_damaged`, leave out from now on those that are not.
 
-        Reads the whole database. Returns what is left out.
+        Reads the whole database. Rows of the tables in `needed` cannot be left out. Returns what is left out.
 
         Raises:
             RunFolderError: which rows are damaged; or the database's structure is, so that rows may be missing.
         """
         damaged = schema.found_damage(self._connection, self._path)
-        if damaged and (not skip_damaged or any(row.table == "template" for row in damaged)):
+        if without := [row for row in damaged if row.table in needed]:
+            raise schema.damage_error(self._path, without, "; nothing can be made without them")
+        if damaged and not skip_damaged:
             raise schema.damage_error(self._path, damaged, ", or leave them out with --skip-damaged")
         leave_out(self._connection, damaged)
         return damaged

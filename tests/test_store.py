@@ -418,7 +418,7 @@ def test_another_versions_format_is_refused_by_writer_and_reader(tmp_path: Path)
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 7")
     connection.close()
-    expected = f"{path}: written in format 7, this version reads 1; give another --out"
+    expected = f"{path}: written in format 7, this version reads 2; give another --out"
     with pytest.raises(RunFolderError) as caught:
         RunStore(path)
     assert str(caught.value) == expected

@@ -42,6 +42,9 @@ def export(
     ] = None,
     include_seeds: Annotated[bool, typer.Option("--include-seeds", help="Put the seeds' instances first.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files outside RUN/exports.")] = False,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out what is damaged on disk, and say what.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Say what was written as JSON, one line a format.")] = False,
 ) -> None:
     """Write a run's examples as training data.
@@ -55,6 +58,8 @@ def export(
 
     wanted = [format_named(name) for name in dict.fromkeys(formats or ["alpaca"])]
     with RunReader(chosen_run(run)) as reader, reader.snapshot():
+        for row in reader.check(skip_damaged=skip_damaged):
+            typer.echo(f"left out, damaged: {row}, and what follows from it", err=True)
         if out == _STDOUT:
             _to_stdout(reader, wanted, include_seeds=include_seeds, as_json=as_json)
             return

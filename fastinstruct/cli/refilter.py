@@ -39,6 +39,9 @@ def refilter(
             help="Change any key of similarity or filters, or instances.max_instances, such as filters.min_words=3.",
         ),
     ] = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Make anew what is damaged on disk, where the answers are whole.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what came of it as one JSON object.")] = False,
 ) -> None:
     """Judge a run's candidates anew, without asking the model.
@@ -60,7 +63,7 @@ def refilter(
     changes.update(dict(parse_assignment(text) for text in assignments or []))
     try:
         with logged_to(_note):
-            found = refilter_run(chosen_run(run), out, changes, on_progress=_show_progress)
+            found = refilter_run(chosen_run(run), out, changes, on_progress=_show_progress, skip_damaged=skip_damaged)
     finally:
         _clear_progress()
     if as_json:

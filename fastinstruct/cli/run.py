@@ -75,6 +75,9 @@ def run(
     estimate_requests: Annotated[
         int, typer.Option("--estimate-requests", min=1, help="How many of each stage --estimate sends at most.")
     ] = 10,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Start over; what the folder holds is moved to `earlier` in it.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as one JSON object on stdout.")] = False,
     show: Annotated[int, typer.Option("--show", min=0, help="Print so many examples at the end, drawn at random.")] = 3,
 ) -> None:
@@ -114,7 +117,7 @@ def run(
     if dry_run:
         _print_prompts(settings)
         return
-    result = _asyncio_run(_execute(settings, sample=estimate_requests if estimate else None))
+    result = _asyncio_run(_execute(settings, sample=estimate_requests if estimate else None, restart=restart))
     _finish(result, as_json=as_json, show=show)
 
 
@@ -149,7 +152,7 @@ def _asyncio_run(work: Coroutine[Any, Any, RunResult]) -> RunResult:
         return runner.run(work)
 
 
-async def _execute(settings: RunConfig, sample: int | None) -> RunResult:
+async def _execute(settings: RunConfig, *, sample: int | None, restart: bool) -> RunResult:
     """Execute the run with its display and its signals."""
     import asyncio
 
@@ -166,7 +169,7 @@ async def _execute(settings: RunConfig, sample: int | None) -> RunResult:
             for line in current.prices:
                 view.note(line)
 
-        current = Run(settings, on_endpoint=announce, on_note=view.note, sample=sample)
+        current = Run(settings, on_endpoint=announce, on_note=view.note, sample=sample, restart=restart)
         with handled(current, view.note):
             work = asyncio.create_task(current.execute())
             while not work.done():

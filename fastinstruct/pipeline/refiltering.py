@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ from fastinstruct.text.repeated_outputs import RepeatedOutputs
 __all__ = ["Refiltered", "refilter"]
 
 _COMMITS_AT_A_TIME = 2048  # one transaction each, so the disk is waited for a few times only
+_NEEDED = ("template", "seed", "request", "candidate", "instruction")  # all else is made anew from these
+_LOG = logging.getLogger(__name__)
 _THRESHOLD, _FILES = "stage2_threshold", "against"  # keys of a store's meta
 
 
@@ -123,6 +126,7 @@ def refilter(
     *,
     on_progress: Callable[[int, int], None] | None = None,
     example_filter: ExampleFilter | None = None,
+    skip_damaged: bool = False,
 ) -> Refiltered:
     """Judge every stored answer of a run again, with other settings, into a new run folder.
 
@@ -132,6 +136,7 @@ def refilter(
         changes: dotted key -> value, as `load_config` takes flags; none is allowed, and gives the same data.
         on_progress: called now and then with how many requests of how many have been read.
         example_filter: as for `Run`; what another one rejected comes back without it.
+        skip_damaged: do without damaged rows of what follows from the answers; without it, they are an error.
 
     Raises:
         RunFolderError: there is no such run, it is damaged, or `out` is the same folder, not empty or in use.
@@ -140,11 +145,15 @@ def refilter(
         StoreError: the disk is full or fails; nothing is left in `out` then.
     """
     with RunReader(run) as reader, reader.snapshot():
+        for row in reader.check(skip_damaged=skip_damaged, needed=_NEEDED):
+            _LOG.warning("left out, damaged: %s; it is made anew from its answer", row)
         if out.exists() and out.samefile(run):
             raise RunFolderError(f"{out}: is the run itself, which stays as it is; give a new folder as --out")
         old = _opened(reader, changes)
         identity = with_changes(old.identity, old.config, old.against.sha256)
         about = {"fastinstruct": __version__, "format": FORMAT_VERSION, "refiltered_from": _provenance(old)}
+        if old.num_requests:
+            about["answered"] = True
         with RunFolder(out) as folder, folder.building(identity, about) as database:
             rejudge, state = _written(old, database, on_progress, example_filter)
             folder.write("config.yaml", recorded(old.config, out))

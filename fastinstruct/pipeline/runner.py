@@ -54,6 +54,7 @@ from fastinstruct.text.seeds import kind_notice
 __all__ = ["Run", "RunResult"]
 
 _NOTHING_IN_FLIGHT = SchedulerStatistics(num_in_flight=0, num_waiting=0, num_attempts=0, num_failed_attempts=0)
+_ABOUT = {"fastinstruct": __version__, "format": FORMAT_VERSION}
 Listener = Callable[[Example], Awaitable[None]]
 
 
@@ -68,6 +69,7 @@ class Run:
         on_example: awaited with each example once it is durable; a slow listener slows the run.
         sample: send at most so many requests of each stage, to see what the rest will take (`Progress.projection`).
         example_filter: a filter of the caller's own: asked about each example that everything else lets through.
+        restart: begin anew in the same folder; what an earlier run left is moved to `earlier` in it, not deleted.
 
     Raises:
         ConfigError: a sample in the commit order `windowed`, where it would tell nothing.
@@ -83,6 +85,7 @@ class Run:
         on_example: Listener | None = None,
         sample: int | None = None,
         example_filter: ExampleFilter | None = None,
+        restart: bool = False,
     ) -> None:
         if sample is not None and config.runtime.commit_order == "windowed":
             raise ConfigError(
@@ -97,6 +100,7 @@ class Run:
         self._on_example = on_example
         self._sample = sample
         self._example_filter = None if example_filter is None else CustomFilter(example_filter)
+        self._restart = restart
         self._monitor: Monitor | None = None
         self._scheduler: Scheduler[Task] | Scheduler[int] | FormProbes | None = None
         self._order: CommitOrder | None = None
@@ -126,14 +130,15 @@ class Run:
             thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
             prices = await asyncio.to_thread(find_prices, self.config)
             self.prices = described_prices(prices, self.config)
-            begun = await asyncio.to_thread(begun_identity, self.folder)
+            begun = None if self._restart else await asyncio.to_thread(begun_identity, self.folder)
             self.config = self.config if begun is None else as_begun(self.config, begun)
             preparation = await asyncio.to_thread(prepare, self.config, self._env, begun)
             self.num_against = preparation.against.num_texts
             folder = stack.enter_context(RunFolder(self.folder))
-            about = {"fastinstruct": __version__, "format": FORMAT_VERSION}
-            await asyncio.to_thread(folder.claim, preparation.identity(), about)
-            store = await asyncio.to_thread(lambda: RunStore(folder.prepare_database()))
+            if self._restart and (earlier := await asyncio.to_thread(folder.set_aside)) is not None:
+                self._note(f"starts over; what was there is in {earlier}")
+            await asyncio.to_thread(folder.claim, preparation.identity(), _ABOUT)
+            store = await asyncio.to_thread(lambda: RunStore(folder.prepare_database(), folder))
             stack.callback(store.close)
             state = await asyncio.to_thread(self._open, folder, store, preparation, prices)
             if notice := kind_notice(preparation.seeds):
@@ -158,7 +163,7 @@ class Run:
         self._phase = "done"
         if ended_by == "abort":
             raise Aborted("aborted; what the store had acknowledged is safe: run the same command to go on")
-        stop = self._stop if self._stop is not None and self._stop.rule == ended_by else None
+        stop = self._stop if self._stop and self._stop.rule == ended_by else None
         return RunResult(folder=self.folder, ended_by=ended_by, progress=self._snapshot(desk.monitor), stop=stop)
 
     def stop(self, why: str = "interrupt") -> None:
@@ -298,10 +303,9 @@ class Run:
         if gate.refused is not None:
             self._stop = monitor.accounts.stop(gate.refused)
             return self._stop.rule
-        remaining = monitor.counters.remaining
-        if self._sample is not None and remaining.is_any:
+        if self._sample is not None and monitor.counters.remaining.is_any:
             return "estimate"
-        if remaining.num_to_admit:
+        if monitor.counters.remaining.num_to_admit:
             return "saturation"
         if monitor.counters.num_examples:
             return "target"
@@ -356,17 +360,17 @@ class Run:
             self._scheduler = scheduler = self._new_scheduler(desk, fleet)
             return scheduler
 
-        cache = cache_folder(self._env)
         try:
+            cache = cache_folder(self._env)
             found = await run_threshold(desk.preparation, desk.store, cache, desk.monitor.accounts, new_scheduler)
         except FastInstructError:
             if self._interruption():
                 return None
             raise
-        if isinstance(found, Stop):
-            self._heed(found)
-            return None
-        return found
+        if not isinstance(found, Stop):
+            return found
+        self._heed(found)
+        return None
 
     def _new_scheduler(self, desk: Desk, fleet: Fleet) -> Scheduler[Any]:
         runtime = self.config.runtime

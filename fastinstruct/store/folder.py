@@ -8,6 +8,7 @@ Holds `manifest.json` (identity and versions), `config.yaml` (the effective conf
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import time
@@ -25,6 +26,9 @@ __all__ = ["RunFolder", "read_manifest"]
 
 _FOLDER_MODE = 0o700
 _MISSING = "not set"
+_ANSWERED = "answered"  # in the manifest: there are answers, so a database without any has been lost
+_EARLIER = "earlier"
+_KEPT = frozenset({"run.lock", _EARLIER})
 _TAKEN = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 _ASKING_S = 0.05  # a reader that asks whether somebody writes holds the lock for an instant
 
@@ -108,14 +112,19 @@ class RunFolder:
         A folder in which nothing was ever answered (a wrong key, a mistyped model) is nobody's: it is made anew.
 
         Raises:
-            RunFolderError: the folder belongs to a run of another identity; the message says what differs.
+            RunFolderError: the folder belongs to a run of another identity; the message says what differs. Or its
+                manifest says that requests were answered, and the database holds no answer any more.
         """
         manifest = self.path / "manifest.json"
         identity = json.loads(json.dumps(identity))  # as it will be read: tuples are lists, keys are text
         differences = []
+        is_answered = has_answers(self.database)
         if manifest.exists():
-            differences = _differences(_flat(exact_identity(read_manifest(self.path)["identity"])), _flat(identity))
-        if differences and not has_answers(self.database):
+            there = read_manifest(self.path)
+            if there.get(_ANSWERED) and not is_answered:
+                raise RunFolderError(self._lost())
+            differences = _differences(_flat(exact_identity(there["identity"])), _flat(identity))
+        if differences and not is_answered:
             for path in (self.database, *self.path.glob("run.db-*"), self.path / "config.yaml", manifest):
                 path.unlink(missing_ok=True)
             differences = []
@@ -127,6 +136,68 @@ class RunFolder:
                 f"{self.path}: belongs to another run ({'; '.join(differences[:4])}); "
                 f"give another --out, or use the same settings to resume it{_advice(differences)}"
             )
+        if is_answered:  # by a version that did not record it
+            self.record_answers()
+
+    def record_answers(self) -> None:
+        """Let the manifest say that requests were answered, so that a lost database is known from a new run.
+
+        Raises:
+            StoreError: the disk is full or fails, or the folder is not this run's any more.
+        """
+        manifest = read_manifest(self.path)
+        if not manifest.get(_ANSWERED):
+            self.write("manifest.json", _json({**manifest, _ANSWERED: True}))
+
+    def set_aside(self) -> Path | None:
+        """Move all that an earlier run has left into a new folder below `earlier`; None if there was no run.
+
+        Raises:
+            StoreError: it cannot be moved.
+        """
+        if not self.database.exists() and not (self.path / "manifest.json").exists():
+            return None
+        earlier = self.path / _EARLIER
+        try:
+            earlier.mkdir(exist_ok=True)
+            number = next(n for n in itertools.count(1) if not (earlier / str(n)).exists())
+            place = earlier / str(number)
+            place.mkdir()
+            # The manifest goes last: if this is cut off, the folder is still known as the run's.
+            for name in sorted(_visible(self.path), key=lambda name: name == "manifest.json"):
+                (self.path / name).rename(place / name)
+            _sync(place)
+            _sync(self.path)
+        except OSError as error:
+            raise StoreError(f"{earlier}: cannot be moved to: {error.strerror}") from error
+        return place
+
+    def check_held(self) -> None:
+        """See that the folder and its lock are still those that were opened.
+
+        Raises:
+            StoreError: one is gone or replaced, so that another process may take the folder for its own.
+        """
+        if self._lock is None:
+            return
+        path = self.path / "run.lock"
+        try:
+            is_same = os.path.samestat(path.stat(), os.fstat(self._lock.fileno()))
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise StoreError(
+                f"{path}: was removed or replaced while the run went on; nothing more is written to the folder"
+            )
+
+    def _lost(self) -> str:
+        what = "is missing"
+        if self.database.exists():
+            what = "holds no answer" if self.database.stat().st_size else "is empty"
+        return (
+            f"{self.path}: manifest.json says that requests were answered, but run.db {what}; "
+            "restore it from a copy, or start over with --restart"
+        )
 
     @contextmanager
     def building(self, identity: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[Path]:
@@ -164,7 +235,7 @@ class RunFolder:
             raise _write_error(new, error) from error
 
     def _write_manifest(self, identity: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-        self.write("manifest.json", json.dumps({"identity": identity, **about}, indent=2, ensure_ascii=False) + "\n")
+        self.write("manifest.json", _json({"identity": identity, **about}))
 
     def _refuse_foreign_files(self) -> None:
         """Keep a new run out of a folder that is used for something else: its files must not be replaced."""
@@ -177,8 +248,9 @@ class RunFolder:
         """Replace a file of the folder atomically.
 
         Raises:
-            StoreError: the disk is full or fails.
+            StoreError: the disk is full or fails, or the folder is not this run's any more.
         """
+        self.check_held()
         target = self.path / name
         temporary = self.path / f".{name}.new"  # the lock is ours: nobody else writes it
         try:
@@ -213,8 +285,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _visible(folder: Path) -> list[str]:
-    """The names of what a folder holds, but for the lock and hidden files."""
-    return sorted(path.name for path in folder.iterdir() if path.name != "run.lock" and path.name[0] != ".")
+    """The names of what a folder holds, but for the lock, what was set aside and hidden files."""
+    return sorted(path.name for path in folder.iterdir() if path.name not in _KEPT and path.name[0] != ".")
 
 
 def _write_error(path: Path, error: OSError) -> StoreError:
@@ -238,6 +310,10 @@ def _lock_patiently(file: IO[str]) -> None:
     except OSError:
         time.sleep(_ASKING_S)
         lock_exclusively(file)
+
+
+def _json(manifest: Mapping[str, Any]) -> str:
+    return json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import IO, Any
 from fastinstruct.errors import RunFolderError
 from fastinstruct.records import Example, Instance, SeedTask
 from fastinstruct.store import schema
+from fastinstruct.store.checksums import DamagedRow, leave_out
 from fastinstruct.store.draws import early_usage
 from fastinstruct.store.rows import ANSWERED, FINAL
 
@@ -108,6 +109,22 @@ class RunReader:
         finally:
             with suppress(sqlite3.DatabaseError):  # closed, or damaged: what was read has already said so
                 self._connection.execute("COMMIT")
+
+    def check(self, *, skip_damaged: bool = False, needed: tuple[str, ...] = ("template",)) -> list[DamagedRow]:
+        """See that every row is as it was written; with `skip_damaged`, leave out from now on those that are not.
+
+        Reads the whole database. Rows of the tables in `needed` cannot be left out. Returns what is left out.
+
+        Raises:
+            RunFolderError: which rows are damaged; or the database's structure is, so that rows may be missing.
+        """
+        damaged = schema.found_damage(self._connection, self._path)
+        if without := [row for row in damaged if row.table in needed]:
+            raise schema.damage_error(self._path, without, "; nothing can be made without them")
+        if damaged and not skip_damaged:
+            raise schema.damage_error(self._path, damaged, ", or leave them out with --skip-damaged")
+        leave_out(self._connection, damaged)
+        return damaged
 
     def is_being_written(self) -> bool:
         """Whether a process has the run open for writing at this moment."""
@@ -209,7 +226,7 @@ class RunReader:
             finally:
                 with suppress(sqlite3.ProgrammingError):  # the reader may be closed before a caller drops its rows
                     cursor.close()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise RunFolderError(f"{self._path}: cannot be read: {error}") from error
 
     def _early_usage(self) -> list[tuple[str, int, int, int]]:

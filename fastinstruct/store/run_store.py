@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -17,9 +18,21 @@ from typing import Any, TypeVar
 from fastinstruct.errors import StoreError
 from fastinstruct.records import SeedTask, Stage, Usage
 from fastinstruct.store import schema
+from fastinstruct.store.checksums import checksum
 from fastinstruct.store.draws import early_usage, pending_draws, settle_draws, write_answer, write_draws
+from fastinstruct.store.folder import RunFolder
 from fastinstruct.store.reader import USAGE, StageUsage, stage_usage
-from fastinstruct.store.rows import FINAL, READ, CandidateRow, Commit, DrawRow, InstanceRow, RequestRow, StoredState
+from fastinstruct.store.rows import (
+    ANSWERED,
+    FINAL,
+    READ,
+    CandidateRow,
+    Commit,
+    DrawRow,
+    InstanceRow,
+    RequestRow,
+    StoredState,
+)
 from fastinstruct.store.writer import Writer
 
 __all__ = ["RunStore"]
@@ -30,19 +43,26 @@ T = TypeVar("T")
 class RunStore:
     """The database of one run, open for writing.
 
+    With `folder`, its manifest records the first answer, and nothing is written once the folder is another's.
+
     Raises:
         RunFolderError: the database is damaged or of another format.
         StoreError: from any method, when the disk is full or fails.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, folder: RunFolder | None = None) -> None:
         self.path = path
+        self._folder = folder
+        self._is_answered = False
         connection = schema.connect(path)
         try:
             (num_tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             if num_tables == 0:
                 schema.create(connection)
             schema.refuse_damaged(connection, path)
+            if damaged := schema.found_damage(connection, path):
+                raise schema.damage_error(path, damaged, "; `fastinstruct export --skip-damaged` saves the rest")
+            schema.bring_up_to_date(connection)
             schema.create_unexplained(connection)
         except sqlite3.Error as error:
             connection.close()
@@ -51,12 +71,19 @@ class RunStore:
             connection.close()
             raise
         self._connection = connection
-        self._writer = Writer(connection, path)
+        opened = path.stat()
+        self._writer = Writer(connection, path, lambda: self._check_held(opened))
         self._sitting = 0
 
     def submit(self, commits: Sequence[Commit]) -> Future[None]:
         """Write these in order; the future is done when they are on disk."""
-        return self._writer.submit(lambda connection: _insert(connection, commits))
+
+        def write(connection: sqlite3.Connection) -> None:
+            if not self._is_answered and any(commit.request.outcome in ANSWERED for commit in commits):
+                self._record_answers()
+            _insert(connection, commits)
+
+        return self._writer.submit(write)
 
     def keep_draws(self, rows: Sequence[DrawRow]) -> None:
         """Record what was decided to ask, from now on for this run; waits until it is on disk."""
@@ -64,18 +91,24 @@ class RunStore:
 
     def keep_answer(self, place: int, answer: str, usage: Usage) -> Future[None]:
         """Keep an answer whose turn has not come with its draw; the future is done when it is on disk."""
-        return self._writer.submit(lambda connection: write_answer(connection, place, answer, usage))
+
+        def write(connection: sqlite3.Connection) -> None:
+            if not self._is_answered:
+                self._record_answers()
+            write_answer(connection, place, answer, usage)
+
+        return self._writer.submit(write)
 
     def begin(self, seeds: Sequence[SeedTask], templates: Mapping[str, tuple[str, str]]) -> None:
         """Record seeds and templates, name -> (sha256, source), of a new run; a resumed one has them already."""
         seed_rows = [
-            (i, s.id, s.name, s.instruction, _dump([[c.input, c.output] for c in s.instances]), _kind(s))
+            _summed((i, s.id, s.name, s.instruction, _dump([[c.input, c.output] for c in s.instances]), int(_kind(s))))
             for i, s in enumerate(seeds)
         ]
         template_rows = [(name, sha256, source) for name, (sha256, source) in templates.items()]
 
         def write(connection: sqlite3.Connection) -> None:
-            connection.executemany("INSERT OR IGNORE INTO seed VALUES (?, ?, ?, ?, ?, ?)", seed_rows)
+            connection.executemany("INSERT OR IGNORE INTO seed VALUES (?, ?, ?, ?, ?, ?, ?)", seed_rows)
             connection.executemany("INSERT OR IGNORE INTO template VALUES (?, ?, ?)", template_rows)
 
         self._writer.submit(write).result()
@@ -147,6 +180,23 @@ class RunStore:
         """Finish writing and close the database."""
         self._writer.close()
 
+    def _record_answers(self) -> None:
+        """Let the folder know of the first answer, just before it is on disk; in the writer's thread."""
+        if self._folder is not None:
+            self._folder.record_answers()
+        self._is_answered = True
+
+    def _check_held(self, opened: os.stat_result) -> None:
+        """See that what is written would be found again; once a transaction, so it costs no request anything."""
+        if self._folder is not None:
+            self._folder.check_held()
+        try:
+            is_same = os.path.samestat(self.path.stat(), opened)
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise StoreError(f"{self.path}: was removed or replaced while the run went on; nothing more is written")
+
     def _read(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         return self._ask(lambda connection: connection.execute(sql, values).fetchall())
 
@@ -188,9 +238,9 @@ def _insert(connection: sqlite3.Connection, commits: Sequence[Commit]) -> None:
         (c.request.id, a.attempt, a.outcome, a.detail, a.latency_ms) for c in commits for a in c.request.attempts
     ]
     candidates = [_candidate_values(c.request.id, row) for c in commits for row in c.candidates]
-    instructions = [(row.id, row.candidate_id, row.text) for c in commits for row in c.instructions]
+    instructions = [_summed((row.id, row.candidate_id, row.text)) for c in commits for row in c.instructions]
     classifications = [
-        (row.instruction_id, c.request.id, row.is_classification, row.margin)
+        _summed((row.instruction_id, c.request.id, _whole(row.is_classification), _real(row.margin)))
         for c in commits
         if (row := c.classification) is not None
     ]
@@ -200,13 +250,14 @@ def _insert(connection: sqlite3.Connection, commits: Sequence[Commit]) -> None:
         for c in commits
         if c.request.rest or c.request.stumbled_over
     ]
-    connection.executemany(f"INSERT INTO request VALUES ({', '.join('?' * 16)})", requests)  # noqa: S608 - constant
+    connection.executemany(f"INSERT INTO request VALUES ({', '.join('?' * 17)})", requests)  # noqa: S608 - constant
     connection.executemany("INSERT INTO attempt VALUES (?, ?, ?, ?, ?)", attempts)
-    connection.executemany("INSERT INTO candidate VALUES (?, ?, ?, ?, ?, ?)", candidates)
-    connection.executemany("INSERT INTO instruction VALUES (?, ?, ?)", instructions)
-    connection.executemany("INSERT INTO classification VALUES (?, ?, ?, ?)", classifications)
+    connection.executemany("INSERT INTO candidate VALUES (?, ?, ?, ?, ?, ?, ?)", candidates)
+    connection.executemany("INSERT INTO instruction VALUES (?, ?, ?, ?)", instructions)
+    connection.executemany("INSERT INTO classification VALUES (?, ?, ?, ?, ?)", classifications)
     connection.executemany(
-        "INSERT INTO instance (instruction_id, request_id, item, input, output, reason) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO instance (instruction_id, request_id, item, input, output, reason, crc) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
         instances,
     )
     if unexplained:
@@ -221,15 +272,34 @@ def _request_values(row: RequestRow) -> tuple[object, ...]:
         row.id, row.stage, row.number, row.template, in_context, row.outcome, len(row.attempts) + 1, row.detail,
         row.text, row.finish_reason, row.model, top_logprobs, row.prompt_tokens, row.completion_tokens, row.latency_ms,
         row.finished_at,
+        checksum(
+            (row.id, row.stage, row.number, row.template, in_context, row.outcome, row.text, row.finish_reason,
+             top_logprobs)
+        ),
     )  # fmt: skip
 
 
 def _candidate_values(request_id: int, row: CandidateRow) -> tuple[object, ...]:
-    return (row.id, request_id, row.text, row.reason, row.nearest, row.score)
+    return _summed((row.id, request_id, row.text, row.reason, row.nearest, _real(row.score)))
 
 
 def _instance_values(request_id: int, row: InstanceRow) -> tuple[object, ...]:
-    return (row.instruction_id, request_id, row.item, row.input, row.output, row.reason)
+    return _summed((row.instruction_id, request_id, row.item, row.input, row.output, row.reason))
+
+
+def _summed(values: tuple[object, ...]) -> tuple[object, ...]:
+    """Return a row of a table all of whose columns are covered, with its checksum."""
+    return (*values, checksum(values))
+
+
+def _whole(value: bool | None) -> int | None:
+    """A truth value as SQLite gives it back."""
+    return None if value is None else int(value)
+
+
+def _real(value: float | None) -> float | None:
+    """A number as a column of type REAL gives it back."""
+    return None if value is None else float(value)
 
 
 def _kind(seed: SeedTask) -> int:

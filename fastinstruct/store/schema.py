@@ -7,17 +7,23 @@ written in the same transaction, so no table is ever ahead of another.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastinstruct.errors import RunFolderError, StoreError
+from fastinstruct.store.checksums import DamagedRow, add_columns, damaged_rows
 
 __all__ = [
     "FORMAT_VERSION",
+    "bring_up_to_date",
     "connect",
     "create",
     "create_draws",
     "create_unexplained",
+    "damage_error",
+    "found_damage",
     "has_answers",
+    "has_checksums",
     "has_draws",
     "has_unexplained",
     "refuse_damaged",
@@ -25,7 +31,8 @@ __all__ = [
     "store_error",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_WITHOUT_CHECKSUMS = 1  # is read as it is; the next sitting makes it the present one
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -35,7 +42,8 @@ CREATE TABLE seed (
     name TEXT NOT NULL,
     instruction TEXT NOT NULL,
     instances TEXT NOT NULL,           -- JSON [[input, output], ...]
-    is_classification INTEGER NOT NULL -- -1: the seed does not say; NULL would need another table in older runs
+    is_classification INTEGER NOT NULL, -- -1: the seed does not say; NULL would need another table in older runs
+    crc INTEGER                        -- see `checksums`; NULL: written before there were any
 );
 CREATE TABLE template (
     name TEXT PRIMARY KEY,
@@ -69,7 +77,8 @@ CREATE TABLE request (
     prompt_tokens INTEGER NOT NULL,
     completion_tokens INTEGER NOT NULL,
     latency_ms INTEGER NOT NULL,       -- of the last attempt
-    finished_at REAL NOT NULL          -- seconds since the epoch
+    finished_at REAL NOT NULL,        -- seconds since the epoch
+    crc INTEGER                        -- see `checksums`; NULL: written before there were any
 );
 CREATE INDEX request_by_number ON request (stage, number);
 CREATE TABLE attempt (                 -- those that failed and were tried again
@@ -85,19 +94,22 @@ CREATE TABLE candidate (
     text TEXT NOT NULL,
     reason TEXT,                       -- NULL: admitted
     nearest INTEGER,                   -- near_duplicate: pool position; contaminated: position in `against` (meta)
-    score REAL                         -- their ROUGE-L F-measure
+    score REAL,                       -- their ROUGE-L F-measure
+    crc INTEGER                        -- see `checksums`; NULL: written before there were any
 );
 CREATE INDEX candidate_by_reason ON candidate (reason);
 CREATE TABLE instruction (             -- the admitted ones; pool position = number of seeds + id
     id INTEGER PRIMARY KEY,            -- from 0, in order of admission
     candidate_id INTEGER NOT NULL REFERENCES candidate (id),
-    text TEXT NOT NULL
+    text TEXT NOT NULL,
+    crc INTEGER                        -- see `checksums`; NULL: written before there were any
 );
 CREATE TABLE classification (
     instruction_id INTEGER PRIMARY KEY REFERENCES instruction (id),
     request_id INTEGER NOT NULL REFERENCES request (id),
     is_classification INTEGER,         -- NULL: stage 2 could not tell
-    margin REAL                        -- log P(yes) - log P(no), where it was asked for
+    margin REAL,                      -- log P(yes) - log P(no), where it was asked for
+    crc INTEGER                        -- see `checksums`; NULL: written before there were any
 );
 CREATE TABLE instance (
     id INTEGER PRIMARY KEY,
@@ -106,7 +118,8 @@ CREATE TABLE instance (
     item INTEGER NOT NULL,             -- its place among the instruction's kept instances, from 0; -1 if rejected
     input TEXT NOT NULL,
     output TEXT NOT NULL,
-    reason TEXT                        -- NULL: kept
+    reason TEXT,                      -- NULL: kept
+    crc INTEGER                        -- see `checksums`; NULL: written before there were any
 );
 CREATE INDEX instance_by_instruction ON instance (instruction_id, item);
 CREATE INDEX instance_by_reason ON instance (reason);
@@ -160,7 +173,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # it may name a damaged table in what is no text
         if connection is not None:
             connection.close()
         raise _open_error(path, error) from error
@@ -220,10 +233,47 @@ def refuse_other_format(connection: sqlite3.Connection, path: Path) -> None:
         raise _open_error(path, error) from error
     if num_tables == 0:
         raise RunFolderError(f"{path}: holds no run yet; `fastinstruct run` makes one")
-    if version != FORMAT_VERSION:
+    if version not in {FORMAT_VERSION, _WITHOUT_CHECKSUMS}:
         raise RunFolderError(
             f"{path}: written in format {version}, this version reads {FORMAT_VERSION}; give another --out"
         )
+
+
+def bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Make a run of the older format one of the present: its rows stay as they are, without checksums."""
+    if not has_checksums(connection):
+        connection.execute("BEGIN IMMEDIATE")
+        add_columns(connection)
+        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        connection.execute("COMMIT")
+
+
+def has_checksums(connection: sqlite3.Connection) -> bool:
+    """Say whether the run is of a format in which rows have checksums."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return bool(version != _WITHOUT_CHECKSUMS)
+
+
+def found_damage(connection: sqlite3.Connection, path: Path) -> list[DamagedRow]:
+    """Return the rows that are not as they were written.
+
+    Raises:
+        RunFolderError: the structure is damaged, so that rows may be missing.
+    """
+    try:
+        (verdict,) = connection.execute("PRAGMA main.integrity_check(1)").fetchone()
+        if verdict == "ok":
+            return list(damaged_rows(connection)) if has_checksums(connection) else []
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        raise _open_error(path, error) from error
+    raise RunFolderError(f"{path}: the database is damaged; restore it from a copy, or give another --out")
+
+
+def damage_error(path: Path, rows: Sequence[DamagedRow], advice: str) -> RunFolderError:
+    """Say which rows are damaged, in one line."""
+    more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
+    named = "; ".join(map(str, rows[:3]))
+    return RunFolderError(f"{path}: damaged: {named}{more}; restore it from a copy{advice}")
 
 
 def has_answers(path: Path) -> bool:
@@ -255,8 +305,8 @@ def store_error(path: Path, error: sqlite3.Error) -> StoreError:
     return failure
 
 
-def _open_error(path: Path, error: sqlite3.DatabaseError) -> RunFolderError:
-    if _primary_code(error) in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+def _open_error(path: Path, error: sqlite3.DatabaseError | UnicodeDecodeError) -> RunFolderError:
+    if isinstance(error, UnicodeDecodeError) or _primary_code(error) in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
         return RunFolderError(f"{path}: the database is damaged; restore it from a copy, or give another --out")
     return RunFolderError(f"{path}: cannot be opened: {error}")
 

@@ -26,8 +26,9 @@ _MAX_GROUP = 4096  # bounds one transaction, and with it the longest wait for an
 class Writer:
     """Owns a connection and a thread; `submit` may be called from any thread."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, guard: Callable[[], None]) -> None:
         self._connection = connection
+        self._guard = guard  # raises StoreError where nothing may be written any more
         self._path = path
         self._queue: queue.SimpleQueue[tuple[Write, Future[None]] | None] = queue.SimpleQueue()
         self._failure: StoreError | None = None
@@ -92,6 +93,7 @@ class Writer:
 
     def _write(self, writes: Sequence[Write]) -> StoreError | None:
         try:
+            self._guard()
             self._connection.execute("BEGIN IMMEDIATE")
             for write in writes:
                 write(self._connection)
@@ -99,6 +101,9 @@ class Writer:
         except sqlite3.Error as error:
             self._roll_back()
             return store_error(self._path, error)
+        except StoreError as error:
+            self._roll_back()
+            return error
         except Exception as error:  # noqa: BLE001 - a bug in a write must reach its caller, not end this thread
             self._roll_back()
             failure = StoreError(f"{self._path}: a write failed: {type(error).__name__}: {error}")

@@ -1,0 +1,99 @@
+"""A checksum in each row whose text leaves a run or decides what does, and finding the rows that do not match theirs.
+
+SQLite notices damage to its structure, not to a text. Knows nothing of what the rows mean. Guarantees: any one bit of
+a covered value that changes is found. Rows of runs that older versions began have none and are not checked.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from zlib import crc32
+
+import orjson
+
+__all__ = ["COVERED", "DamagedRow", "add_columns", "checksum", "damaged_rows", "leave_out"]
+
+COVERED = {
+    "seed": ("position", "id", "name", "instruction", "instances", "is_classification"),
+    "request": (
+        "id", "stage", "number", "template", "in_context", "outcome", "text", "finish_reason", "top_logprobs",
+    ),
+    "candidate": ("id", "request_id", "text", "reason", "nearest", "score"),
+    "instruction": ("id", "candidate_id", "text"),
+    "classification": ("instruction_id", "request_id", "is_classification", "margin"),
+    "instance": ("instruction_id", "request_id", "item", "input", "output", "reason"),
+}  # fmt: skip
+"""Table -> the columns that its checksum is over, in this order. A template has its SHA-256."""
+
+_KEYS = {"seed": "position", "classification": "instruction_id"}  # of the others: id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DamagedRow:
+    """A row whose values are not those that were written; `id` is its key in `table`."""
+
+    table: str
+    id: int | str
+
+    def __str__(self) -> str:
+        return f"table {self.table}, row {self.id}"
+
+
+def checksum(values: Sequence[object]) -> int:
+    """Return the CRC-32 of a row's values as JSON; what SQLite reads back gives the same as what it was given.
+
+    It is -1, which no row has, for what is no text: SQLite refuses to write it, so only damage brings it about.
+    """
+    try:
+        return crc32(orjson.dumps([_exact(value) if type(value) is float else value for value in values]))
+    except TypeError:
+        return -1
+
+
+def add_columns(connection: sqlite3.Connection) -> None:
+    """Give the tables of an older run room for checksums; the rows that are there stay without."""
+    for table in COVERED:
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN crc INTEGER")
+
+
+def damaged_rows(connection: sqlite3.Connection) -> Iterator[DamagedRow]:
+    """Yield every row that does not match its checksum, table by table.
+
+    Raises:
+        sqlite3.DatabaseError: the structure is damaged.
+    """
+    factory = connection.text_factory
+    connection.text_factory = _decoded
+    try:
+        for table, columns in COVERED.items():
+            sql = f"SELECT {_KEYS.get(table, 'id')}, crc, {', '.join(columns)} FROM main.{table} NOT INDEXED"  # noqa: S608 - constants
+            for key, stored, *values in connection.execute(sql):
+                if stored is not None and stored != checksum(values):
+                    yield DamagedRow(table=table, id=key)
+        for name, digest, source in connection.execute("SELECT name, sha256, source FROM main.template"):
+            if digest != sha256(source.encode("utf-8", "surrogateescape")).hexdigest():
+                yield DamagedRow(table="template", id=name)
+    finally:
+        connection.text_factory = factory
+
+
+def leave_out(connection: sqlite3.Connection, rows: Sequence[DamagedRow]) -> None:
+    """Let no later query of this connection see these rows: views of the same names hide their tables."""
+    for table in dict.fromkeys(row.table for row in rows):
+        ids = ", ".join(str(int(row.id)) for row in rows if row.table == table)
+        key = _KEYS.get(table, "id")
+        connection.execute(
+            f"CREATE TEMP VIEW {table} AS SELECT * FROM main.{table} WHERE {key} NOT IN ({ids})"  # noqa: S608 - numbers
+        )
+
+
+def _exact(value: float) -> str | None:
+    """A float as Python writes it, whatever an encoder does; SQLite has no NaN."""
+    return None if value != value else repr(value)
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")

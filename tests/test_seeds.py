@@ -240,7 +240,7 @@ def test_files_that_hold_nothing_or_cannot_be_read_are_refused(tmp_path: Path) -
     assert complaint(tmp_path / "absent.jsonl") == ": there is no such file; check the path"
     assert complaint(tmp_path) == ": is a folder; name the JSONL file in it"
     assert complaint(empty / "below.jsonl") == ": cannot be read (Not a directory); check the path and its permissions"
-    assert complaint(Path("a\0b")) == ": cannot be read (not a valid path); check the path and its permissions"
+    assert complaint(Path("a\0b")) == "a\\x00b: cannot be read (not a valid path); check the path and its permissions"
 
 
 def test_the_packaged_seeds_are_175_of_which_40_classify() -> None:

@@ -50,6 +50,9 @@ def dedup(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out and --rejected.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Start even if memory seems too small.")] = False,
+    max_text_bytes: Annotated[
+        int, typer.Option("--max-text-bytes", min=1, help="Refuse longer texts; time grows with the square of them.")
+    ] = 2_097_152,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a summary as one JSON object: on stdout with --out, else on stderr.")
     ] = False,
@@ -77,6 +80,7 @@ def dedup(
         rejected=rejected,
         overwrite=overwrite,
         force=force,
+        max_text_bytes=max_text_bytes,
     )
     summary, elapsed_s = _carried_out(plan)
     _report(plan, summary, elapsed_s, as_json=as_json)

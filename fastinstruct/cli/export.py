@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -115,9 +116,9 @@ def _check_replaceable(reader: RunReader, files: list[Path], *, overwrite: bool)
     """
     from fastinstruct.errors import InputError
 
-    run = reader.folder.resolve()
+    run = Path(os.path.realpath(reader.folder))
     for file in files:
-        place = file.resolve()
+        place = Path(os.path.realpath(file))
         if place.parent == run:
             raise InputError(f"{file}: is the run's own; give another --out")
         if not overwrite and not place.is_relative_to(run / "exports"):

@@ -143,9 +143,11 @@ def _target(folder: Path) -> int | None:
     """The target of the latest sitting; None where the folder does not say."""
     import yaml
 
+    from fastinstruct.reading import whole_text
+
     try:
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        config = yaml.safe_load(whole_text(folder / "config.yaml"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return None
     target = config.get("target") if isinstance(config, dict) else None
     return target if isinstance(target, int) else None

@@ -6,6 +6,7 @@ depth or a `ConfigError` of one line, which never repeats a value: it may be a k
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import tomllib
@@ -16,6 +17,7 @@ from typing import Any
 import yaml
 
 from fastinstruct.errors import ConfigError
+from fastinstruct.reading import whole_file
 
 __all__ = ["Tree", "parse_yaml", "read_tree"]
 
@@ -87,17 +89,16 @@ def parse_yaml(text: str, source: str) -> object:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
+        content = whole_file(path, _MAX_BYTES)
         text = content.decode("utf-8-sig")
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file; `fastinstruct init` writes one to start from") from error
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not UTF-8 text") from None
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise ConfigError(f"{path}: is larger than {_MAX_BYTES // 1024} KiB; is this the configuration?") from None
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(content) > _MAX_BYTES:
-        raise ConfigError(f"{path}: is larger than {_MAX_BYTES // 1024} KiB; is this the configuration?")
     return text
 
 

@@ -10,6 +10,7 @@ the outputs are there and the index is old: the same call again, with --overwrit
 from __future__ import annotations
 
 import json
+import os
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +25,7 @@ from fastinstruct.deduplication.memory import check_fits
 from fastinstruct.deduplication.outputs import Output, Stream, check_replaceable, writing_to
 from fastinstruct.errors import InputError
 from fastinstruct.files.json_rows import on_one_line
-from fastinstruct.files.rows import STDIN, Row, Source, field_or_line, rows_of
+from fastinstruct.files.rows import MAX_TEXT_BYTES, STDIN, Row, Source, field_or_line, rows_of
 from fastinstruct.replaceable import regular_target
 from fastinstruct.similarity import LSHIndex, Recall, tokenize
 from fastinstruct.similarity.memory import available_bytes
@@ -42,7 +43,7 @@ class DedupPlan:
 
     `against`: files whose texts (in `against_field`; by default `field`, or the lines of a .txt) must not be near what
     is kept. `index`: a file with what earlier calls kept, to be added to. `out` None: the stream given to
-    `dedup_files`. `force`: skip the estimate of the memory needed.
+    `dedup_files`. `force`: skip the estimate of the memory needed. `max_text_bytes`: longer texts are refused.
     """
 
     files: tuple[Path, ...]
@@ -57,6 +58,7 @@ class DedupPlan:
     rejected: Path | None = None
     overwrite: bool = False
     force: bool = False
+    max_text_bytes: int = MAX_TEXT_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,13 +109,18 @@ def dedup_files(
 
 
 def _regular_inputs(plan: DedupPlan) -> Iterator[Source]:
-    yield from (Source(path, plan.field) for path in plan.files if path != STDIN)
+    yield from (_input(path, plan) for path in plan.files if path != STDIN)
     yield from _against_sources(plan)
 
 
 def _against_sources(plan: DedupPlan) -> Iterator[Source]:
     for path in plan.against:
-        yield Source(path, field_or_line(path, plan.against_field, plan.field), "--against-field")
+        field = field_or_line(path, plan.against_field, plan.field)
+        yield Source(path, field, "--against-field", plan.max_text_bytes)
+
+
+def _input(path: Path, plan: DedupPlan) -> Source:
+    return Source(path, plan.field, max_text_bytes=plan.max_text_bytes)
 
 
 def _check_paths(plan: DedupPlan) -> None:
@@ -130,12 +137,12 @@ def _check_paths(plan: DedupPlan) -> None:
     outputs = [path for path in (plan.out, plan.rejected) if path is not None]
     for path in outputs:
         check_replaceable(path, overwrite=plan.overwrite)
-    taken = {path.resolve() for path in inputs if path.is_file()}
+    taken = {os.path.realpath(path) for path in inputs if path.is_file()}
     for path in [*outputs, *([plan.index] if plan.index is not None else [])]:
-        if path.resolve() in taken:
+        if os.path.realpath(path) in taken:
             raise InputError(f"{path}: is already used by this call; give each file a name of its own")
         if not path.exists() or path.is_file():
-            taken.add(path.resolve())
+            taken.add(os.path.realpath(path))
 
 
 class _Places:
@@ -175,7 +182,7 @@ class _Pass:
         self._index = index
         self._note = note
         self._prepared = prepared
-        self._input = _Places(row for path in plan.files for row in rows_of(Source(path, plan.field)))
+        self._input = _Places(row for path in plan.files for row in rows_of(_input(path, plan)))
         self._against = _Places(row for source in _against_sources(plan) for row in rows_of(source))
         self._num_near = {"input": 0, "against": 0, "index": 0}
         self._num_kept = 0

@@ -16,6 +16,7 @@ seeds' instances to the last file only, as there. Draws come from `random.Random
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 from collections.abc import Iterable, Iterator
@@ -216,8 +217,8 @@ def _classification_name(model: str) -> str:
 
 def _remove_outdated(reader: RunReader, path: Path, name: str) -> None:
     """Inside the run's own `exports/`, leave only the newest finetuning data; elsewhere a user may want the old."""
-    exports = (reader.folder / "exports").resolve()
-    if not path.resolve().is_relative_to(exports):
+    exports = Path(os.path.realpath(reader.folder / "exports"))
+    if not Path(os.path.realpath(path)).is_relative_to(exports):
         return
     for file in path.iterdir():
         if file.name != name and _FINETUNING.fullmatch(file.name):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastinstruct.errors import RunFolderError
+from fastinstruct.reading import whole_text
 from fastinstruct.records import Api, Stage
 from fastinstruct.store import api_in, model_in
 from fastinstruct.tokenizer_names import stored_tokenizer
@@ -40,7 +41,7 @@ def facts_of(folder: Path) -> RunFacts:
     """
     manifest = folder / "manifest.json"
     try:
-        identity = json.loads(manifest.read_text(encoding="utf-8"))["identity"]
+        identity = json.loads(whole_text(manifest))["identity"]
         return RunFacts(
             rng_seed=int(identity["rng_seed"]),
             tokenizer=stored_tokenizer(str(identity["similarity"]["tokenizer"])),

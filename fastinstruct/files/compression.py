@@ -20,6 +20,7 @@ __all__ = ["Compressor", "compressing", "damage", "decompressed"]
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _CHUNK = 1 << 18
+_COMPRESSED_CHUNK = 1 << 10  # a bomb's block of four bytes stands for 128 KiB: so much is held at 32 MiB at most
 
 
 class Compressor(Protocol):
@@ -87,7 +88,7 @@ class _ZstdReader(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         target = memoryview(buffer)
         while not self._waiting:
-            chunk = self._file.read(_CHUNK)
+            chunk = self._file.read(_COMPRESSED_CHUNK)
             if not chunk:
                 if self._frame is not None:
                     raise EOFError

@@ -20,10 +20,12 @@ from fastinstruct.errors import InputError
 from fastinstruct.files.compression import damage, decompressed
 from fastinstruct.text.json_lines import BYTE_ORDER_MARK, SPLIT_A_LIST, json_complaint, json_type, not_utf_8
 
-__all__ = ["STDIN", "Row", "Source", "field_or_line", "rows_of", "text_at"]
+__all__ = ["MAX_TEXT_BYTES", "STDIN", "Row", "Source", "field_or_line", "rows_of", "text_at"]
 
 STDIN = Path("-")
 _MAX_LINE = 1 << 26
+MAX_TEXT_BYTES = 1 << 21
+"""2 MiB: comparing two texts of that length takes seconds, and the time grows with its square."""
 _MAX_KEYS, _MAX_KEY = 8, 40  # that are named when the field is missing
 _MISSING = object()
 
@@ -41,12 +43,13 @@ class Source(NamedTuple):
     """A file and which texts in it are meant.
 
     `field` names the text in a row of JSON: a key, or keys and list places joined by dots; None: every line is a text.
-    `option` is what the user names a field with, for messages.
+    `option` is what the user names a field with, for messages. A text of more than `max_text_bytes` is refused.
     """
 
     path: Path
     field: str | None
     option: str = "--field"
+    max_text_bytes: int = MAX_TEXT_BYTES
 
 
 def field_or_line(path: Path, given: str | None, default: str) -> str | None:
@@ -136,7 +139,15 @@ def _text(source: Source, number: int, line: bytes) -> str:
     value = text_at(row, source.field)
     if not isinstance(value, str):
         _refuse(source.path, number, _text_complaint(row, source, value))
-    return value
+    return _of_a_length_to_compare(source, number, value)
+
+
+def _of_a_length_to_compare(source: Source, number: int, text: str) -> str:
+    most = source.max_text_bytes
+    if len(text) * 4 > most and (size := len(text.encode("utf-8", "surrogatepass"))) > most:
+        told = f"its text is {size:,} bytes long; --max-text-bytes {size} takes it; time grows with its square"
+        _refuse(source.path, number, told)
+    return text
 
 
 def _plain_text(source: Source, number: int, line: bytes) -> str:
@@ -145,7 +156,7 @@ def _plain_text(source: Source, number: int, line: bytes) -> str:
         complaint = f"is a JSON object, but each line of a .txt is a text; name the text in it with {source.option}"
         _refuse(source.path, number, complaint)
     try:
-        return line.decode()
+        return _of_a_length_to_compare(source, number, line.decode())
     except UnicodeDecodeError as fault:
         _refuse(source.path, number, not_utf_8(fault))
 

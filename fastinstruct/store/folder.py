@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fastinstruct.errors import RunFolderError, StoreError
+from fastinstruct.reading import whole_text
 from fastinstruct.store.identities import exact_identity
 from fastinstruct.store.locking import lock_exclusively
 from fastinstruct.store.schema import has_answers
@@ -276,10 +277,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / "manifest.json"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(whole_text(path))
         if not isinstance(manifest["identity"], dict):
             raise TypeError
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunFolderError(f"{path}: is damaged; restore it from a copy, or give another --out") from error
     return dict(manifest)
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from fastinstruct.errors import ConfigError
+from fastinstruct.reading import whole_text
 from fastinstruct.text.folder import prompt_folder
 
 __all__ = ["FORMAT_CHARACTERS", "Kind", "MarkerNames", "folded_name", "load_marker_names", "packaged_marker_names"]
@@ -84,7 +85,7 @@ def load_marker_names(path: Path) -> MarkerNames:
         ConfigError: the file cannot be read, a name is empty or stands twice, or a line or part is none.
     """
     try:
-        source = path.read_text(encoding="utf-8-sig")
+        source = whole_text(path)
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text") from error
     except OSError as error:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastinstruct.errors import ConfigError
+from fastinstruct.reading import whole_text
 from fastinstruct.records import Api, Message, Prompt, SeedTask
 from fastinstruct.text.demonstrations import (
     one_line_json,
@@ -51,6 +52,7 @@ _OPTIONAL = {
 }
 _OF_STAGE_1 = ("instructions", "instructions.json")
 _MIN_PHRASE_WORDS = 4
+_MAX_BYTES = 1 << 24  # of a template
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _SECTION = re.compile(r"^\[(system|user|assistant)\][ \t]*\n", re.MULTILINE)
 
@@ -219,7 +221,7 @@ def _load(name: str, api: Api, folder: Path | None) -> Template:
     if folder is not None and (folder / f"{name}.txt").exists():
         path = folder / f"{name}.txt"
     try:
-        source = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
+        source = whole_text(path, _MAX_BYTES)  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text") from error
     except OSError as error:

@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 import orjson
 
 from fastinstruct.errors import SeedError
+from fastinstruct.reading import whole_file
 from fastinstruct.records import Instance, SeedTask
 from fastinstruct.text.emptiness import empty_if_none
 from fastinstruct.text.folder import prompt_folder
@@ -93,7 +94,7 @@ def load_seeds(path: Path) -> tuple[SeedTask, ...]:
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines that are not blank, with their numbers from 1."""
     try:
-        content = path.read_bytes()
+        content = whole_file(path)
     except FileNotFoundError:
         raise SeedError(f"{path}: there is no such file; check the path") from None
     except IsADirectoryError:

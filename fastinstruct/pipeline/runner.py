@@ -137,7 +137,6 @@ class Run:
             folder = stack.enter_context(RunFolder(self.folder))
             if self._restart and (earlier := await asyncio.to_thread(folder.set_aside)) is not None:
                 self._note(f"starts over; what was there is in {earlier}")
-            about = {"fastinstruct": __version__, "format": FORMAT_VERSION}
             await asyncio.to_thread(folder.claim, preparation.identity(), _ABOUT)
             store = await asyncio.to_thread(RunStore, folder.database, folder)
             stack.callback(store.close)
@@ -362,8 +361,9 @@ class Run:
             return scheduler
 
         try:
-            cache = cache_folder(self._env)
-            found = await run_threshold(desk.preparation, desk.store, cache, desk.monitor.accounts, new_scheduler)
+            found = await run_threshold(
+                desk.preparation, desk.store, cache_folder(self._env), desk.monitor.accounts, new_scheduler
+            )
         except FastInstructError:
             if self._interruption():
                 return None

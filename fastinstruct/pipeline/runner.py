@@ -193,8 +193,9 @@ class Run:
         self, folder: RunFolder, store: RunStore, preparation: Preparation, prices: Mapping[str, Price | None]
     ) -> StoredState:
         """Record what a new run starts from, read what a resumed one holds, and keep this sitting's configuration."""
-        templates = preparation.prompts.templates
-        store.begin(preparation.seeds, {name: (t.sha256, t.source) for name, t in templates.items()})
+        store.begin(
+            preparation.seeds, {name: (t.sha256, t.source) for name, t in preparation.prompts.templates.items()}
+        )
         if preparation.against.files:
             store.set_meta("against", dumped(preparation.against.files))
         folder.write("config.yaml", recorded(self.config, folder.path))

@@ -135,7 +135,7 @@ class Run:
             preparation = await asyncio.to_thread(prepare, self.config, self._env, begun)
             self.num_against = preparation.against.num_texts
             folder = stack.enter_context(RunFolder(self.folder))
-            if self._restart and (earlier := await asyncio.to_thread(folder.set_aside)) is not None:
+            if self._restart and (earlier := await asyncio.to_thread(folder.set_aside)):
                 self._note(f"starts over; what was there is in {earlier}")
             await asyncio.to_thread(folder.claim, preparation.identity(), _ABOUT)
             store = await asyncio.to_thread(RunStore, folder.database, folder)
@@ -193,9 +193,8 @@ class Run:
         self, folder: RunFolder, store: RunStore, preparation: Preparation, prices: Mapping[str, Price | None]
     ) -> StoredState:
         """Record what a new run starts from, read what a resumed one holds, and keep this sitting's configuration."""
-        store.begin(
-            preparation.seeds, {name: (t.sha256, t.source) for name, t in preparation.prompts.templates.items()}
-        )
+        templates = preparation.prompts.templates
+        store.begin(preparation.seeds, {name: (t.sha256, t.source) for name, t in templates.items()})
         if preparation.against.files:
             store.set_meta("against", dumped(preparation.against.files))
         folder.write("config.yaml", recorded(self.config, folder.path))
@@ -362,9 +361,8 @@ class Run:
             return scheduler
 
         try:
-            found = await run_threshold(
-                desk.preparation, desk.store, cache_folder(self._env), desk.monitor.accounts, new_scheduler
-            )
+            accounts, cache = desk.monitor.accounts, cache_folder(self._env)
+            found = await run_threshold(desk.preparation, desk.store, cache, accounts, new_scheduler)
         except FastInstructError:
             if self._interruption():
                 return None

@@ -43,9 +43,9 @@ class DamagedRow:
 
 
 def checksum(values: Sequence[object]) -> int:
-    """Return the CRC-32 of a row's values as JSON, floats as `exact` gives them; what SQLite reads back gives the same as what it was given.
+    """Return the CRC-32 of a row's values as JSON, floats as `exact` gives them: the same before and after storing.
 
-    It is -1, which no row has, for what is no text: SQLite refuses to write it, so it means damage.
+    It is -1, which no row has, for what is no text: SQLite refuses to write that.
     """
     try:
         return crc32(orjson.dumps(values))

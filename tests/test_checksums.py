@@ -17,7 +17,7 @@ from fastinstruct.cli.app import app
 from fastinstruct.errors import FastInstructError, RunFolderError
 from fastinstruct.exports import format_named
 from fastinstruct.store import RunReader, RunStore, schema
-from fastinstruct.store.checksums import checksum
+from fastinstruct.store.checksums import checksum, exact
 
 
 def built(folder: Path) -> Path:
@@ -131,7 +131,8 @@ def test_a_run_of_the_older_format_is_read_unchecked_and_goes_on(tmp_path: Path)
 
 def test_what_is_no_text_has_no_checksum_and_does_not_raise() -> None:
     assert checksum(("\udc80",)) == checksum((b"bytes",)) == checksum((2**70,)) == -1
-    assert checksum((float("nan"),)) == checksum((None,))
+    assert exact(float("nan")) is exact(None) is None
+    assert exact(1) == exact(1.0) == "1.0"
 
 
 def test_export_says_what_is_damaged_and_leaves_it_out_when_told(tmp_path: Path) -> None:

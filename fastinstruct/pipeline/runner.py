@@ -135,7 +135,7 @@ class Run:
             preparation = await asyncio.to_thread(prepare, self.config, self._env, begun)
             self.num_against = preparation.against.num_texts
             folder = stack.enter_context(RunFolder(self.folder))
-            if self._restart and (earlier := await asyncio.to_thread(folder.set_aside)) is not None:
+            if self._restart and (earlier := await asyncio.to_thread(folder.set_aside)):
                 self._note(f"starts over; what was there is in {earlier}")
             await asyncio.to_thread(folder.claim, preparation.identity(), _ABOUT)
             store = await asyncio.to_thread(lambda: RunStore(folder.prepare_database(), folder))
@@ -361,8 +361,8 @@ class Run:
             return scheduler
 
         try:
-            cache = cache_folder(self._env)
-            found = await run_threshold(desk.preparation, desk.store, cache, desk.monitor.accounts, new_scheduler)
+            accounts, cache = desk.monitor.accounts, cache_folder(self._env)
+            found = await run_threshold(desk.preparation, desk.store, cache, accounts, new_scheduler)
         except FastInstructError:
             if self._interruption():
                 return None

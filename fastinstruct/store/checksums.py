@@ -14,7 +14,7 @@ from zlib import crc32
 
 import orjson
 
-__all__ = ["COVERED", "DamagedRow", "add_columns", "checksum", "damaged_rows", "leave_out"]
+__all__ = ["COVERED", "DamagedRow", "add_columns", "checksum", "damaged_rows", "exact", "leave_out"]
 
 COVERED = {
     "seed": ("position", "id", "name", "instruction", "instances", "is_classification"),
@@ -43,14 +43,19 @@ class DamagedRow:
 
 
 def checksum(values: Sequence[object]) -> int:
-    """Return the CRC-32 of a row's values as JSON; what SQLite reads back gives the same as what it was given.
+    """Return the CRC-32 of a row's values as JSON, floats as `exact` gives them: the same before and after storing.
 
-    It is -1, which no row has, for what is no text: SQLite refuses to write it, so only damage brings it about.
+    It is -1, which no row has, for what is no text: SQLite refuses to write that.
     """
     try:
-        return crc32(orjson.dumps([_exact(value) if type(value) is float else value for value in values]))
+        return crc32(orjson.dumps(values))
     except TypeError:
         return -1
+
+
+def exact(value: float | None) -> str | None:
+    """Return a value of a REAL column as a checksum covers it: as Python writes it; SQLite has no NaN."""
+    return None if value is None or value != value else repr(float(value))
 
 
 def add_columns(connection: sqlite3.Connection) -> None:
@@ -71,7 +76,9 @@ def damaged_rows(connection: sqlite3.Connection) -> Iterator[DamagedRow]:
         for table, columns in COVERED.items():
             sql = f"SELECT {_KEYS.get(table, 'id')}, crc, {', '.join(columns)} FROM main.{table} NOT INDEXED"  # noqa: S608 - constants
             for key, stored, *values in connection.execute(sql):
-                if stored is not None and stored != checksum(values):
+                if stored is not None and stored != checksum(
+                    tuple(exact(value) if type(value) is float else value for value in values)
+                ):
                     yield DamagedRow(table=table, id=key)
         for name, digest, source in connection.execute("SELECT name, sha256, source FROM main.template"):
             if digest != sha256(source.encode("utf-8", "surrogateescape")).hexdigest():
@@ -88,11 +95,6 @@ def leave_out(connection: sqlite3.Connection, rows: Sequence[DamagedRow]) -> Non
         connection.execute(
             f"CREATE TEMP VIEW {table} AS SELECT * FROM main.{table} WHERE {key} NOT IN ({ids})"  # noqa: S608 - numbers
         )
-
-
-def _exact(value: float) -> str | None:
-    """A float as Python writes it, whatever an encoder does; SQLite has no NaN."""
-    return None if value != value else repr(value)
 
 
 def _decoded(text: bytes) -> str:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from fastinstruct.errors import StoreError
 from fastinstruct.records import SeedTask, Stage, Usage
 from fastinstruct.store import schema
-from fastinstruct.store.checksums import checksum
+from fastinstruct.store.checksums import checksum, exact
 from fastinstruct.store.draws import early_usage, pending_draws, settle_draws, write_answer, write_draws
 from fastinstruct.store.folder import RunFolder
 from fastinstruct.store.reader import USAGE, StageUsage, stage_usage
@@ -27,6 +27,7 @@ from fastinstruct.store.rows import (
     FINAL,
     READ,
     CandidateRow,
+    ClassificationRow,
     Commit,
     DrawRow,
     InstanceRow,
@@ -240,9 +241,7 @@ def _insert(connection: sqlite3.Connection, commits: Sequence[Commit]) -> None:
     candidates = [_candidate_values(c.request.id, row) for c in commits for row in c.candidates]
     instructions = [_summed((row.id, row.candidate_id, row.text)) for c in commits for row in c.instructions]
     classifications = [
-        _summed((row.instruction_id, c.request.id, _whole(row.is_classification), _real(row.margin)))
-        for c in commits
-        if (row := c.classification) is not None
+        _classification_values(c.request.id, row) for c in commits if (row := c.classification) is not None
     ]
     instances = [_instance_values(c.request.id, row) for c in commits for row in c.instances]
     unexplained = [
@@ -280,7 +279,13 @@ def _request_values(row: RequestRow) -> tuple[object, ...]:
 
 
 def _candidate_values(request_id: int, row: CandidateRow) -> tuple[object, ...]:
-    return _summed((row.id, request_id, row.text, row.reason, row.nearest, _real(row.score)))
+    values = (row.id, request_id, row.text, row.reason, row.nearest)
+    return (*values, row.score, checksum((*values, exact(row.score))))
+
+
+def _classification_values(request_id: int, row: ClassificationRow) -> tuple[object, ...]:
+    values = (row.instruction_id, request_id, None if row.is_classification is None else int(row.is_classification))
+    return (*values, row.margin, checksum((*values, exact(row.margin))))
 
 
 def _instance_values(request_id: int, row: InstanceRow) -> tuple[object, ...]:
@@ -290,16 +295,6 @@ def _instance_values(request_id: int, row: InstanceRow) -> tuple[object, ...]:
 def _summed(values: tuple[object, ...]) -> tuple[object, ...]:
     """Return a row of a table all of whose columns are covered, with its checksum."""
     return (*values, checksum(values))
-
-
-def _whole(value: bool | None) -> int | None:
-    """A truth value as SQLite gives it back."""
-    return None if value is None else int(value)
-
-
-def _real(value: float | None) -> float | None:
-    """A number as a column of type REAL gives it back."""
-    return None if value is None else float(value)
 
 
 def _kind(seed: SeedTask) -> int:

@@ -191,7 +191,8 @@ def _interpolate(value: Any, env: Mapping[str, str], source: str, *at: object) -
     is_path = ".".join(str(key) for key in at if key is not None).removesuffix(".path") in _PATH_KEYS
     if (_NO_BYTE if is_path else _SURROGATE).search(value):
         raise ConfigError(f"{source}: a text holds half of a surrogate pair (\\ud800 to \\udfff); write the character")
-    return _VARIABLE.sub(replace, value)
+    end = value.rfind("}") + 1  # beyond it no variable ends, and looking for one there would take quadratic time
+    return _VARIABLE.sub(replace, value[:end]) + value[end:]
 
 
 def _anchor(tree: Tree, dotted: str, file: Path) -> None:

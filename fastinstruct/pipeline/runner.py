@@ -64,11 +64,10 @@ class Run:
     Args:
         config: what to run; `config.out` names the folder (by default runs/<name of the seed file>).
         env: where keys and the cache folder are looked up; by default the environment of the process.
-        on_endpoint: called with the endpoint's description before the first request.
-        on_note: called with a line that a person may want to know: how replies are asked for, seeds of unknown kind.
+        on_endpoint, on_note: called with the endpoint's description before the first request; with what is worth knowing.
         on_example: awaited with each example once it is durable; a slow listener slows the run.
         sample: send at most so many requests of each stage, to see what the rest will take (`Progress.projection`).
-        example_filter: a filter of the caller's own: asked about each example that everything else lets through.
+        example_filter: the caller's own: asked about each example that everything else lets through.
         restart: begin anew in the same folder; what an earlier run left is moved to `earlier` in it, not deleted.
 
     Raises:
@@ -206,8 +205,7 @@ class Run:
         warm_up()
         similarity = self.config.similarity
         index = RougeIndex(threshold=similarity.threshold, tokenizer=similarity.tokenizer)
-        index.add([seed.instruction for seed in preparation.seeds])
-        index.add(list(state.instructions))
+        index.add([*(seed.instruction for seed in preparation.seeds), *state.instructions])
         return index, indexed(preparation.against, similarity, preparation.seeds)
 
     async def _emit_stored(self) -> None:
@@ -367,10 +365,10 @@ class Run:
             if self._interruption():
                 return None
             raise
-        if not isinstance(found, Stop):
-            return found
-        self._heed(found)
-        return None
+        if isinstance(found, Stop):
+            self._heed(found)
+            return None
+        return found
 
     def _new_scheduler(self, desk: Desk, fleet: Fleet) -> Scheduler[Any]:
         runtime = self.config.runtime

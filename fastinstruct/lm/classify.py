@@ -190,7 +190,8 @@ def _refusal(reply: _Reply) -> Outcome:
 
 def _bad_request(kind: BadRequestKind) -> Callable[[_Reply], Outcome]:
     def make(reply: _Reply) -> Outcome:
-        return BadRequest(kind, reply.info.parameter, f"{reply.status}: {reply.words}")
+        parameter = reply.info.parameter and shown(reply.info.parameter, reply.endpoint)
+        return BadRequest(kind, parameter, f"{reply.status}: {reply.words}")
 
     return make
 

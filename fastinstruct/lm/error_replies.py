@@ -14,15 +14,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
-from urllib.parse import urlsplit
 
 from fastinstruct.lm.endpoints import Endpoint
 from fastinstruct.lm.inner_errors import foreign_words
 from fastinstruct.lm.json_words import in_words
+from fastinstruct.lm.masking import masked, secrets_of
 from fastinstruct.lm.wire import parse_json
 
 __all__ = ["ErrorInfo", "duration_s", "error_info", "parse_error", "plain_number", "retry_after_s", "shown"]
 
+_MOST_READ: Final = 2_000  # characters of a message: a key in it may begin before the shown part ends
 _MAX_SHOWN: Final = 200
 _MAX_READ: Final = 2000  # of a message: what comes later is an echo of the request or a stack trace
 _MAX_DEPTH: Final = 16  # of the place in a request that is wrong
@@ -30,7 +31,9 @@ _MAX_DATE_HINT_S: Final = 120.0  # a wrong clock must not stop a run for a day
 
 _TITLE: Final = re.compile(r"<title[^<>]*+>", re.IGNORECASE)
 _TITLE_END: Final = re.compile(r"</title>", re.IGNORECASE)
-_KEYS: Final = re.compile(r"\b(?:Bearer\s+\S+|(?:sk|pk|rk|gsk|xai|hf|nvapi|fw|pplx|AIza)[-_*]?[A-Za-z0-9_*.\-]{8,})")
+_KEYS: Final = re.compile(
+    r"\b(?:Bearer\s+\S+|(?:sk|pk|rk|gsk|xai|hf|nvapi|fw|pplx|AIza)[-_*]?[A-Za-z0-9_*.\-]{7,}[A-Za-z0-9_*\-])"
+)
 _NUMBER: Final = re.compile(r"\d{1,15}(?:\.\d{1,15})?")
 _DURATION: Final = re.compile(r"(?:\d{1,9}(?:\.\d{1,15})?(?:ms|d|h|m|s)){1,5}")
 _DURATION_PART: Final = re.compile(r"(\d{1,9}(?:\.\d{1,15})?)(ms|d|h|m|s)")
@@ -128,21 +131,9 @@ def _tags(*values: object) -> frozenset[str]:
 
 def shown(message: str, endpoint: Endpoint) -> str:
     """A server's words as they may be shown or stored: one line, keys masked, shortened."""
-    line = " ".join(message.split())
-    for secret in _secrets(endpoint):
-        line = line.replace(secret, "***")
-    line = _KEYS.sub("***", line)
+    line = " ".join(message[:_MOST_READ].split())
+    line = masked(_KEYS.sub("***", line), *secrets_of(endpoint))
     return line if len(line) <= _MAX_SHOWN else line[: _MAX_SHOWN - 1] + "…"
-
-
-def _secrets(endpoint: Endpoint) -> list[str]:
-    """Longest first, so that no secret's tail is left over; those under four characters cannot be told from words."""
-    parts = urlsplit(endpoint.base_url)
-    values = [endpoint.api_key or "", parts.password or "", parts.query]
-    values += [pair.partition("=")[2] for pair in parts.query.split("&")]
-    for header in endpoint.headers.values():
-        values += [header, *header.split()]
-    return sorted({value for value in values if len(value) >= 4}, key=len, reverse=True)
 
 
 def retry_after_s(headers: Mapping[str, str], message: str, now_s: float) -> float | None:

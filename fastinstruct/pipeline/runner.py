@@ -64,7 +64,7 @@ class Run:
     Args:
         config: what to run; `config.out` names the folder (by default runs/<name of the seed file>).
         env: where keys and the cache folder are looked up; by default the environment of the process.
-        on_endpoint, on_note: called with the endpoint's description before the first request; with what is worth knowing.
+        on_endpoint, on_note: called with the endpoint's description before the first request, and with what may matter.
         on_example: awaited with each example once it is durable; a slow listener slows the run.
         sample: send at most so many requests of each stage, to see what the rest will take (`Progress.projection`).
         example_filter: the caller's own: asked about each example that everything else lets through.

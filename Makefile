@@ -14,7 +14,7 @@ help:
 	@echo "make lint    ruff and strict mypy"
 	@echo "make format  let ruff format and fix"
 	@echo "make bench   run the benchmarks"
-	@echo "make soak    compare an hour of decisions with brute force, and two hours of killed runs with the server's log"
+	@echo "make soak    an hour of decisions against brute force, two of killed runs against the server's log, one of hostile input"
 	@echo "make clean   remove .venv and caches (runs/ stays)"
 
 demo: $(VENV)/local.stamp
@@ -43,6 +43,7 @@ bench: $(VENV)/bench.stamp
 soak: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/soak.py --minutes 60
 	$(BIN)/python benchmarks/soak_runs.py --minutes 120
+	$(BIN)/python benchmarks/soak_hostile.py --minutes 60
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -68,3 +68,25 @@ def test_copies_edited_at_a_rate_lie_anywhere_from_one_to_below_the_threshold(ed
     assert min(scores) < 0.7 < 0.95 < max(scores)
     assert 0.6 < sum(score > 0.7 for score in scores) / len(scores) < 0.99
     assert min(scores) > 0.5
+
+
+def test_hostile_replies_bodies_files_and_run_folders_do_no_harm(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    hostile = import_module("soak_hostile")
+    hostile.built(tmp_path / "built")
+    kinds = {hostile.run_case(1, number, tmp_path)[0] for number in range(80)}
+    assert kinds == {"reply", "body", "file", "run folder"}
+
+
+def test_the_hostile_soak_notices_harm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    hostile = import_module("soak_hostile")
+
+    def harmful(*_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setitem(hostile.KINDS, "body", harmful)
+    with pytest.raises(hostile.Harm, match="body 1: RecursionError"):
+        hostile.run_case(0, 1, tmp_path)

@@ -1,0 +1,254 @@
+"""Hostile replies, bodies, files and damaged run folders, one after another, until the time is up or one does harm.
+
+Four kinds take turns: texts through the parsers and filters of replies; bodies through the classifier of a server's
+replies; bytes through every reader of a user's files; and a run's folder with bytes changed, cut or gone through
+status, inspect, export, refilter and resuming. Harm is an exception that is not ours, more than two seconds, or more
+than a GiB of memory. Everything follows from a seed and the case's number. A table for people, one JSON document as
+the last line; 1 as exit code after harm.
+
+    python benchmarks/soak_hostile.py --minutes 30
+    python benchmarks/soak_hostile.py --seed 0 --first 1234 --cases 1     # one case again
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import platform
+import random
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from fastinstruct.cli.app import app
+from fastinstruct.config import load_config
+from fastinstruct.errors import FastInstructError
+from fastinstruct.files.rows import Source, rows_of
+from fastinstruct.lm.classify import classify_reply
+from fastinstruct.lm.endpoints import Endpoint, Request
+from fastinstruct.records import Api, FinishReason, Sampling, SeedTask, Stage
+from fastinstruct.store import CandidateRow, Commit, InstanceRow, InstructionRow, RequestRow, RunFolder, RunStore
+from fastinstruct.text.marker_names import load_marker_names
+from fastinstruct.text.parsing import parse_classification, parse_instances, parse_instructions
+from fastinstruct.text.parsing_instructions import refined
+from fastinstruct.text.prompting import load_templates
+from fastinstruct.text.seeds import load_seeds
+from fastinstruct.text.sifting import sift_instances
+from fastinstruct.text.structured import read_examples, read_is_classification, read_tasks
+
+_MOST_S, _MOST_MIB = 2.0, 1024
+_ENDPOINT = Endpoint(base_url="http://127.0.0.1:9/v1", model="m", api_key="sk-hostile-soak-key-1")
+_REQUEST = Request(key="k", prompt="p", sampling=Sampling(max_tokens=256))
+_PIECES = (
+    *(
+        "Example 1\n",
+        "Input: ",
+        "Output: ",
+        "Task: ",
+        "**",
+        "```\n",
+        "~~~",
+        "<think>",
+        "</think>",
+        "◁think▷",
+        "[THINK]",
+    ),
+    *('{"tasks": [', '"', "'", "\\", "]", "}", "{", "[", ":", ",", "null", "1e999", "9. ", "IX. ", "① ", "- ", "> "),
+    *("Class label: ", "输出：", "निर्गत: ", "I can't help", "Let me know if ", "(Note: ", "<|channel|>analysis"),
+    *("\n", "\n\n", " ", "\t", "\x00", "\u200b", "\u202e", "\u2028", "\ud800", "a", "The cat sat. ", "é", "\x1b[31m"),
+    *('{"choices":[{"message":{"content":', '"usage":{"completion_tokens":', '"error":{"message":', "<title>"),
+)
+_BYTES = (b"\xff", b"\x00", b"\xef\xbb\xbf", b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"PK", b"\xed\xa0\x80", b"&a [*a,*a]\n")
+
+
+class Harm(Exception):
+    """What a case did: an exception that is not ours, too long, too much memory."""
+
+
+def hostile_text(rng: random.Random) -> str:
+    """A text of up to 64,000 characters, from few pieces repeated often or many drawn."""
+    pieces = rng.choices(_PIECES, k=rng.randint(1, 12))
+    if rng.random() < 0.5:
+        text = "".join(pieces) * rng.randint(1, 4_000)
+    else:
+        text = "".join(rng.choices(pieces, k=rng.randint(1, 3_000)))
+    return text[: rng.choice((100, 4_000, 64_000))]
+
+
+def hostile_bytes(rng: random.Random) -> bytes:
+    """A file of up to 64,000 bytes: text in UTF-8, often cut or with other bytes in it."""
+    content = bytearray(hostile_text(rng).encode("utf-8", "surrogatepass"))
+    for _ in range(rng.randint(0, 8)):
+        at = rng.randint(0, len(content))
+        content[at:at] = rng.choice(_BYTES)
+    return bytes(content)
+
+
+def read_text(rng: random.Random, _: Path) -> None:
+    """One text through every reader of replies."""
+    text, reason = hostile_text(rng), rng.choice(list(FinishReason))
+    parse_instructions(text, api=rng.choice(list(Api)), first_number=9, max_items=8, finish_reason=reason)
+    for is_label in (False, True):
+        found = parse_instances(text, is_classification=is_label, finish_reason=reason, instruction="Write it.")
+        sift_instances(found.kept, instruction="Write it.")
+    parse_classification(text)
+    refined(read_tasks(text, max_items=8, is_torn=False))
+    read_examples(text, is_torn=True, instruction="Write it.")
+    read_is_classification(text)
+
+
+def read_body(rng: random.Random, _: Path) -> None:
+    """One body through the classifier, which raises nothing."""
+    status = rng.choice((200, 200, 400, 401, 404, 413, 429, 500, 503))
+    headers = {"retry-after": hostile_text(rng)[:200], "content-type": "application/json"}
+    classify_reply(status, headers, hostile_bytes(rng), _ENDPOINT, now_s=1e9, request=_REQUEST, limits=(256,))
+
+
+def read_file(rng: random.Random, folder: Path) -> None:
+    """One file through every reader of a user's files."""
+    content = hostile_bytes(rng)
+    for suffix in (".jsonl", ".yaml", ".json", ".toml", ".txt"):
+        (folder / f"file{suffix}").write_bytes(content)
+    prompts = folder / "prompts"
+    prompts.mkdir(exist_ok=True)
+    (prompts / "instructions.txt").write_bytes(content)
+    readers: list[Callable[[], object]] = [
+        lambda: load_seeds(folder / "file.jsonl"),
+        lambda: list(rows_of(Source(folder / "file.jsonl", "instruction"))),
+        lambda: list(rows_of(Source(folder / "file.txt", None))),
+        *(lambda suffix=suffix: load_config(folder / f"file{suffix}") for suffix in (".yaml", ".json", ".toml")),
+        lambda: load_marker_names(folder / "file.txt"),
+        lambda: load_templates(Api.CHAT, prompts),
+    ]
+    for read in readers:
+        with suppress(FastInstructError):
+            read()
+
+
+def built(folder: Path) -> Path:
+    """A small run, as it would be left behind."""
+    seed = SeedTask(id="s", name="s", instruction="Greet.", instances=(), is_classification=False)
+    identity = {"rng_seed": 1, "instructions": {"num_items": 8}, "similarity": {"threshold": 0.7, "tokenizer": "rouge"}}
+    with RunFolder(folder) as opened:
+        opened.claim({**identity, "model": {"name": "m", "api": "chat"}}, {"fastinstruct": "0", "format": 1})
+        opened.write("config.yaml", "target: 3\n")
+        store = RunStore(opened.database)
+        store.begin((seed,), {"instructions": ("0" * 64, "{tasks}")})
+        request = RequestRow(
+            id=1, stage=Stage.INSTRUCTIONS, number=0, template="instructions", in_context=(0,), outcome="ok",
+            text="Name a colour.", finish_reason="stop", model="m",
+        )  # fmt: skip
+        store.submit([
+            Commit(
+                request=request,
+                candidates=(CandidateRow(id=1, text="Name a colour.", reason=None),),
+                instructions=(InstructionRow(id=0, candidate_id=1, text="Name a colour."),),
+                instances=(InstanceRow(instruction_id=0, item=0, input="", output="Red."),),
+            )
+        ]).result()  # fmt: skip
+        store.close()
+    return folder
+
+
+def damage_run(rng: random.Random, folder: Path) -> None:
+    """A run's folder with a file damaged through every verb that reads one."""
+    run = Path(shutil.copytree(folder / "built", folder / "run", dirs_exist_ok=True))
+    victim = run / rng.choice(("run.db", "run.db", "manifest.json", "config.yaml"))
+    content = bytearray(victim.read_bytes())
+    for _ in range(rng.choice((1, 1, 3, 40))):
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    victim.write_bytes(bytes(content[: rng.choice((len(content), len(content), rng.randrange(len(content) + 1)))]))
+    for verb in (["status"], ["inspect", "--rejected"], ["inspect", "--json"], ["export", "-o", "-", "-f", "alpaca"]):
+        _typed([verb[0], str(run), *verb[1:]])
+    _typed(["refilter", str(run), "--out", str(folder / "new")])
+    shutil.rmtree(folder / "new", ignore_errors=True)
+    with suppress(FastInstructError), RunFolder(run) as opened:
+        RunStore(opened.database).close()
+    shutil.rmtree(run)
+
+
+def _typed(arguments: list[str]) -> None:
+    failure = CliRunner().invoke(app, arguments).exception
+    if failure is not None and not isinstance(failure, FastInstructError | SystemExit):
+        raise failure
+
+
+KINDS: dict[str, Callable[[random.Random, Path], None]] = {
+    "reply": read_text,
+    "body": read_body,
+    "file": read_file,
+    "run folder": damage_run,
+}
+
+
+def run_case(seed: int, number: int, folder: Path) -> tuple[str, float]:
+    """Run one case; return its kind and the seconds it took.
+
+    Raises:
+        Harm: it did some.
+    """
+    kind = list(KINDS)[number % len(KINDS)]
+    started = time.thread_time()
+    try:
+        KINDS[kind](random.Random(f"{seed} {number}"), folder)
+    except FastInstructError:
+        pass
+    except Exception as error:
+        raise Harm(f"{kind} {number}: {type(error).__name__}: {error}") from error
+    seconds = time.thread_time() - started
+    if seconds > _MOST_S * (6 if kind in {"file", "run folder"} else 7):  # so many readers each
+        raise Harm(f"{kind} {number}: took {seconds:.1f} s")
+    mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    if mib > _MOST_MIB:
+        raise Harm(f"{kind} {number}: {mib} MiB of memory")
+    return kind, seconds
+
+
+def main() -> None:
+    """Run cases until the time is up, all are run or one does harm."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--cases", type=int)
+    options = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    counts: Counter[str] = Counter()
+    slowest: dict[str, float] = {}
+    harm, number, ends = "", options.first, time.monotonic() + 60 * options.minutes
+    with tempfile.TemporaryDirectory() as name:
+        built(Path(name) / "built")
+        while time.monotonic() < ends and (options.cases is None or number < options.first + options.cases):
+            try:
+                kind, seconds = run_case(options.seed, number, Path(name))
+            except Harm as error:
+                harm = str(error)
+                break
+            counts[kind] += 1
+            slowest[kind] = max(slowest.get(kind, 0.0), seconds)
+            number += 1
+    for kind in KINDS:
+        print(f"{kind:<12}{counts[kind]:>10,} cases, the slowest {slowest.get(kind, 0.0):.2f} s")
+    print(harm or "no harm", flush=True)
+    told = {
+        "cases": counts,
+        "slowest_s": slowest,
+        "harm": harm,
+        "seed": options.seed,
+        "python": platform.python_version(),
+    }
+    print(json.dumps({"benchmark": "soak_hostile", **told}))
+    sys.exit(bool(harm))
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ import pkgutil
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -158,6 +158,18 @@ def complaint(
     return None
 
 
+def confirmed(
+    reader: Callable[[str], object], texts: Sequence[tuple[str, str, str]], most_s: float = 2.0, short_s: float = 0.02
+) -> str | None:
+    """The complaint that is left after three tries: a busy machine may give one by chance."""
+    told: str | None = None
+    for _ in range(3):
+        told = complaint(reader, iter(texts), most_s, short_s)
+        if told is None:
+            return None
+    return told
+
+
 # --- regular expressions
 
 
@@ -166,7 +178,7 @@ def test_every_regular_expression_takes_linear_time_for_its_own_worst_texts(name
     pattern, always = PATTERNS[name], BOUNDED.get(name, "")
     texts = [(lead, piece, end + always) for lead, piece, end in worst_texts(pattern)]
     for reader in readers_of(name, pattern):
-        assert complaint(reader, iter(texts)) is None
+        assert confirmed(reader, texts) is None
 
 
 @pytest.mark.parametrize(
@@ -328,4 +340,4 @@ READERS: dict[str, Callable[[str], object]] = {
 
 @pytest.mark.parametrize("name", READERS)
 def test_every_reader_of_foreign_text_takes_linear_time(name: str) -> None:
-    assert complaint(READERS[name], iter(piece_texts(seed=1)), most_s=6.0, short_s=0.1) is None
+    assert confirmed(READERS[name], list(piece_texts(seed=1)), most_s=6.0, short_s=0.1) is None

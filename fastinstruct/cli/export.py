@@ -60,7 +60,7 @@ def export(
     wanted = [format_named(name) for name in dict.fromkeys(formats or ["alpaca"])]
     with RunReader(chosen_run(run)) as reader, reader.snapshot():
         for row in reader.check(skip_damaged=skip_damaged):
-            typer.echo(f"left out, damaged: {row}, and what follows from it", err=True)
+            tell(f"left out, damaged: {row}, and what follows from it")
         if out == _STDOUT:
             _to_stdout(reader, wanted, include_seeds=include_seeds, as_json=as_json)
             return

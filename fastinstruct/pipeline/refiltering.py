@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from fastinstruct import __version__
 from fastinstruct.config import RunConfig, load_config
 from fastinstruct.config.recording import recorded
 from fastinstruct.errors import RunFolderError
+from fastinstruct.escaping import package_logger
 from fastinstruct.files.against import dumped, loaded
 from fastinstruct.pipeline.against import Against, indexed, survey, survey_again
 from fastinstruct.pipeline.changeable import (
@@ -65,7 +65,7 @@ __all__ = ["Refiltered", "refilter"]
 
 _COMMITS_AT_A_TIME = 2048  # one transaction each, so the disk is waited for a few times only
 _NEEDED = ("template", "seed", "request", "candidate", "instruction")  # all else is made anew from these
-_LOG = logging.getLogger(__name__)
+_LOG = package_logger("fastinstruct.pipeline")
 _THRESHOLD, _FILES = "stage2_threshold", "against"  # keys of a store's meta
 
 

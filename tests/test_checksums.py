@@ -4,6 +4,7 @@ import json
 import random
 import re
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +88,23 @@ def test_a_damaged_row_is_named_and_left_out_on_demand_only(tmp_path: Path) -> N
         assert caught.value.exit_code == 2
         assert [str(row) for row in reader.check(skip_damaged=True)] == ["table instance, row 2"]
         assert [example.id for example in reader.examples()] == ["m0-0", "m2-0", "m3-0", "m4-0"]
+
+
+def test_a_count_that_is_none_is_damage_and_no_traceback(tmp_path: Path) -> None:
+    with BuiltRun(tmp_path / "run") as built:
+        built.admit("Name a colour.", ("", "Red."))
+    with closing(sqlite3.connect(tmp_path / "run" / "run.db")) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, 'prompt_tokens INTEGER NOT NULL', 'prompt_tokens INTEGER')"
+        )
+    with closing(sqlite3.connect(tmp_path / "run" / "run.db")) as connection, connection:
+        connection.execute("UPDATE request SET prompt_tokens = NULL")
+    with (
+        RunReader(tmp_path / "run") as reader,
+        pytest.raises(RunFolderError, match=r"run\.db: is damaged: a stored number"),
+    ):
+        reader.totals()
 
 
 def test_a_damaged_run_does_not_go_on(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from fastinstruct.errors import RunFolderError
+from fastinstruct.errors import FastInstructError, RunFolderError
 from fastinstruct.records import Example, Instance, SeedTask
 from fastinstruct.store import schema
 from fastinstruct.store.checksums import DamagedRow, leave_out
@@ -135,9 +135,19 @@ class RunReader:
             return False
 
     def totals(self) -> Totals:
-        """Count everything, as of one moment."""
+        """Count everything, as of one moment.
+
+        Raises:
+            RunFolderError: the database is damaged, also where SQLite takes its rows for sound: a count may be none.
+        """
         with self.snapshot():
-            return self._totals()
+            try:
+                return self._totals()
+            except FastInstructError:
+                raise
+            except (TypeError, ValueError, KeyError) as error:
+                told = "is damaged: a stored number or word is none; restore it from a copy"
+                raise RunFolderError(f"{self.folder / 'run.db'}: {told}") from error
 
     def _totals(self) -> Totals:
         requests: dict[str, dict[str, int]] = {}

@@ -51,8 +51,11 @@ def dedup(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out and --rejected.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Start even if memory seems too small.")] = False,
     max_text_bytes: Annotated[
-        int, typer.Option("--max-text-bytes", min=1, help="Refuse longer texts; time grows with the square of them.")
-    ] = 2_097_152,
+        int | None,
+        typer.Option(
+            "--max-text-bytes", min=1, help="Refuse longer texts; time grows with their square. Default: 2 MiB."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a summary as one JSON object: on stdout with --out, else on stderr.")
     ] = False,
@@ -63,6 +66,7 @@ def dedup(
     """
     from fastinstruct.deduplication import DedupPlan
     from fastinstruct.files.json_rows import refuse_other_format
+    from fastinstruct.files.rows import MAX_TEXT_BYTES
 
     for path in (out, rejected):
         if path is not None:
@@ -80,7 +84,7 @@ def dedup(
         rejected=rejected,
         overwrite=overwrite,
         force=force,
-        max_text_bytes=max_text_bytes,
+        max_text_bytes=max_text_bytes or MAX_TEXT_BYTES,
     )
     summary, elapsed_s = _carried_out(plan)
     _report(plan, summary, elapsed_s, as_json=as_json)

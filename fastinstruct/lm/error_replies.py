@@ -23,7 +23,6 @@ from fastinstruct.lm.wire import parse_json
 
 __all__ = ["ErrorInfo", "duration_s", "error_info", "parse_error", "plain_number", "retry_after_s", "shown"]
 
-_MOST_READ: Final = 2_000  # characters of a message: a key in it may begin before the shown part ends
 _MAX_SHOWN: Final = 200
 _MAX_READ: Final = 2000  # of a message: what comes later is an echo of the request or a stack trace
 _MAX_DEPTH: Final = 16  # of the place in a request that is wrong
@@ -131,7 +130,7 @@ def _tags(*values: object) -> frozenset[str]:
 
 def shown(message: str, endpoint: Endpoint) -> str:
     """A server's words as they may be shown or stored: one line, keys masked, shortened."""
-    line = " ".join(message[:_MOST_READ].split())
+    line = " ".join(message[:_MAX_READ].split())
     line = masked(_KEYS.sub("***", line), *secrets_of(endpoint))
     return line if len(line) <= _MAX_SHOWN else line[: _MAX_SHOWN - 1] + "…"
 

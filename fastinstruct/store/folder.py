@@ -20,7 +20,7 @@ from typing import IO, Any
 from fastinstruct.errors import RunFolderError, StoreError
 from fastinstruct.reading import whole_text
 from fastinstruct.store.identities import exact_identity
-from fastinstruct.store.locking import lock_exclusively
+from fastinstruct.store.locking import is_still, lock_exclusively
 from fastinstruct.store.schema import has_answers
 
 __all__ = ["RunFolder", "read_manifest"]
@@ -182,11 +182,7 @@ class RunFolder:
         if self._lock is None:
             return
         path = self.path / "run.lock"
-        try:
-            is_same = os.path.samestat(path.stat(), os.fstat(self._lock.fileno()))
-        except OSError:
-            is_same = False
-        if not is_same:
+        if not is_still(path, os.fstat(self._lock.fileno())):
             raise StoreError(
                 f"{path}: was removed or replaced while the run went on; nothing more is written to the folder"
             )

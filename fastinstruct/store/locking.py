@@ -1,4 +1,4 @@
-"""A lock on an open file that dies with its process.
+"""A lock on an open file that dies with its process, and whether a name still leads to a file that was opened.
 
 Knows nothing of what it protects.
 """
@@ -6,9 +6,10 @@ Knows nothing of what it protects.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["lock_exclusively"]
+__all__ = ["is_still", "lock_exclusively"]
 
 
 def lock_exclusively(file: IO[Any]) -> None:
@@ -21,3 +22,11 @@ def lock_exclusively(file: IO[Any]) -> None:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_still(path: Path, opened: os.stat_result) -> bool:
+    """Whether a path leads to the file of which this was the status, and not to another one or to nothing."""
+    try:
+        return os.path.samestat(path.stat(), opened)
+    except OSError:
+        return False

@@ -21,6 +21,7 @@ from fastinstruct.store import schema
 from fastinstruct.store.checksums import checksum, exact
 from fastinstruct.store.draws import early_usage, pending_draws, settle_draws, write_answer, write_draws
 from fastinstruct.store.folder import RunFolder
+from fastinstruct.store.locking import is_still
 from fastinstruct.store.reader import USAGE, StageUsage, stage_usage
 from fastinstruct.store.rows import (
     ANSWERED,
@@ -191,11 +192,7 @@ class RunStore:
         """See that what is written would be found again; once a transaction, so it costs no request anything."""
         if self._folder is not None:
             self._folder.check_held()
-        try:
-            is_same = os.path.samestat(self.path.stat(), opened)
-        except OSError:
-            is_same = False
-        if not is_same:
+        if not is_still(self.path, opened):
             raise StoreError(f"{self.path}: was removed or replaced while the run went on; nothing more is written")
 
     def _read(self, sql: str, values: Sequence[object] = ()) -> list[Any]:

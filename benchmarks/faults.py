@@ -24,13 +24,13 @@ import server_capacity
 from scripted import serving
 
 from fastinstruct.lm import Endpoint, HttpTransport, Ok, Request, RetryPolicy
-from fastinstruct.lm.breaker import CircuitBreaker
-from fastinstruct.lm.channel import Channel
-from fastinstruct.lm.concurrency import Fixed
-from fastinstruct.lm.fleet import Fleet
-from fastinstruct.lm.jobs import Delivery, Job, ListSource
-from fastinstruct.lm.scheduler import Scheduler
-from fastinstruct.lm.wire import encode_body
+from fastinstruct.lm.limits.breaker import CircuitBreaker
+from fastinstruct.lm.limits.concurrency import Fixed
+from fastinstruct.lm.scheduling.channel import Channel
+from fastinstruct.lm.scheduling.fleet import Fleet
+from fastinstruct.lm.scheduling.job import Delivery, Job, ListSource
+from fastinstruct.lm.scheduling.scheduler import Scheduler
+from fastinstruct.lm.transports.codec import encode_body
 from fastinstruct.records import Api, Sampling
 from fastinstruct.scripted_server import Script
 from fastinstruct.scripted_server.replies import reply_to

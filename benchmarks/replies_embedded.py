@@ -23,7 +23,7 @@ from typing import Any
 
 import fastinstruct
 from fastinstruct.config.environment import cache_folder
-from fastinstruct.lm.embedded import NUM_SLOTS, EmbeddedServer, find_model
+from fastinstruct.lm.transports.embedded import NUM_SLOTS, EmbeddedServer, find_model
 from fastinstruct.records import Api, FinishReason, ReplyForm, SeedTask
 from fastinstruct.text.demonstrations import (
     classification_demonstrations,

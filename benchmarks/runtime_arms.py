@@ -19,14 +19,14 @@ import aiohttp
 import orjson
 
 from fastinstruct.lm import Endpoint, HttpTransport, Ok, Request, RetryPolicy
-from fastinstruct.lm.breaker import CircuitBreaker
-from fastinstruct.lm.channel import Channel
-from fastinstruct.lm.concurrency import Controller, Fixed, QueueAware
-from fastinstruct.lm.fleet import Fleet
-from fastinstruct.lm.jobs import Delivery, Job, Source
-from fastinstruct.lm.queue_watch import watch_queue
-from fastinstruct.lm.rate_budget import RateBudget
-from fastinstruct.lm.scheduler import Scheduler
+from fastinstruct.lm.limits.breaker import CircuitBreaker
+from fastinstruct.lm.limits.concurrency import Controller, Fixed, QueueAware
+from fastinstruct.lm.limits.rate_budget import RateBudget
+from fastinstruct.lm.scheduling.channel import Channel
+from fastinstruct.lm.scheduling.fleet import Fleet
+from fastinstruct.lm.scheduling.job import Delivery, Job, Source
+from fastinstruct.lm.scheduling.scheduler import Scheduler
+from fastinstruct.lm.transports.queue_watch import watch_queue
 from fastinstruct.records import Sampling
 
 T = TypeVar("T")

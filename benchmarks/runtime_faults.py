@@ -22,7 +22,7 @@ from runtime_cost import prompts_of_a_run
 from scripted import Server, serving
 
 from fastinstruct.lm import Ok
-from fastinstruct.lm.jobs import Delivery
+from fastinstruct.lm.scheduling.job import Delivery
 
 _MS = 1000.0
 

@@ -16,9 +16,9 @@ from runtime_arms import Ours
 from runtime_slots import unlike_prompts
 from scripted import Server, Span, serving
 
-from fastinstruct.lm.concurrency import Aimd, Controller, Fixed, QueueAware
-from fastinstruct.lm.jobs import Delivery
-from fastinstruct.lm.rate_budget import RateBudget
+from fastinstruct.lm.limits.concurrency import Aimd, Controller, Fixed, QueueAware
+from fastinstruct.lm.limits.rate_budget import RateBudget
+from fastinstruct.lm.scheduling.job import Delivery
 
 _MOST_IN_FLIGHT = 2_000
 

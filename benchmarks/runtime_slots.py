@@ -25,12 +25,12 @@ from scripted import Server, serving
 from slot_use import busy_share
 
 from fastinstruct.config import load_config
-from fastinstruct.lm.jobs import Delivery, Job
-from fastinstruct.pipeline.committer import Committer
-from fastinstruct.pipeline.judge import Judge
+from fastinstruct.lm.scheduling.job import Delivery, Job
+from fastinstruct.pipeline.commit.admission import Judge
+from fastinstruct.pipeline.commit.committer import Committer
 from fastinstruct.pipeline.preparation import Preparation, prepare
-from fastinstruct.pipeline.reading import reading_of
-from fastinstruct.pipeline.stages import Task
+from fastinstruct.pipeline.stages.reading import reading_of
+from fastinstruct.pipeline.stages.requests import Task
 from fastinstruct.similarity import RougeIndex, warm_up
 from fastinstruct.store import Commit, RunStore
 

@@ -32,8 +32,8 @@ from fastinstruct.cli.app import app
 from fastinstruct.config import load_config
 from fastinstruct.errors import FastInstructError
 from fastinstruct.files.rows import Source, rows_of
-from fastinstruct.lm.classify import classify_reply
 from fastinstruct.lm.endpoints import Endpoint, Request
+from fastinstruct.lm.outcomes.classify import classify_reply
 from fastinstruct.records import Api, FinishReason, Sampling, SeedTask, Stage
 from fastinstruct.store import CandidateRow, Commit, InstanceRow, InstructionRow, RequestRow, RunFolder, RunStore
 from fastinstruct.text.marker_names import load_marker_names

@@ -41,7 +41,7 @@ import orjson
 
 from fastinstruct.config import load_config
 from fastinstruct.lm import Endpoint
-from fastinstruct.lm.wire import encode_body
+from fastinstruct.lm.transports.codec import encode_body
 from fastinstruct.pipeline.preparation import prepare
 from fastinstruct.records import Api, Stage
 from fastinstruct.scripted_server import Script

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fastinstruct.lm.decoding import ReplyProblem, decode_reply
+from fastinstruct.lm.transports.decoding import ReplyProblem, decode_reply
 from fastinstruct.records import Api, Completion, FinishReason, Instance, ReplyForm
 from fastinstruct.scripted_server import Truth
 from fastinstruct.scripted_server.draws import text_sha256

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from fastinstruct.lm import BadRequest, Endpoint, Ok, Outcome, Request, Transient
-from fastinstruct.lm.jobs import Delivery, Job, Source
+from fastinstruct.lm.scheduling.job import Delivery, Job, Source
 from fastinstruct.records import Completion, FinishReason, Sampling, Usage
 from virtual_time import now
 

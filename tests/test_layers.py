@@ -40,7 +40,7 @@ BELOW: dict[str, set[str]] = {
     "files": NOUNS | {"text"},
     "pipeline": NOUNS | {"text", "lm", "similarity", "store", "files"},
 }
-VIEWS = ("deduplication", "exports", "report", "watch", "engines")
+VIEWS = ("deduplication", "exports", "doctor")
 BELOW |= {view: set(BELOW) for view in VIEWS}
 BELOW["scripted_server"] = {"escaping", "errors", "records"}  # what runs are rehearsed against knows nothing of them
 BELOW["cli"] = set(BELOW)
@@ -173,9 +173,8 @@ def test_only_the_command_line_prints_or_reads_argv() -> None:
 
 def test_what_limits_the_requests_has_no_clock_no_tasks_and_no_connections_of_its_own() -> None:
     """Time is passed in, so that minutes can be tested in milliseconds and the event loop stays the scheduler's."""
-    names = ["breaker.py", "rate_budget.py", "retry.py", "sliding_window.py", "token_estimates.py"]
-    limits = [PACKAGE / "lm" / name for name in names] + modules(PACKAGE / "lm" / "concurrency")
-    assert len(limits) == 10
+    limits = [*modules(PACKAGE / "lm" / "limits"), PACKAGE / "lm" / "scheduling" / "retry.py"]
+    assert len(limits) == 11
     away = {"aiohttp", "asyncio", "datetime", "logging", "threading", "time"}
     strangers = {
         shown(path): found for path in limits if (found := {name.split(".")[0] for name in imported(path)} & away)

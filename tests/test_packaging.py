@@ -11,8 +11,7 @@ from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
 import fastinstruct
-
-REPOSITORY = Path(__file__).parent.parent
+from places import REPOSITORY
 
 
 def wheel_names(root: Path, folder: Path) -> list[str]:

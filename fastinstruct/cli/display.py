@@ -16,7 +16,7 @@ from fastinstruct.cli.figures import duration, money, projection_line
 from fastinstruct.cli.logs import logged_to
 from fastinstruct.cli.terminal import printable, shortened
 from fastinstruct.cli.vitals import MAX_WHY, age, endpoint_lines, latency
-from fastinstruct.pipeline.telemetry import figures
+from fastinstruct.pipeline.monitoring.telemetry import figures
 
 if TYPE_CHECKING:
     from fastinstruct.pipeline import Progress

@@ -40,7 +40,7 @@ from fastinstruct.cli.terminal import say, tell
 
 if TYPE_CHECKING:
     from fastinstruct.config import RunConfig
-    from fastinstruct.pipeline.diagnosis import Finding
+    from fastinstruct.doctor import Finding
 
 __all__ = ["doctor"]
 
@@ -116,7 +116,7 @@ def _findings(settings: RunConfig, config: Path | None, *, offline: bool, as_jso
     import asyncio
 
     from fastinstruct.config.environment import process_environment
-    from fastinstruct.pipeline.diagnosis import diagnose
+    from fastinstruct.doctor import diagnose
 
     findings: list[Finding] = []
 

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastinstruct.pipeline.projection import Projection
+    from fastinstruct.pipeline.monitoring.forecast import Projection
 
 __all__ = ["approximate", "duration", "money", "projected", "projection_line"]
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from fastinstruct.pipeline.ledger import Ledger
-    from fastinstruct.pipeline.projection import Projection
+    from fastinstruct.pipeline.budget.ledger import Ledger
+    from fastinstruct.pipeline.monitoring.forecast import Projection
     from fastinstruct.store import RunReader, Totals
 
 __all__ = ["status"]
@@ -62,10 +62,10 @@ def status(
 
 def _status(reader: RunReader) -> dict[str, Any]:
     from fastinstruct.files.against import loaded
-    from fastinstruct.pipeline.books import read_ledger
-    from fastinstruct.pipeline.ledger import dollars
-    from fastinstruct.pipeline.telemetry import TELEMETRY
-    from fastinstruct.pipeline.telemetry import loaded as loaded_telemetry
+    from fastinstruct.pipeline.budget.ledger import dollars
+    from fastinstruct.pipeline.budget.persistence import read_ledger
+    from fastinstruct.pipeline.monitoring.telemetry import TELEMETRY
+    from fastinstruct.pipeline.monitoring.telemetry import loaded as loaded_telemetry
     from fastinstruct.store import without_examples
 
     target = _target(reader.folder)
@@ -157,7 +157,7 @@ def _projection(
     reader: RunReader, totals: Totals, ledger: Ledger, target: int | None, telemetry: Mapping[str, Any] | None
 ) -> Projection | None:
     """What reaching the target will still take, from the last requests; the pace is that of the sitting they are of."""
-    from fastinstruct.pipeline.projection import WINDOW, Outlook, Remaining
+    from fastinstruct.pipeline.monitoring.forecast import WINDOW, Outlook, Remaining
     from fastinstruct.records import Stage
     from fastinstruct.store import recent
 

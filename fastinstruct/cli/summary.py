@@ -13,8 +13,8 @@ from fastinstruct.cli.figures import duration, money, projected, projection_line
 from fastinstruct.cli.terminal import labelled, printable, program, say, shortened, tell
 from fastinstruct.cli.vitals import endpoint_lines, machine_line
 from fastinstruct.pipeline import Progress, RunResult
-from fastinstruct.pipeline.stop_rules import Stop
-from fastinstruct.pipeline.telemetry import figures
+from fastinstruct.pipeline.budget.stop_rules import Stop
+from fastinstruct.pipeline.monitoring.telemetry import figures
 from fastinstruct.records import Example
 from fastinstruct.store import RunReader
 

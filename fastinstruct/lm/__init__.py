@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastinstruct.lm.endpoints import Endpoint, Request
-from fastinstruct.lm.outcomes import (
+from fastinstruct.lm.outcomes.outcomes import (
     Aborted,
     BadRequest,
     Deadline,
@@ -23,10 +23,10 @@ from fastinstruct.lm.outcomes import (
     fatal_error,
     unreachable_error,
 )
-from fastinstruct.lm.retry import GiveUp, Retry, RetryPolicy
+from fastinstruct.lm.scheduling.retry import GiveUp, Retry, RetryPolicy
 
 if TYPE_CHECKING:
-    from fastinstruct.lm.transport import HttpTransport, has_c_parser
+    from fastinstruct.lm.transports.http import HttpTransport, has_c_parser
 
 __all__ = [
     "Aborted",
@@ -56,6 +56,6 @@ _LAZY = frozenset({"HttpTransport", "has_c_parser"})
 def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from fastinstruct.lm import transport
+    from fastinstruct.lm.transports import http
 
-    return getattr(transport, name)
+    return getattr(http, name)

@@ -12,25 +12,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fastinstruct.pipeline.monitoring.progress import Progress
     from fastinstruct.pipeline.preparation import Preparation, dry_run, prepare
-    from fastinstruct.pipeline.progress import Progress
-    from fastinstruct.pipeline.refiltering import Refiltered, refilter
+    from fastinstruct.pipeline.refilter.refilter import Refiltered, refilter
     from fastinstruct.pipeline.result import RunResult
-    from fastinstruct.pipeline.runner import Run
-    from fastinstruct.pipeline.streaming import stream
+    from fastinstruct.pipeline.run import Run
+    from fastinstruct.pipeline.stream import stream
 
 __all__ = ["Preparation", "Progress", "Refiltered", "Run", "RunResult", "dry_run", "prepare", "refilter", "stream"]
 
 _HOMES = {
     "Preparation": "preparation",
-    "Progress": "progress",
-    "Refiltered": "refiltering",
-    "Run": "runner",
+    "Progress": "monitoring.progress",
+    "Refiltered": "refilter.refilter",
+    "Run": "run",
     "RunResult": "result",
     "dry_run": "preparation",
     "prepare": "preparation",
-    "refilter": "refiltering",
-    "stream": "streaming",
+    "refilter": "refilter.refilter",
+    "stream": "stream",
 }
 
 

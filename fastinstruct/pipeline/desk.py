@@ -5,11 +5,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from fastinstruct.pipeline.judge import Judge
-from fastinstruct.pipeline.monitor import Monitor
-from fastinstruct.pipeline.pool import TaskPool
+from fastinstruct.pipeline.commit.admission import Judge
+from fastinstruct.pipeline.monitoring.monitor import Monitor
+from fastinstruct.pipeline.pool.task_pool import TaskPool
 from fastinstruct.pipeline.preparation import Preparation
-from fastinstruct.pipeline.reading import reading_of
+from fastinstruct.pipeline.stages.reading import reading_of
 from fastinstruct.similarity import RougeIndex
 from fastinstruct.store import RunReader, RunStore, StoredState
 from fastinstruct.text.custom_filters import CustomFilter

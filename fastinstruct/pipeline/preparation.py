@@ -14,12 +14,12 @@ import orjson
 
 from fastinstruct.config import ModelConfig, RunConfig
 from fastinstruct.errors import ConfigError
-from fastinstruct.lm.jobs import Job
-from fastinstruct.pipeline.against import Against, survey
-from fastinstruct.pipeline.pool import TaskPool, random_stream
-from fastinstruct.pipeline.sampling import effective_sampling
-from fastinstruct.pipeline.serving import ServedModel, resolve
-from fastinstruct.pipeline.stages import JSON_SUFFIX, STAGE_OF_TEMPLATE, Stages, Task
+from fastinstruct.lm.scheduling.job import Job
+from fastinstruct.pipeline.decontamination import Against, survey
+from fastinstruct.pipeline.models.resolve import ServedModel, resolve
+from fastinstruct.pipeline.pool.task_pool import TaskPool, random_stream
+from fastinstruct.pipeline.stages.requests import JSON_SUFFIX, STAGE_OF_TEMPLATE, Stages, Task
+from fastinstruct.pipeline.stages.sampling import effective_sampling
 from fastinstruct.records import Api, Prompt, ReplyForm, SeedTask, Stage
 from fastinstruct.text.demonstrations import (
     classification_demonstrations,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastinstruct.pipeline.progress import Progress
-from fastinstruct.pipeline.stop_rules import Stop
+from fastinstruct.pipeline.budget.stop_rules import Stop
+from fastinstruct.pipeline.monitoring.progress import Progress
 
 __all__ = ["RunResult"]
 

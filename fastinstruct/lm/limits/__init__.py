@@ -1,0 +1,1 @@
+"""What limits the requests to an endpoint: pure, in passed-in time."""

@@ -1,0 +1,1 @@
+"""What this process must look after: its event loop, its descriptors, its garbage."""

@@ -1,0 +1,1 @@
+"""Many requests over few endpoints: jobs, channels, retries, and the scheduler that joins them."""

@@ -1,0 +1,1 @@
+"""From an answer to a durable row: admission, and the order in which answers are committed."""

@@ -1,0 +1,278 @@
+"""In what form each stage's replies are asked for: settled before the first draw, for all sittings of a run.
+
+Prompts are written before an endpoint is chosen, and a change in mid-run would let the data depend on which server
+answered. So each endpoint of a stage is asked once what it bears, with the stage's own prompt, and the lowest form that
+all of them bear is taken: JSON by schema, else any JSON object, else text. A reply that is no JSON counts as ignoring
+what was asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from fastinstruct.errors import EndpointError, FastInstructError, ProtocolMismatch, ReplyFormRefused
+from fastinstruct.lm import BadRequest, Ok, Outcome, Request, Transient, unreachable_error
+from fastinstruct.lm.process.off_loop import read_in_thread_if_large
+from fastinstruct.lm.scheduling.channel import Channel
+from fastinstruct.lm.scheduling.fleet import Fleet
+from fastinstruct.lm.scheduling.scheduler import Scheduler, SchedulerStatistics, Source, complete_all, detail_of
+from fastinstruct.pipeline.budget.accounts import Accounts
+from fastinstruct.pipeline.budget.spending import Gate
+from fastinstruct.pipeline.budget.stop_rules import Stop
+from fastinstruct.pipeline.preparation import Preparation, first_jobs
+from fastinstruct.records import ReplyForm, Stage
+from fastinstruct.store import RunStore
+from fastinstruct.text.structured import is_json_like, read_examples, read_is_classification, read_tasks, satisfies
+
+__all__ = ["FormProbes", "described_forms", "settled_forms", "stored_forms"]
+
+_KEY = "reply_forms"
+_MAX_EMPTY = 2  # a model that thinks may have thought too long once
+_BROKEN_OFF = "its reply began as JSON and broke off"
+_LOWEST_FIRST = (ReplyForm.TEXT, ReplyForm.JSON_OBJECT, ReplyForm.JSON_SCHEMA)
+_WORDS = {
+    ReplyForm.JSON_SCHEMA: "JSON by schema",
+    ReplyForm.JSON_OBJECT: "JSON",
+    ReplyForm.TEXT: "text",
+}
+
+Forms = Mapping[Stage, ReplyForm]
+
+
+def described_forms(forms: Forms) -> str:
+    """Say in a line how replies are asked for."""
+    if len(set(forms.values())) == 1:
+        return f"replies are asked for as {_WORDS[next(iter(forms.values()))]}"
+    return "replies are asked for as " + ", ".join(f"{_WORDS[form]} ({stage})" for stage, form in forms.items())
+
+
+def stored_forms(told: str | None) -> Forms | None:
+    """Return what a run has settled, from its store's value; None where it has not yet."""
+    if told is None:
+        return None
+    stored = json.loads(told)
+    return {stage: ReplyForm(stored.get(stage, ReplyForm.TEXT)) for stage in Stage}
+
+
+async def settled_forms(
+    preparation: Preparation, store: RunStore, fleet: Fleet, accounts: Accounts, probes: FormProbes
+) -> Forms | Stop:
+    """Return the form of each stage's replies: the run's own, or what its endpoints bear, which is stored then.
+
+    Returns:
+        The forms, or the limit that asking would break.
+
+    Raises:
+        EndpointError: a server cannot be used, or answers in no JSON where `model.replies` is `json`.
+        FastInstructError: it was stopped before all was answered.
+    """
+    known = stored_forms(await asyncio.to_thread(store.get_meta, _KEY))
+    if known is not None:
+        return known
+    try:
+        found = await probes.ask(preparation, fleet, accounts)
+    finally:
+        await asyncio.to_thread(accounts.settle)
+    if not isinstance(found, Stop):
+        await asyncio.to_thread(store.set_meta, _KEY, json.dumps(found))
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Probe:
+    """One question to one endpoint: the stage's own, in each form that is wanted, the most certain first."""
+
+    stage: Stage
+    channel: Channel
+    requests: tuple[tuple[ReplyForm, Request], ...]
+    must_be_json: bool
+
+
+class FormProbes:
+    """Asks endpoints what they bear; may be stopped meanwhile, as a scheduler may.
+
+    Args:
+        new_scheduler: makes what sends one question.
+    """
+
+    def __init__(self, new_scheduler: Callable[[Fleet], Scheduler[int]]) -> None:
+        self._new_scheduler = new_scheduler
+        self._running: set[Scheduler[int]] = set()
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Ask nothing more; finish what is in flight."""
+        self._is_stopping = True
+        for scheduler in tuple(self._running):
+            scheduler.stop()
+
+    def abort(self) -> None:
+        """Drop what is in flight."""
+        self._is_stopping = True
+        for scheduler in tuple(self._running):
+            scheduler.abort()
+
+    def statistics(self) -> SchedulerStatistics:
+        """Return the counters of what is being asked now."""
+        all_ = [scheduler.statistics() for scheduler in self._running]
+        return SchedulerStatistics(
+            num_in_flight=sum(one.num_in_flight for one in all_),
+            num_waiting=sum(one.num_waiting for one in all_),
+            num_attempts=sum(one.num_attempts for one in all_),
+            num_failed_attempts=sum(one.num_failed_attempts for one in all_),
+        )
+
+    async def ask(
+        self, preparation: Preparation, fleet: Fleet, accounts: Accounts | None, stages: Iterable[Stage] = tuple(Stage)
+    ) -> Forms | Stop:
+        """Return the lowest form that all endpoints of each stage bear, or the limit that asking would break.
+
+        Args:
+            preparation: says which forms are wanted, and what each stage's prompts are.
+            fleet: the endpoints.
+            accounts: the budget that asking has to fit; None sets none.
+            stages: those to ask about; the others are taken for text.
+
+        Raises:
+            EndpointError, FastInstructError: as `settled_forms` says.
+        """
+        forms = dict.fromkeys(Stage, ReplyForm.TEXT)
+        probes = list(_probes(preparation, fleet, stages))
+        channels = dict.fromkeys(probe.channel for probe in probes)
+        asking = [self._all_borne([p for p in probes if p.channel is channel], accounts) for channel in channels]
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        borne: dict[Stage, list[ReplyForm]] = {}
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+            if isinstance(answer, Stop):
+                return answer
+            for stage, form in answer:
+                borne.setdefault(stage, []).append(form)
+        return forms | {stage: min(found, key=_LOWEST_FIRST.index) for stage, found in borne.items()}
+
+    async def _all_borne(
+        self, probes: Iterable[_Probe], accounts: Accounts | None
+    ) -> list[tuple[Stage, ReplyForm]] | Stop:
+        """Ask one endpoint about one stage after another: it may have one slot."""
+        borne = []
+        for probe in probes:
+            found = await self._borne(probe, accounts)
+            if isinstance(found, Stop):
+                return found
+            borne.append((probe.stage, found))
+        return borne
+
+    async def _borne(self, probe: _Probe, accounts: Accounts | None) -> ReplyForm | Stop:
+        """Step down until a form is borne.
+
+        Where it must be JSON, a form is good enough that a reply kept to until it broke off: a small model may do so
+        now and then.
+        """
+        why, broken_off = "", None
+        for form, request in probe.requests:
+            told = await self._tried(probe, form, request, accounts)
+            if isinstance(told, Stop):
+                return told
+            if not told:
+                return form
+            if told == _BROKEN_OFF and broken_off is None:
+                broken_off = form
+            why = told
+        if probe.must_be_json:
+            if broken_off is not None:
+                return broken_off
+            raise ProtocolMismatch(
+                f"{probe.channel.address}: model.replies is json, and stage {probe.stage} is not answered in JSON "
+                f"({why}); set model.replies to auto or text"
+            )
+        return ReplyForm.TEXT
+
+    async def _tried(self, probe: _Probe, form: ReplyForm, request: Request, accounts: Accounts | None) -> str | Stop:
+        """Ask in one form; return why it is not borne, "" if it is, or the limit that asking would break."""
+        outcome: Outcome | Stop | str = ""
+        for number in range(_MAX_EMPTY):
+            asked = replace(request, key=f"form:{probe.stage}:{form}:{id(probe.channel)}:{number}")
+            outcome = await self._sent(probe, asked, accounts)
+            if not (isinstance(outcome, BadRequest) and outcome.kind == "empty_reply"):
+                break
+        if isinstance(outcome, Stop | str):
+            return outcome
+        if isinstance(outcome, Ok):
+            text = outcome.completion.text
+            return await read_in_thread_if_large(len(text), _not_borne, probe.stage, form, request, text)
+        if isinstance(outcome, BadRequest):
+            if outcome.kind == "empty_reply":
+                raise ProtocolMismatch(f"{probe.channel.address}: stage {probe.stage}: {detail_of(outcome)}")
+            return detail_of(outcome)  # the form may be why: if it is not, the first request in the next one tells
+        if isinstance(outcome, Transient) and outcome.kind == "malformed":
+            return detail_of(outcome)  # such as Groq's failed constrained decoding
+        raise unreachable_error(outcome, probe.channel.address)
+
+    async def _sent(self, probe: _Probe, request: Request, accounts: Accounts | None) -> Outcome | Stop | str:
+        """Send one question within the budget: its outcome, the limit that it breaks, or the server's refusal."""
+        if self._is_stopping:
+            raise FastInstructError("stopped before every request was answered")
+        scheduler, gates = self._new_scheduler(Fleet.of(probe.channel)), list[Gate[int]]()
+
+        def gated(source: Source[int]) -> Source[int]:
+            if accounts is None:
+                return source
+            gates.append(accounts.gate(source, scheduler, is_sampled=False))
+            return gates[-1]
+
+        self._running.add(scheduler)
+        try:
+            return (await complete_all(scheduler, [request], probe.stage, gated))[0]
+        except ReplyFormRefused as error:
+            return str(error)
+        except EndpointError:
+            raise
+        except FastInstructError:
+            if accounts is not None and gates and gates[-1].refused is not None:
+                return accounts.stop(gates[-1].refused)
+            raise
+        finally:
+            self._running.discard(scheduler)
+            probe.channel.forget_refusals()
+
+
+def _probes(preparation: Preparation, fleet: Fleet, stages: Iterable[Stage]) -> Iterator[_Probe]:
+    """What to ask: each stage whose form is open, at each endpoint that serves it."""
+    for stage in stages:
+        wanted = preparation.wanted_forms(stage)
+        asked = [form for form in wanted if form is not ReplyForm.TEXT]
+        if not asked:
+            continue
+        requests = tuple((form, first_jobs(preparation, {stage: form})[stage].request) for form in asked)
+        must_be_json = ReplyForm.TEXT not in wanted
+        for channel in fleet.serving(stage):
+            yield _Probe(stage=stage, channel=channel, requests=requests, must_be_json=must_be_json)
+
+
+def _not_borne(stage: Stage, form: ReplyForm, request: Request, text: str) -> str:
+    """Why a reply shows that the form is not borne; "" if it is."""
+    assert request.reply_format is not None  # text is not probed
+    if form is ReplyForm.JSON_OBJECT:
+        return "" if _gives_something(stage, text) else "its reply is not the JSON that was asked for"
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return _BROKEN_OFF if text.lstrip().startswith("{") else "its reply is no JSON"
+    return "" if satisfies(request.reply_format.schema, value) else "its reply does not keep to the schema"
+
+
+def _gives_something(stage: Stage, text: str) -> bool:
+    """Whether it is JSON that a run reads, whatever is around it: what counts is that its borders are certain."""
+    if not is_json_like(text):
+        return False
+    match stage:
+        case Stage.INSTRUCTIONS:
+            return bool(read_tasks(text, max_items=1, is_torn=False).kept)
+        case Stage.CLASSIFICATION:
+            return read_is_classification(text) is not None
+        case Stage.INSTANCES:
+            return bool(read_examples(text, is_torn=False).kept)

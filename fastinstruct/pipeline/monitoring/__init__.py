@@ -1,0 +1,1 @@
+"""How a run is doing, and what the process that carries it does."""

@@ -1,0 +1,1 @@
+"""The task pool, and what is asked next."""

@@ -1,0 +1,1 @@
+"""A stored run judged anew, without a model."""

@@ -1,0 +1,1 @@
+"""What a run asks a model, and how its replies are read."""

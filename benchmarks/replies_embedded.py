@@ -232,7 +232,7 @@ def measure(count: int, max_tokens: int, told: Callable[[str, Ask, Answer], None
         "input_first": input_first_demonstrations(seeds, seeds, 6),
         "output_first": output_first_demonstrations(seeds, seeds, 5),
     }
-    prompts = PromptSet(load_templates(Api.COMPLETIONS), **shown)
+    prompts = PromptSet(load_templates(Api.COMPLETIONS, PLACEHOLDERS), **shown)
     asks = drawn_asks(count, seeds, {task.id for name in KINDS[:2] for task in shown[name]})
     answers: list[tuple[str, Ask, Answer]] = []
     with (

@@ -26,7 +26,7 @@ def drawn_prompts(count: int) -> list[str]:
     """So many prompts, no two alike."""
     seeds, rng = packaged_seeds(), random.Random(1)
     prompts = PromptSet(
-        load_templates(Api.COMPLETIONS),
+        load_templates(Api.COMPLETIONS, PLACEHOLDERS),
         classification=classification_demonstrations(seeds, seeds, 10),
         input_first=input_first_demonstrations(seeds, seeds, 6),
         output_first=output_first_demonstrations(seeds, seeds, 5),

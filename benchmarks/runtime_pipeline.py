@@ -33,7 +33,6 @@ from fastinstruct import __version__
 from fastinstruct.config import load_config
 from fastinstruct.pipeline import Run
 from fastinstruct.pipeline.preparation import prepare
-from fastinstruct.records import Stage
 from fastinstruct.similarity import warm_up
 from fastinstruct.store import (
     FORMAT_VERSION,
@@ -99,8 +98,8 @@ def commits_of(texts: list[str]) -> Iterator[Commit]:
     """The commits that these instructions came by."""
     ids = count(1)
 
-    def request(stage: Stage, number: int, template: str, text: str) -> RequestRow:
-        in_context = tuple(range(_ITEMS)) if stage is Stage.INSTRUCTIONS else None
+    def request(stage: str, number: int, template: str, text: str) -> RequestRow:
+        in_context = tuple(range(_ITEMS)) if stage == "instructions" else None
         return RequestRow(
             id=next(ids),
             stage=stage,
@@ -119,17 +118,17 @@ def commits_of(texts: list[str]) -> Iterator[Commit]:
             for place, text in enumerate(texts[first : first + _ITEMS])
         ]
         yield Commit(
-            request=request(Stage.INSTRUCTIONS, first // _ITEMS, "instructions", "\n".join(row.text for row in rows)),
+            request=request("instructions", first // _ITEMS, "instructions", "\n".join(row.text for row in rows)),
             candidates=tuple(CandidateRow(id=row.candidate_id, text=row.text, reason=None) for row in rows),
             instructions=tuple(rows),
         )
         for row in rows:
             yield Commit(
-                request=request(Stage.CLASSIFICATION, row.id, "classification", "No"),
+                request=request("classification", row.id, "classification", "No"),
                 classification=ClassificationRow(instruction_id=row.id, is_classification=False),
             )
             yield Commit(
-                request=request(Stage.INSTANCES, row.id, "input_first", "Output: One."),
+                request=request("instances", row.id, "input_first", "Output: One."),
                 instances=(InstanceRow(instruction_id=row.id, item=0, input="", output="One."),),
             )
 
@@ -205,7 +204,7 @@ async def _look_on(looks: list[Look]) -> None:
 def steady_part(spans: list[Span], looks: list[Look], ramp_s: float) -> Steady:
     """The part of a run in which there was always work, to the nearest looks; all of it if the run is over too soon."""
     first = min(span.started_s for span in spans)
-    last = max(span.started_s for span in spans if span.kind == Stage.INSTRUCTIONS)
+    last = max(span.started_s for span in spans if span.kind == "instructions")
     times = [look.at_s for look in looks]
     begin, end = (looks[min(bisect_left(times, at_s), len(looks) - 1)] for at_s in (first + ramp_s, last))
     if not any(begin.at_s <= span.ended_s < end.at_s for span in spans):

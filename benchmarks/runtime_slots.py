@@ -18,6 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from fastinstruct.pipeline.stages.reading import reading_of
 from measuring import Goal, How, Ratio, run_loop
 from runtime_arms import MODEL, Batches, Client, Drawn, Ours, Prompts
 from runtime_cost import prompts_of_a_run
@@ -26,11 +27,9 @@ from slot_use import busy_share
 
 from fastinstruct.config import load_config
 from fastinstruct.lm.scheduling.job import Delivery, Job
-from fastinstruct.pipeline.commit.admission import Judge
 from fastinstruct.pipeline.commit.committer import Committer
 from fastinstruct.pipeline.preparation import Preparation, prepare
-from fastinstruct.pipeline.stages.reading import reading_of
-from fastinstruct.pipeline.stages.requests import Task
+from fastinstruct.pipeline.stages.base import Task
 from fastinstruct.similarity import RougeIndex, warm_up
 from fastinstruct.store import Commit, RunStore
 

@@ -34,7 +34,7 @@ from fastinstruct.errors import FastInstructError
 from fastinstruct.files.rows import Source, rows_of
 from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.outcomes.classify import classify_reply
-from fastinstruct.records import Api, FinishReason, Sampling, SeedTask, Stage
+from fastinstruct.records import Api, FinishReason, Sampling, SeedTask
 from fastinstruct.store import CandidateRow, Commit, InstanceRow, InstructionRow, RequestRow, RunFolder, RunStore
 from fastinstruct.text.marker_names import load_marker_names
 from fastinstruct.text.parsing import parse_classification, parse_instances, parse_instructions
@@ -126,7 +126,7 @@ def read_file(rng: random.Random, folder: Path) -> None:
         lambda: list(rows_of(Source(folder / "file.txt", None))),
         *(lambda suffix=suffix: load_config(folder / f"file{suffix}") for suffix in (".yaml", ".json", ".toml")),
         lambda: load_marker_names(folder / "file.txt"),
-        lambda: load_templates(Api.CHAT, prompts),
+        lambda: load_templates(Api.CHAT, PLACEHOLDERS, prompts),
     ]
     for read in readers:
         with suppress(FastInstructError):
@@ -143,7 +143,7 @@ def built(folder: Path) -> Path:
         store = RunStore(opened.database)
         store.begin((seed,), {"instructions": ("0" * 64, "{tasks}")})
         request = RequestRow(
-            id=1, stage=Stage.INSTRUCTIONS, number=0, template="instructions", in_context=(0,), outcome="ok",
+            id=1, stage="instructions", number=0, template="instructions", in_context=(0,), outcome="ok",
             text="Name a colour.", finish_reason="stop", model="m",
         )  # fmt: skip
         store.submit([

@@ -43,7 +43,7 @@ from fastinstruct.config import load_config
 from fastinstruct.lm import Endpoint
 from fastinstruct.lm.transports.codec import encode_body
 from fastinstruct.pipeline.preparation import prepare
-from fastinstruct.records import Api, Stage
+from fastinstruct.records import Api
 from fastinstruct.scripted_server import Script
 from fastinstruct.scripted_server.draws import text_sha256
 from fastinstruct.scripted_server.replies import reply_to
@@ -261,7 +261,7 @@ def problems(
     if lost > (plan.kills + 1) * plan.in_flight:
         yield f"{lost} answers are not stored"
     sql = "SELECT DISTINCT number FROM request WHERE stage = ? ORDER BY number"
-    numbers = [number for (number,) in connection.execute(sql, (Stage.INSTRUCTIONS,))]
+    numbers = [number for (number,) in connection.execute(sql, ("instructions",))]
     num_missing = len(set(range(max(numbers, default=-1) + 1)) - set(numbers))
     if num_missing > (0 if plan.is_windowed else plan.kills * plan.in_flight):
         yield f"{num_missing} of stage 1's numbers are missing"
@@ -269,7 +269,7 @@ def problems(
         yield "draws are left over"
     for table in ("classification", "instruction"):
         count = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-        if count != sum(stage == Stage.INSTANCES for stage, _ in asked):
+        if count != sum(stage == "instances" for stage, _ in asked):
             yield f"{count} rows in {table}, and another number of answers for instances"
 
 
@@ -286,10 +286,10 @@ class Expected:
 
     def answer(self, stage: str, number: int, in_context: str | None, template: str) -> tuple[str, str]:
         """The sha256 of the prompt, and the reply's text."""
-        if stage == Stage.INSTRUCTIONS:
+        if stage == "instructions":
             positions = tuple(json.loads(in_context or "[]"))
             job = self._stages.generate(number, positions, tuple(self._pool[position] for position in positions))
-        elif stage == Stage.CLASSIFICATION:
+        elif stage == "classification":
             job = self._stages.classify(number, self._texts[number])
         else:
             job = self._stages.instantiate(number, self._texts[number], is_classification=template == "output_first")

@@ -29,8 +29,8 @@ __all__ = [
     "RuleReason",
     "Sampling",
     "SeedTask",
-    "Stage",
     "Usage",
+    "example_id",
     "is_rule_name",
     "reason_in",
     "rule_reason",
@@ -39,14 +39,6 @@ __all__ = [
 
 MAX_RULE_NAME = 40
 """Characters of the name that a rule is counted under."""
-
-
-class Stage(StrEnum):
-    """The three stages that call a model; stage 4, encoding, does not."""
-
-    INSTRUCTIONS = "instructions"
-    CLASSIFICATION = "classification"
-    INSTANCES = "instances"
 
 
 class Api(StrEnum):
@@ -186,6 +178,11 @@ class Example:
     input: str
     output: str
     is_classification: bool | None
+
+
+def example_id(instruction_id: int, item: int) -> str:
+    """Return the id of the example that an instruction's instance makes: always the same for the same run."""
+    return f"m{instruction_id}-{item}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fastinstruct.records import Instance, Reason, SeedTask, Stage
+from fastinstruct.records import Instance, Reason, SeedTask
 from fastinstruct.store import (
     CandidateRow,
     ClassificationRow,
@@ -98,16 +98,16 @@ class BuiltRun:
         candidate = self._candidate(text)
         commits = [
             Commit(
-                request=self._request(Stage.INSTRUCTIONS, number, f" {text}", in_context),
+                request=self._request("instructions", number, f" {text}", in_context),
                 candidates=(candidate,),
                 instructions=(InstructionRow(id=number, candidate_id=candidate.id, text=text),),
             ),
             Commit(
-                request=self._request(Stage.CLASSIFICATION, number, " Yes" if is_classification else " No"),
+                request=self._request("classification", number, " Yes" if is_classification else " No"),
                 classification=ClassificationRow(instruction_id=number, is_classification=is_classification),
             ),
             Commit(
-                request=self._request(Stage.INSTANCES, number, f"raw instances of {number}"),
+                request=self._request("instances", number, f"raw instances of {number}"),
                 instances=tuple(
                     InstanceRow(instruction_id=number, item=item, input=given, output=output)
                     for item, (given, output) in enumerate(cases)
@@ -119,13 +119,13 @@ class BuiltRun:
     def reject(self, text: str, reason: Reason, nearest: int | None = None, score: float | None = None) -> Future[None]:
         """Let a candidate be rejected."""
         candidate = self._candidate(text, reason, nearest, score)
-        request = self._request(Stage.INSTRUCTIONS, 1000 + candidate.id, f" {text}", (0,))
+        request = self._request("instructions", 1000 + candidate.id, f" {text}", (0,))
         return self.store.submit([Commit(request=request, candidates=(candidate,))])
 
     def reject_instance(self, number: int, case: tuple[str, str], reason: Reason) -> Future[None]:
         """Let one more instance of an instruction be rejected."""
         row = InstanceRow(instruction_id=number, item=-1, input=case[0], output=case[1], reason=reason)
-        request = self._request(Stage.INSTANCES, number, f"raw instances of {number}")
+        request = self._request("instances", number, f"raw instances of {number}")
         return self.store.submit([Commit(request=request, instances=(row,))])
 
     def _candidate(
@@ -138,7 +138,7 @@ class BuiltRun:
         self._num_candidates += 1
         return CandidateRow(id=self._num_candidates, text=text, reason=reason, nearest=nearest, score=score)
 
-    def _request(self, stage: Stage, number: int, text: str, in_context: tuple[int, ...] | None = None) -> RequestRow:
+    def _request(self, stage: str, number: int, text: str, in_context: tuple[int, ...] | None = None) -> RequestRow:
         self._num_requests += 1
         return RequestRow(
             id=self._num_requests,

@@ -14,7 +14,7 @@ from typing import Any
 from fastinstruct.errors import InputError, RunFolderError
 from fastinstruct.files.against import Place, loaded, places
 from fastinstruct.records import RejectReason, reason_in
-from fastinstruct.store import RunReader, read_manifest, without_examples
+from fastinstruct.store import MetaKey, RunReader, read_manifest, without_examples
 
 __all__ = ["about", "bare", "examples", "rejects", "threshold_of", "unreadable"]
 
@@ -151,7 +151,7 @@ class _Evaluation:
         if self._places is None:
             sql = "SELECT DISTINCT nearest FROM candidate WHERE reason = ? AND nearest IS NOT NULL"
             positions = [nearest for (nearest,) in self._reader.rows(sql, (RejectReason.CONTAMINATED,))]
-            self._places = places(loaded(self._reader.meta("against")), positions)
+            self._places = places(loaded(self._reader.meta(MetaKey.AGAINST)), positions)
         place = self._places.get(position)
         if place is None:
             return {"nearest_id": f"evaluation text {position + 1}"}
@@ -185,11 +185,13 @@ def _instruction(reader: RunReader, number: int, item: str | None) -> Row | None
         return None
     ((text, candidate_id),) = rows
     answers = list(
-        reader.rows("SELECT is_classification, margin FROM classification WHERE instruction_id = ?", (number,))
+        reader.rows(
+            "SELECT value, confidence FROM annotation "
+            "WHERE subject = 'instruction' AND subject_id = ? AND name = 'is_classification'",
+            (number,),
+        )
     )
-    classified = [
-        {"is_classification": None if answer is None else bool(answer), "margin": margin} for answer, margin in answers
-    ]
+    classified = [{"is_classification": json.loads(answer), "margin": margin} for answer, margin in answers]
     return {
         "id": f"m{number}",
         "instruction": text,
@@ -204,7 +206,7 @@ def _instruction(reader: RunReader, number: int, item: str | None) -> Row | None
         "in_context": _in_context(reader, candidate_id),
         "requests": [
             *_requests(reader, "id = (SELECT request_id FROM candidate WHERE id = ?)", candidate_id),
-            *_requests(reader, "number = ? AND stage IN ('classification', 'instances')", number),
+            *_requests(reader, "number = ? AND stage <> ?", number, reader.stages()[0]),
         ],
     }
 
@@ -224,7 +226,7 @@ def _candidate(reader: RunReader, number: int) -> Row | None:
     found["requests"] = [
         *_requests(reader, "id = (SELECT request_id FROM candidate WHERE id = ?)", number),
         # A refiltered run keeps the answers about an instruction that it does not admit.
-        *_requests(reader, "number = -? AND stage IN ('classification', 'instances')", number),
+        *_requests(reader, "number = -? AND stage <> ?", number, reader.stages()[0]),
     ]
     return found
 
@@ -266,6 +268,6 @@ def _in_context(reader: RunReader, candidate_id: int) -> list[Row]:
     return shown
 
 
-def _requests(reader: RunReader, condition: str, number: int) -> list[Row]:
+def _requests(reader: RunReader, condition: str, *values: int | str) -> list[Row]:
     sql = f"SELECT {', '.join(_REQUEST_COLUMNS)} FROM request WHERE {condition} ORDER BY id"  # noqa: S608 - constants
-    return [dict(zip(_REQUEST_COLUMNS, row, strict=True)) for row in reader.rows(sql, (number,))]
+    return [dict(zip(_REQUEST_COLUMNS, row, strict=True)) for row in reader.rows(sql, values)]

@@ -104,8 +104,9 @@ def _as_json(found: Refiltered) -> dict[str, Any]:
         "num_gained": found.num_gained,
         "num_lost": found.num_lost,
         "num_left_out": found.num_left_out,
-        "num_to_classify": found.num_to_classify,
-        "num_to_instantiate": found.num_to_instantiate,
+        "num_to_classify": found.num_to_ask.get("classification", 0),
+        "num_to_instantiate": found.num_to_ask.get("instances", 0),
+        "num_to_ask": dict(found.num_to_ask),
     }
 
 
@@ -187,7 +188,7 @@ def _next_steps(found: Refiltered) -> str:
     from fastinstruct.cli.terminal import program
 
     folder, config = quote(str(found.out)), quote(str(found.out / "config.yaml"))
-    waiting = found.num_to_classify + found.num_to_instantiate
+    waiting = sum(found.num_to_ask.values())
     asks = f"ask about {waiting:,} that lack instances, and go on" if waiting else "go on"
     steps = {
         f"{program()} run --config {config} --out {folder}": f"{asks} to the target",

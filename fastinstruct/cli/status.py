@@ -36,6 +36,7 @@ _ENDED_BY = {
     "no_examples": "no instruction has an example",
     "abort": "aborted",
 }
+_UNKNOWN = "SELECT count(*) FROM annotation WHERE name = 'is_classification' AND value = 'null'"
 _SITTINGS = "SELECT started_at FROM sitting ORDER BY id"
 
 
@@ -64,17 +65,16 @@ def _status(reader: RunReader) -> dict[str, Any]:
     from fastinstruct.files.against import loaded
     from fastinstruct.pipeline.budget.ledger import dollars
     from fastinstruct.pipeline.budget.persistence import read_ledger
-    from fastinstruct.pipeline.monitoring.telemetry import TELEMETRY
     from fastinstruct.pipeline.monitoring.telemetry import loaded as loaded_telemetry
-    from fastinstruct.store import without_examples
+    from fastinstruct.store import MetaKey, without_examples
 
     target = _target(reader.folder)
     with reader.snapshot():
         totals = reader.totals()
         ledger = read_ledger(reader, totals)
-        against = loaded(reader.meta("against"))
-        telemetry = loaded_telemetry(reader.meta(TELEMETRY))
-        ((num_unknown,),) = reader.rows("SELECT count(*) FROM classification WHERE is_classification IS NULL")
+        against = loaded(reader.meta(MetaKey.AGAINST))
+        telemetry = loaded_telemetry(reader.meta(MetaKey.TELEMETRY))
+        ((num_unknown,),) = reader.rows(_UNKNOWN)
         sittings = list(
             reader.rows("SELECT started_at, ended_at, ended_by, version, endpoint FROM sitting ORDER BY id")
         )
@@ -157,24 +157,23 @@ def _projection(
     reader: RunReader, totals: Totals, ledger: Ledger, target: int | None, telemetry: Mapping[str, Any] | None
 ) -> Projection | None:
     """What reaching the target will still take, from the last requests; the pace is that of the sitting they are of."""
-    from fastinstruct.pipeline.monitoring.forecast import WINDOW, Outlook, Remaining
-    from fastinstruct.records import Stage
+    from fastinstruct.pipeline.monitoring.forecast import WINDOW, Forecast, Remaining
     from fastinstruct.store import recent
 
     if target is None:
         return None
+    stages = reader.stages()
     remaining = Remaining(
         num_to_admit=target - totals.num_admitted,
-        num_to_classify=totals.num_admitted - totals.num_classified,
-        num_to_work_up=totals.num_admitted - totals.num_worked_up,
+        num_to_ask={stage: totals.num_admitted - totals.num_answered.get(stage, 0) for stage in stages[1:]},
     )
-    last = recent(reader, dict.fromkeys(Stage, WINDOW))
+    last = recent(reader, dict.fromkeys(stages, WINDOW))
     last_at = last[-1].finished_at if last else -math.inf
     # One that was answered nothing has no pace: a spent budget ends each further sitting at once.
     began = [datetime.fromisoformat(row[0]).timestamp() for row in reader.rows(_SITTINGS)]
-    outlook = Outlook(last, since=max((at for at in began if at <= last_at), default=math.inf))
+    forecast = Forecast(stages, last, since=max((at for at in began if at <= last_at), default=math.inf))
     num_slots = (telemetry or {}).get("num_slots")
-    return outlook.project(
+    return forecast.project(
         remaining,
         ledger,
         num_slots=num_slots if isinstance(num_slots, int) and num_slots > 0 else None,

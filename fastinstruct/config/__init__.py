@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from fastinstruct.config.budgets import BudgetConfig, PriceConfig, SaturationConfig
 from fastinstruct.config.filters import FilterConfig, RuleConfig
-from fastinstruct.config.loading import NULL, load_config, parse_assignment
+from fastinstruct.config.loading import NULL, load_config, parse_assignment, settings_of
 from fastinstruct.config.problems import nearest
 from fastinstruct.config.schema import (
+    OF_THE_PAPER,
     AgainstConfig,
     ClassificationConfig,
     EndpointConfig,
@@ -23,10 +24,12 @@ from fastinstruct.config.schema import (
     RuntimeConfig,
     SamplingConfig,
     SimilarityConfig,
+    StageSettings,
 )
 
 __all__ = [
     "NULL",
+    "OF_THE_PAPER",
     "AgainstConfig",
     "BudgetConfig",
     "ClassificationConfig",
@@ -42,7 +45,9 @@ __all__ = [
     "SamplingConfig",
     "SaturationConfig",
     "SimilarityConfig",
+    "StageSettings",
     "load_config",
     "nearest",
     "parse_assignment",
+    "settings_of",
 ]

@@ -12,19 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
 from fastinstruct.config.files import Tree, parse_yaml, read_tree
 from fastinstruct.config.problems import complaint, dotted, nearest
 from fastinstruct.config.profiles import PROFILES
-from fastinstruct.config.schema import RunConfig
+from fastinstruct.config.schema import RunConfig, StageSettings
 from fastinstruct.errors import ConfigError
 
-__all__ = ["ENVIRONMENT", "NULL", "load_config", "parse_assignment"]
+__all__ = ["ENVIRONMENT", "NULL", "load_config", "parse_assignment", "settings_of"]
 
 ENVIRONMENT = {
+    "FASTINSTRUCT_RECIPE": "recipe",
     "FASTINSTRUCT_PROFILE": "profile",
     "FASTINSTRUCT_TARGET": "target",
     "FASTINSTRUCT_SEEDS": "seeds",
@@ -45,6 +46,8 @@ NULL: Final = object()
 """A flag's value that sets a key to null; None means that the flag was not given."""
 
 _KEY = re.compile(r"[\w.]*")
+
+S = TypeVar("S", bound=StageSettings)
 
 
 def load_config(
@@ -71,11 +74,31 @@ def load_config(
     file_tree = read_tree(path, env) if path else {}
     flag_tree, env_tree = _from_flags(flags or {}), _from_environment(env)
     given = _over(_over(file_tree, env_tree), flag_tree)
-    profile = given.get("profile")
+    profile = _profile(given)
     base = PROFILES.get(profile, {}) if isinstance(profile, str) else {}
     tree = _merge(_merge(RunConfig().model_dump(), base), given)
     variables = {key: name for name, key in ENVIRONMENT.items() if env.get(name)} | _fill_in_openai(tree, env)
     return _validated(tree, _Sources(file=str(path) if path else "configuration", variables=variables, flags=flag_tree))
+
+
+def settings_of(config: RunConfig, name: str, kind: type[S]) -> S:
+    """Return what a configuration says of a stage, as the stage's own settings.
+
+    Raises:
+        ConfigError: a key is unknown (with the nearest known one), or a value is out of range.
+    """
+    found = config.stage(name)
+    if isinstance(found, kind):
+        return found
+    try:
+        return kind.model_validate(found.model_dump(exclude_unset=True))
+    except ValidationError as error:
+        items = error.errors(include_url=False, include_context=False)
+    item = items[0]
+    if item["type"] == "extra_forbidden":
+        unknown = str(item["loc"][-1])
+        raise ConfigError(f"stages.{name}.{dotted(item['loc'])}: unknown key{nearest(unknown, [*kind.model_fields])}")
+    raise ConfigError(f"stages.{name}.{complaint(item)}")
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -95,6 +118,18 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise ConfigError(f"--set {name}: write it as key=value, such as similarity.threshold=0.6")
     parsed = parse_yaml(value, f"--set {_KEY.findall(key)[0]}")
     return key, NULL if parsed is None else parsed
+
+
+def _profile(given: Tree) -> object:
+    """The profile whose values what is given stands on; a recipe of the same name stands for it.
+
+    Raises:
+        ConfigError: both are given, and they differ.
+    """
+    recipe, profile = given.get("recipe"), given.get("profile")
+    if recipe == "paper" and profile not in {None, "paper"}:
+        raise ConfigError(f"recipe: is paper where profile is {str(profile)[:80]!a}; give one of them")
+    return recipe if recipe == "paper" else profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from fastinstruct.config.schema import ModelConfig, RunConfig
+from fastinstruct.config.schema import OF_THE_PAPER, ModelConfig, RunConfig, StageSettings
 from fastinstruct.errors import ConfigError
-from fastinstruct.records import Stage
 from fastinstruct.tokenizer_names import exact_tokenizer
 
 __all__ = ["recorded", "refuse_masked"]
@@ -26,15 +25,19 @@ def recorded(config: RunConfig, folder: Path) -> str:
     """
     tree = config.model_dump(mode="json")
     _record_model(tree["model"], config.model)
-    for stage in Stage:
-        own = tree[stage].get("model")
-        if own is not None:
-            _record_model(own, config.model_of(stage))
+    for part, settings in [*((tree[name], config.stage(name)) for name in OF_THE_PAPER), *_further(tree, config)]:
+        if settings.model is not None:
+            _record_model(part["model"], settings.model)
     for row, file in zip(tree["similarity"]["against"], config.similarity.against, strict=True):
         row["path"] = _absolute(file.path)
     tree["similarity"]["tokenizer"] = exact_tokenizer(config.similarity.tokenizer)
     tree |= {"out": _absolute(folder), "seeds": _absolute(config.seeds), "prompts": _absolute(config.prompts)}
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def _further(tree: Mapping[str, Any], config: RunConfig) -> Iterator[tuple[dict[str, Any], StageSettings]]:
+    for name, settings in config.stages.items():
+        yield tree["stages"][name], settings
 
 
 def _record_model(tree: dict[str, Any], model: ModelConfig) -> None:

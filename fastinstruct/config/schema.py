@@ -7,21 +7,22 @@ holds one identity only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from fastinstruct.config.budgets import BudgetConfig, PriceConfig, SaturationConfig
 from fastinstruct.config.filters import PAPER_FILTERS, FilterConfig
 from fastinstruct.config.part import Part
-from fastinstruct.records import Api, Stage
+from fastinstruct.records import Api
 from fastinstruct.tokenizer_names import TokenizerName, exact_tokenizer
 
 __all__ = [
+    "OF_THE_PAPER",
     "AgainstConfig",
     "ClassificationConfig",
     "InstancesConfig",
@@ -31,11 +32,18 @@ __all__ = [
     "RuntimeConfig",
     "SamplingConfig",
     "SimilarityConfig",
+    "StageSettings",
 ]
 
 
+OF_THE_PAPER = ("instructions", "classification", "instances")
+"""The stages whose settings stand at the top of a configuration."""
+
+_PAPER = "paper"
+
+
 class SamplingConfig(Part):
-    """Decoding parameters of one stage; null takes what suits stage and route (`pipeline.sampling`)."""
+    """Decoding parameters of one stage; null takes what suits stage and route (`pipeline.stages`)."""
 
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
@@ -162,14 +170,25 @@ def _has_usable_port(parts: SplitResult) -> bool:
         return False
 
 
-class InstructionsConfig(Part):
+class StageSettings(Part):
+    """What every stage can be told: its decoding parameters, and a model of its own."""
+
+    sampling: SamplingConfig = SamplingConfig()
+    model: ModelConfig | None = None
+
+
+class FurtherStage(StageSettings):
+    """The settings of a stage that this package does not know: the stage itself says what they may be."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class InstructionsConfig(StageSettings):
     """Stage 1: how many tasks a prompt shows and how many it asks for."""
 
     num_in_context: int = Field(8, ge=1, le=64)
     num_machine_in_context: int = Field(2, ge=0, le=64)
     num_items: int = Field(8, ge=1, le=64)
-    sampling: SamplingConfig = SamplingConfig()
-    model: ModelConfig | None = None
 
     @model_validator(mode="after")
     def _machine_tasks_fit(self) -> InstructionsConfig:
@@ -179,7 +198,7 @@ class InstructionsConfig(Part):
         return self
 
 
-class ClassificationConfig(Part):
+class ClassificationConfig(StageSettings):
     """Stage 2: is the instruction a classification task?
 
     `method` is `text` (read the reply), `logprobs` (compare the answers' log-probabilities with a threshold calibrated
@@ -189,18 +208,14 @@ class ClassificationConfig(Part):
     num_demonstrations: int = Field(31, ge=2, le=100)
     method: Literal["auto", "text", "logprobs"] = "auto"
     num_calibration_seeds: int = Field(40, ge=4, le=200)
-    sampling: SamplingConfig = SamplingConfig()
-    model: ModelConfig | None = None
 
 
-class InstancesConfig(Part):
+class InstancesConfig(StageSettings):
     """Stage 3: instances of an instruction, output-first for classification tasks, input-first for others."""
 
     num_output_first_demonstrations: int = Field(16, ge=1, le=64)
     num_input_first_demonstrations: int = Field(11, ge=1, le=64)
     max_instances: int = Field(5, ge=1, le=100)
-    sampling: SamplingConfig = SamplingConfig()
-    model: ModelConfig | None = None
 
 
 class AgainstConfig(Part):
@@ -280,8 +295,13 @@ class RuntimeConfig(Part):
 
 
 class RunConfig(Part):
-    """One run: seeds in, a target, a model, and how each stage works."""
+    """One run: seeds in, a target, a model, and how each stage works.
 
+    `recipe` names the stages (see `pipeline.recipes`); null is what `profile` stands for: `self_instruct`, or `paper`.
+    The settings of stages beyond the paper's three stand in `stages`, by the stage's name.
+    """
+
+    recipe: str | None = Field(None, min_length=1, max_length=80)
     profile: Literal["default", "paper"] = "default"
     target: int = Field(100, ge=1, le=100_000_000)
     seeds: Path | None = None
@@ -292,12 +312,25 @@ class RunConfig(Part):
     instructions: InstructionsConfig = InstructionsConfig()
     classification: ClassificationConfig = ClassificationConfig()
     instances: InstancesConfig = InstancesConfig()
+    stages: dict[str, FurtherStage] = Field(default_factory=dict)
     filters: FilterConfig = FilterConfig()
     similarity: SimilarityConfig = SimilarityConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     budget: BudgetConfig = BudgetConfig()
     saturation: SaturationConfig = SaturationConfig()
     prices: dict[str, PriceConfig] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe_and_profile_agree(cls, value: object) -> object:
+        """Let `recipe: paper` and `profile: paper` be the same."""
+        if not isinstance(value, Mapping) or value.get("recipe") is None:
+            return value
+        recipe, profile = value["recipe"], value.get("profile", "default")
+        if recipe != _PAPER and profile == _PAPER:
+            msg = f"recipe: is {str(recipe)[:80]!a} where profile is paper, which is the recipe paper; give one of them"
+            raise ValueError(msg)
+        return {**value, "recipe": None, "profile": _PAPER} if recipe == _PAPER else value
 
     @model_validator(mode="after")
     def _paper_filters_are_the_papers(self) -> RunConfig:
@@ -307,44 +340,59 @@ class RunConfig(Part):
             raise ValueError(msg)
         return self
 
-    def model_of(self, stage: Stage) -> ModelConfig:
+    @model_validator(mode="after")
+    def _stages_of_the_paper_have_groups_of_their_own(self) -> RunConfig:
+        for name in self.stages:
+            if name in OF_THE_PAPER:
+                msg = f"stages.{name}: its settings stand in {name}, without stages"
+                raise ValueError(msg)
+        return self
+
+    @property
+    def recipe_name(self) -> str:
+        """Return the name of the recipe, whichever key names it."""
+        return self.recipe or (_PAPER if self.profile == _PAPER else "self_instruct")
+
+    def stage(self, name: str) -> StageSettings:
+        """Return what is set of a stage; of one beyond the paper's, unchecked (see `settings_of`)."""
+        if name in OF_THE_PAPER:
+            found: StageSettings = getattr(self, name)
+            return found
+        return self.stages.get(name, _NOTHING_SET)
+
+    def model_of(self, stage: str) -> ModelConfig:
         """Return the model of a stage: its own, or the run's."""
-        return self._part_of(stage).model or self.model
+        return self.stage(stage).model or self.model
 
-    def models(self) -> list[tuple[ModelConfig, tuple[Stage, ...]]]:
-        """Return each model once, with the stages that it serves."""
-        found: list[tuple[ModelConfig, tuple[Stage, ...]]] = []
-        for stage in Stage:
-            if not any(stage in stages for _, stages in found):
+    def models(self, stages: Sequence[str]) -> list[tuple[ModelConfig, tuple[str, ...]]]:
+        """Return each model of these stages once, with those that it serves."""
+        found: list[tuple[ModelConfig, tuple[str, ...]]] = []
+        for stage in stages:
+            if not any(stage in served for _, served in found):
                 model = self.model_of(stage)
-                found.append((model, tuple(other for other in Stage if self.model_of(other) == model)))
+                found.append((model, tuple(other for other in stages if self.model_of(other) == model)))
         return found
-
-    def _part_of(self, stage: Stage) -> InstructionsConfig | ClassificationConfig | InstancesConfig:
-        match stage:
-            case Stage.INSTRUCTIONS:
-                return self.instructions
-            case Stage.CLASSIFICATION:
-                return self.classification
-            case Stage.INSTANCES:
-                return self.instances
 
     def identity_fields(self) -> dict[str, Any]:
         """Return what decides the data of a run, but for the contents of seeds, prompts, model and evaluation files.
 
         URL, key, headers, time-outs, concurrency, budgets and target may change between two sittings of one run. The
-        commit order `arrival` decides nothing: it is left to chance.
+        commit order `arrival` decides nothing: it is left to chance. Of the stages, those of the paper are here; what
+        another one is told, and which of them a recipe has, `Preparation.identity` says.
         """
-        kept = {"profile", "rng_seed", "instructions", "classification", "instances", "similarity"}
+        kept = {"profile", "rng_seed", "similarity", *OF_THE_PAPER}
         fields = self.model_dump(mode="json", include=kept, exclude={"similarity": {"against"}})
         fields["filters"] = self.filters.identity_fields()
         fields["similarity"]["tokenizer"] = exact_tokenizer(self.similarity.tokenizer)
         fields["model"] = self.model.identity_fields()
-        for stage in Stage:
-            own = self._part_of(stage).model
+        for stage in OF_THE_PAPER:
+            own = self.stage(stage).model
             fields[stage].pop("model")
             if own is not None:
                 fields[stage]["model"] = own.identity_fields()
         if self.runtime.commit_order == "windowed":
             fields["runtime"] = self.runtime.model_dump(mode="json", include={"commit_order", "window"})
         return fields
+
+
+_NOTHING_SET = StageSettings()

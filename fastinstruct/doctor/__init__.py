@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from fastinstruct.config import RunConfig
 from fastinstruct.doctor import inputs, machine, trial
 from fastinstruct.doctor.finding import Finding, Level
+from fastinstruct.errors import ConfigError
+from fastinstruct.pipeline.recipes import recipe_of
 
 __all__ = ["Finding", "Level", "diagnose"]
 
@@ -43,7 +46,12 @@ async def diagnose(
     report(machine.check_python())
     report(machine.check_http_parser())
     report(machine.check_event_loop())
-    report(machine.check_descriptors(config))
+    try:
+        recipe = recipe_of(config)
+    except ConfigError as error:
+        report(Finding(name="configuration", level=Level.PROBLEM, found=str(error)))
+        return
+    report(machine.check_descriptors(config, recipe.names))
     report(machine.check_run_folder(config, env))
     report(machine.check_cache(env))
     note("loading the kernels, or compiling them the first time …")
@@ -51,17 +59,17 @@ async def diagnose(
     report(kernels)
     report(inputs.check_configuration(config, source))
     if config.budget.max_cost is not None:
-        report(await asyncio.to_thread(inputs.check_prices, config))
-    checks = [inputs.check_seeds, inputs.check_prompts]
+        report(await asyncio.to_thread(inputs.check_prices, config, recipe.names))
+    checks: list[Callable[[RunConfig], Finding]] = [inputs.check_seeds, partial(inputs.check_prompts, recipe=recipe)]
     if config.similarity.against and kernels.level is not Level.PROBLEM:
         checks.append(inputs.check_against)
     readable = [await asyncio.to_thread(check, config) for check in checks]
     for finding in readable:
         report(finding)
     if offline:
-        for model, _ in config.models():
+        for model, _ in config.models(recipe.names):
             if model.base_url is None:
                 report(await asyncio.to_thread(trial.check_embedded_offline, model, env))
         return
     can_ask = all(finding.level is not Level.PROBLEM for finding in readable)
-    await trial.try_models(config, env, can_ask=can_ask, report=report, note=note)
+    await trial.try_models(config, recipe, env, can_ask=can_ask, report=report, note=note)

@@ -24,8 +24,8 @@ from fastinstruct.lm import (
     unreachable_error,
 )
 from fastinstruct.lm.scheduling.scheduler import detail_of
-from fastinstruct.pipeline.stages.sampling import effective_sampling
-from fastinstruct.records import Api, Message, Prompt, Sampling, Stage
+from fastinstruct.pipeline.recipes import Recipe
+from fastinstruct.records import Api, Message, Prompt, Sampling
 
 __all__ = ["ask", "of_one_among_several"]
 
@@ -37,11 +37,14 @@ _QUESTIONS: dict[Api, Prompt] = {
 _MAX_TOKENS = {Api.CHAT: 512, Api.COMPLETIONS: 16}
 
 
-async def ask(config: RunConfig, stage: Stage, transport: HttpTransport, *, is_listing_told: bool) -> list[Finding]:
+async def ask(
+    config: RunConfig, recipe: Recipe, stage: str, transport: HttpTransport, *, is_listing_told: bool
+) -> list[Finding]:
     """Return what the endpoint lists, where that is to be told, and what it answers.
 
     Args:
         config: the run to ask for.
+        recipe: the run's.
         stage: one that the endpoint serves.
         transport: the open connection.
         is_listing_told: whether the list is a finding by itself; one that cannot be read is in any case.
@@ -50,20 +53,23 @@ async def ask(config: RunConfig, stage: Stage, transport: HttpTransport, *, is_l
         listing = _listing(await transport.probe(), transport.endpoint)
     except FastInstructError as error:
         return [Finding(name="endpoint", level=Level.PROBLEM, found=str(error))]
-    answered = await _check_completion(config, stage, transport)
+    answered = await _check_completion(config, recipe, stage, transport)
     return [listing, answered] if is_listing_told else [answered]
 
 
-def of_one_among_several(finding: Finding, address: str, stages: tuple[Stage, ...], *, is_needed: bool) -> Finding:
+def of_one_among_several(
+    finding: Finding, address: str, stages: tuple[str, ...], recipe: Recipe, *, is_needed: bool
+) -> Finding:
     """Return the finding with the endpoint that it is about.
 
     Args:
         finding: of `ask`.
         address: the endpoint's.
         stages: those that it serves.
+        recipe: the run's.
         is_needed: whether no other endpoint works that serves them: what is wrong with one of many is no problem.
     """
-    served = "all stages" if len(stages) == len(Stage) else " and ".join(stages)
+    served = "all stages" if stages == recipe.names else " and ".join(stages)
     if address in finding.found:
         found = f"{finding.found}; it serves {served}"
     else:
@@ -95,10 +101,12 @@ def _listing(found: list[str] | Outcome, endpoint: Endpoint) -> Finding:
     return Finding(name="endpoint", level=Level.WARNING, found=f"{what}; it lists {listed}", advice=advice)
 
 
-async def _check_completion(config: RunConfig, stage: Stage, transport: HttpTransport) -> Finding:
+async def _check_completion(config: RunConfig, recipe: Recipe, stage: str, transport: HttpTransport) -> Finding:
     """Ask one short question with the decoding parameters of a stage."""
     api = transport.endpoint.api
-    settings = effective_sampling(config, api, stage).model_dump() | {"max_tokens": _MAX_TOKENS[api]}
+    settings = recipe[stage].effective_sampling(config.stage(stage), api).model_dump() | {
+        "max_tokens": _MAX_TOKENS[api]
+    }
     sends_seed = config.model_of(stage).send_seed
     sampling = Sampling(**settings, seed=config.rng_seed & 0x7FFFFFFF if sends_seed else None)
     started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 from fastinstruct.config import ModelConfig, RunConfig
@@ -10,6 +11,7 @@ from fastinstruct.errors import InputError, SeedError
 from fastinstruct.lm import Endpoint
 from fastinstruct.pipeline.budget.prices import described, find_prices
 from fastinstruct.pipeline.decontamination import index_of, near_seeds, survey
+from fastinstruct.pipeline.recipes import Recipe
 from fastinstruct.records import Api, SeedTask
 from fastinstruct.text.prompting import load_templates
 from fastinstruct.text.seeds import kind_notice, load_seeds, num_unknown, packaged_seeds
@@ -23,10 +25,10 @@ def check_configuration(config: RunConfig, source: str) -> Finding:
     return Finding(name="configuration", level=Level.OK, found=found)
 
 
-def check_prices(config: RunConfig) -> Finding:
+def check_prices(config: RunConfig, stages: Sequence[str]) -> Finding:
     """Whether a budget in dollars can be kept, and at what prices. May import a package."""
     try:
-        prices = described(find_prices(config), config)
+        prices = described(find_prices(config, stages), config)
     except InputError as error:
         return Finding(name="prices", level=Level.PROBLEM, found=str(error))
     return Finding(name="prices", level=Level.OK, found="; ".join(prices) or "the model costs nothing")
@@ -43,11 +45,11 @@ def check_seeds(config: RunConfig) -> Finding:
     return Finding(name="seeds", level=Level.WARNING if advice else Level.OK, found=found, advice=advice)
 
 
-def check_prompts(config: RunConfig) -> Finding:
+def check_prompts(config: RunConfig, recipe: Recipe) -> Finding:
     """Whether the templates of the route in use can be read."""
     api = config.model.api or (Api.CHAT if config.model.base_url else Api.COMPLETIONS)
     try:
-        templates = load_templates(api, config.prompts)
+        templates = load_templates(api, recipe.placeholders(), config.prompts)
     except InputError as error:
         return Finding(name="prompts", level=Level.PROBLEM, found=str(error))
     where = "packaged" if config.prompts is None else f"from {config.prompts}, the packaged ones where it has none"

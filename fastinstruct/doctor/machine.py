@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -88,10 +88,10 @@ def check_event_loop() -> Finding:
     return Finding(name="event loop", level=level, found="asyncio's own", advice=advice)
 
 
-def check_descriptors(config: RunConfig, limit: int | None = None) -> Finding:
+def check_descriptors(config: RunConfig, stages: Sequence[str], limit: int | None = None) -> Finding:
     """Whether every request in flight can have its socket; `limit` stands in for what a run can raise its own to."""
-    wanted = config.runtime.max_in_flight or num_endpoints(config) * DEFAULT_IN_FLIGHT
-    needed = descriptors_for(config, wanted)
+    wanted = config.runtime.max_in_flight or num_endpoints(config, stages) * DEFAULT_IN_FLIGHT
+    needed = descriptors_for(config, stages, wanted)
     limit = allowed(raised=True) if limit is None else limit
     if limit is None:
         return Finding(name="descriptors", level=Level.OK, found="no limit is known on this platform")

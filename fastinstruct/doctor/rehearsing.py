@@ -6,9 +6,9 @@ for. Knows nothing of how findings are shown.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from fastinstruct.doctor.finding import Finding, Level
 from fastinstruct.errors import FastInstructError
@@ -19,14 +19,15 @@ from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.lm.scheduling.job import Job
 from fastinstruct.lm.scheduling.scheduler import Scheduler, complete_all, detail_of
 from fastinstruct.pipeline.models.reply_forms import FormProbes, described_forms
-from fastinstruct.pipeline.preparation import Preparation, first_jobs
-from fastinstruct.pipeline.stages.reading import Read, reading_of
-from fastinstruct.pipeline.stages.requests import Task
-from fastinstruct.records import Completion, Rejection, ReplyForm, Stage
+from fastinstruct.pipeline.preparation import Preparation
+from fastinstruct.pipeline.stages.base import Item, Read, Stage, Task
+from fastinstruct.pipeline.stages.bound import Stages
+from fastinstruct.pipeline.stages.classify import IS_CLASSIFICATION
+from fastinstruct.records import Rejection, ReplyForm
 
 __all__ = ["Forms", "rehearse", "settle"]
 
-Forms = Mapping[Stage, ReplyForm]
+Forms = Mapping[str, ReplyForm]
 
 _MAX_ATTEMPTS = 3
 _MAX_OUTAGE_S = 10.0  # whoever asks a doctor sits and waits
@@ -35,7 +36,7 @@ _ADVICE = "look at the reply above; try model.replies, prompts of your own (--pr
 
 
 async def settle(
-    preparation: Preparation, transports: Sequence[HttpTransport], stages: Sequence[Stage]
+    preparation: Preparation, transports: Sequence[HttpTransport], stages: Sequence[str]
 ) -> tuple[Forms, Finding]:
     """Return in what form these endpoints bear each stage's replies to be asked for, and the same as a finding.
 
@@ -52,7 +53,8 @@ async def settle(
 async def rehearse(preparation: Preparation, transport: HttpTransport, forms: Forms) -> list[Finding]:
     """Ask each of these stages once and say what was read out of its reply, and what was not."""
     findings = []
-    for title, job in _jobs(preparation, forms):
+    stages = preparation.stages(forms)
+    for title, job in _jobs(preparation, stages, forms):
         try:
             scheduler = _scheduler(Fleet.of(Channel.unlimited(transport)))
             [outcome] = await complete_all(scheduler, [job.request], job.about.stage)
@@ -60,7 +62,7 @@ async def rehearse(preparation: Preparation, transport: HttpTransport, forms: Fo
             findings.append(Finding(name=title, level=Level.PROBLEM, found=str(error)))
             continue
         size = len(outcome.completion.text) if isinstance(outcome, Ok) else 0
-        findings.append(await read_in_thread_if_large(size, _finding, title, preparation, job.about, outcome))
+        findings.append(await read_in_thread_if_large(size, _finding, title, stages, job.about, outcome))
     return findings
 
 
@@ -69,21 +71,25 @@ def _scheduler(fleet: Fleet) -> Scheduler[int]:
     return Scheduler(fleet, max_in_flight=4, policy=policy, rng=random.Random(), max_outage_s=_MAX_OUTAGE_S)
 
 
-def _jobs(preparation: Preparation, forms: Forms) -> Iterator[tuple[str, Job[Task]]]:
+def _jobs(preparation: Preparation, stages: Stages, forms: Forms) -> Iterator[tuple[str, Job[Task]]]:
     """What a run may begin with, and a label task, if the seeds hold one."""
-    for stage, job in first_jobs(preparation, forms).items():
+    for number, (stage, item) in enumerate(preparation.first_items().items(), 1):
         if stage in forms:
-            yield f"stage {list(Stage).index(stage) + 1} reply", job
+            yield f"stage {number} reply", stages[stage].build(item)
     label = next((seed for seed in preparation.seeds if seed.is_classification), None)
-    if label is not None and Stage.INSTANCES in forms:
-        stages = preparation.stages(forms, with_logprobs=False)
-        yield "label task reply", stages.instantiate(0, label.instruction, is_classification=True)
+    if label is not None:
+        for stage in forms:
+            if IS_CLASSIFICATION in preparation.recipe[stage].needs:
+                item = Item(0, label.instruction, {IS_CLASSIFICATION: True})
+                yield "label task reply", stages[stage].build(item)
 
 
-def _finding(title: str, preparation: Preparation, task: Task, outcome: Outcome) -> Finding:
+def _finding(title: str, stages: Stages, task: Task, outcome: Outcome) -> Finding:
     if not isinstance(outcome, Ok):
         return Finding(name=title, level=Level.PROBLEM, found=detail_of(outcome))
-    read, told = _read(preparation, task, outcome.completion)
+    stage = stages[task.stage]
+    read = stage.parse(outcome.completion, task)
+    told = _in_words(stage, read, task)
     if read.is_unreadable:
         reply = _shortened(outcome.completion.text)
         found = f"nothing was read out of the reply {reply} ({read.stumbled_over})"
@@ -95,22 +101,25 @@ def _finding(title: str, preparation: Preparation, task: Task, outcome: Outcome)
     return Finding(name=title, level=Level.WARNING, found="; ".join([told, *left]), advice=_ADVICE)
 
 
-def _read(preparation: Preparation, task: Task, completion: Completion) -> tuple[Read[Any], str]:
-    """What a run would make of a reply, and that in words."""
-    reading = reading_of(preparation.config, preparation.api, preparation.prompts.phrases())
-    match task.stage:
-        case Stage.INSTRUCTIONS:
-            candidates = reading.instructions(completion, task)
-            good = [candidate.text for candidate in candidates.found if candidate.rejection is None]
-            why = [candidate.rejection for candidate in candidates.found if candidate.rejection is not None]
-            return candidates, _told("tasks", good, why)
-        case Stage.CLASSIFICATION:
-            answer = reading.classification(completion, task)
-            return answer, f"read {'yes' if answer.found else 'no'} for {_shortened(task.instruction)}"
-        case Stage.INSTANCES:
-            sifted = reading.instances(completion, task, random.Random)
-            pairs = [f"{one.input} -> {one.output}" if one.input else one.output for one in sifted.found.kept]
-            return sifted, _told("examples", pairs, [why for _, why in sifted.found.rejected])
+def _in_words(stage: Stage, read: Read, task: Task) -> str:
+    """What a run would make of a reply."""
+    match stage.makes:
+        case "candidates":
+            good = [candidate.text for candidate in read.candidates if candidate.rejection is None]
+            why = [candidate.rejection for candidate in read.candidates if candidate.rejection is not None]
+            return _told("tasks", good, why)
+        case "annotations":
+            found = ", ".join(_annotation(name, one.value) for name, one in read.annotations.items())
+            return f"read {found} for {_shortened(task.instruction)}"
+        case "examples":
+            pairs = [f"{one.input} -> {one.output}" if one.input else one.output for one in read.kept]
+            return _told("examples", pairs, [why for _, why in read.rejected])
+
+
+def _annotation(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{name} {json.dumps(value, ensure_ascii=False)}"
 
 
 def _told(what: str, good: Sequence[str], why: Iterable[Rejection]) -> str:

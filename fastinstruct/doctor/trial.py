@@ -29,7 +29,8 @@ from fastinstruct.pipeline.models.calibrate import cached_calibration, calibrate
 from fastinstruct.pipeline.models.capacity import num_endpoints
 from fastinstruct.pipeline.models.resolve import ServedModel, max_in_flight, resolve, served
 from fastinstruct.pipeline.preparation import Preparation, prepare
-from fastinstruct.records import Stage
+from fastinstruct.pipeline.recipes import Recipe
+from fastinstruct.pipeline.stages.classify import Classify
 
 __all__ = ["check_embedded_offline", "try_models"]
 
@@ -58,32 +59,40 @@ def check_embedded_offline(model: ModelConfig, env: Mapping[str, str]) -> Findin
 
 
 async def try_models(
-    config: RunConfig, env: Mapping[str, str], *, can_ask: bool, report: Report, note: Callable[[str], None]
+    config: RunConfig,
+    recipe: Recipe,
+    env: Mapping[str, str],
+    *,
+    can_ask: bool,
+    report: Report,
+    note: Callable[[str], None],
 ) -> None:
     """Start or reach each stage's model and ask each of its endpoints; then see how well stage 2 would decide.
 
     Args:
         config: the run to try the models for.
+        recipe: the stages.
         env: where keys and cache folder are looked up.
         can_ask: whether seeds and prompts are usable, so that stage 2 can be tried.
         report: takes the findings.
         note: takes a line before something that lasts.
     """
-    for model, stages in config.models():
+    for model, stages in config.models(recipe.names):
         try:
-            await _try_model(config, env, model, stages, can_ask=can_ask, report=report, note=note)
+            await _try_model(config, recipe, env, model, stages, can_ask=can_ask, report=report, note=note)
         except FastInstructError as error:
             finding = _problem("endpoint" if model.base_url else "embedded model", error)
-            if num_endpoints(config) > 1:
-                finding = of_one_among_several(finding, model_description(model), stages, is_needed=True)
+            if num_endpoints(config, recipe.names) > 1:
+                finding = of_one_among_several(finding, model_description(model), stages, recipe, is_needed=True)
             report(finding)
 
 
 async def _try_model(
     config: RunConfig,
+    recipe: Recipe,
     env: Mapping[str, str],
     model: ModelConfig,
-    stages: tuple[Stage, ...],
+    stages: tuple[str, ...],
     *,
     can_ask: bool,
     report: Report,
@@ -103,22 +112,19 @@ async def _try_model(
             transport = await asyncio.to_thread(open_transport, endpoint, model)
             await stack.enter_async_context(transport)
             note(f"asking {endpoint.address} for one completion …" if len(endpoints) > 1 else _ASKING)
-            findings[transport] = await ask(config, stages[0], transport, is_listing_told=model.base_url is not None)
+            findings[transport] = await ask(
+                config, recipe, stages[0], transport, is_listing_told=model.base_url is not None
+            )
         working = [transport for transport, told in findings.items() if not _has_problem(told)]
         for transport, told in findings.items():
             for finding in told:
-                report(_named(finding, config, transport, stages, is_needed=not working))
+                is_one = num_endpoints(config, recipe.names) == 1
+                address = transport.endpoint.address
+                report(
+                    finding if is_one else of_one_among_several(finding, address, stages, recipe, is_needed=not working)
+                )
         if can_ask and working:
             await _try_stages(config, env, working, stages, report=report, note=note)
-
-
-def _named(
-    finding: Finding, config: RunConfig, transport: HttpTransport, stages: tuple[Stage, ...], *, is_needed: bool
-) -> Finding:
-    """Say which endpoint a finding is about, where there are several."""
-    if num_endpoints(config) == 1:
-        return finding
-    return of_one_among_several(finding, transport.endpoint.address, stages, is_needed=is_needed)
 
 
 def _has_problem(findings: Iterable[Finding]) -> bool:
@@ -129,7 +135,7 @@ async def _try_stages(
     config: RunConfig,
     env: Mapping[str, str],
     working: Sequence[HttpTransport],
-    stages: tuple[Stage, ...],
+    stages: tuple[str, ...],
     *,
     report: Report,
     note: Callable[[str], None],
@@ -142,7 +148,7 @@ async def _try_stages(
         report(finding)
         for finding in await rehearse(preparation, working[0], forms):
             report(finding)
-        if Stage.CLASSIFICATION in stages:
+        if Classify.name in stages:
             note(f"asking stage 2 about {len(preparation.held_out)} held-out seeds …")
             report(await _check_stage_2(preparation, working[0], forms, env))
     except FastInstructError as error:
@@ -194,7 +200,7 @@ def _scheduler(preparation: Preparation, transport: HttpTransport) -> Scheduler[
     runtime = preparation.config.runtime
     return Scheduler(
         Fleet.of(Channel.unlimited(transport)),
-        max_in_flight=max_in_flight(preparation.config, preparation.models[Stage.CLASSIFICATION]),
+        max_in_flight=max_in_flight(preparation.config, preparation.models[Classify.name]),
         policy=RetryPolicy(max_attempts=runtime.max_attempts),
         rng=random.Random(),
         max_outage_s=min(runtime.max_outage_s, _MAX_OUTAGE_S),

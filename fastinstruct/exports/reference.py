@@ -32,10 +32,11 @@ from fastinstruct.exports.replay import PoolReplay
 from fastinstruct.exports.run_facts import RunFacts, facts_of
 from fastinstruct.exports.single_file import examples_of
 from fastinstruct.files.json_rows import json_row
+from fastinstruct.pipeline.stages.generate_instructions import GenerateInstructions
 from fastinstruct.records import Example, SeedTask
 from fastinstruct.store import RunReader
 from fastinstruct.text.encoding import Encoded, encode_all
-from fastinstruct.text.prompting import PromptSet, parse_template
+from fastinstruct.text.prompting import Template, asking_for_tasks, parse_template
 from fastinstruct.text.seeds import input_of
 
 __all__ = ["REFERENCE", "Reference"]
@@ -45,18 +46,18 @@ _INSTRUCTIONS = "machine_generated_instructions.jsonl"
 _INSTANCES = "machine_generated_instances.jsonl"
 _EXAMPLES = "all_generated_instances.jsonl"
 _FINETUNING = re.compile(r"gpt3_finetuning_data_\d+\.jsonl")
-_ANSWERS = {1: " Yes", 0: " No", None: ""}
+_ANSWERS = {True: " Yes", False: " No", None: ""}
 
 # One row an instruction, with the replies of stages 1 and 3; `classified` tells unanswered from unknown.
 _ADMITTED = """
 SELECT i.text, g.number, g.in_context, g.text, g.finish_reason, g.finished_at,
-       c.instruction_id IS NOT NULL AS classified, c.is_classification, r.text, r.finish_reason, r.finished_at
+       c.value IS NOT NULL AS classified, c.value, r.text, r.finish_reason, r.finished_at
 FROM instruction AS i
 JOIN candidate AS k ON k.id = i.candidate_id
 JOIN request AS g ON g.id = k.request_id
-LEFT JOIN classification AS c ON c.instruction_id = i.id
+LEFT JOIN annotation AS c ON c.subject = 'instruction' AND c.subject_id = i.id AND c.name = 'is_classification'
 LEFT JOIN request AS r ON r.id = (SELECT max(id) FROM request
-                                  WHERE stage = 'instances' AND number = i.id AND text IS NOT NULL)
+                                  WHERE stage = ? AND number = i.id AND text IS NOT NULL)
 ORDER BY i.id
 """
 
@@ -70,7 +71,7 @@ class _Admitted:
     in_context: str | None
     reply: tuple[str, str, float]
     is_classified: bool
-    is_classification: int | None
+    is_classification: bool | None
     raw_instances: tuple[str | None, str, float]
 
 
@@ -121,10 +122,10 @@ def _write_stages(
 ) -> None:
     """Write the three files of stages 1 to 3 in one pass over the instructions: each is compared with the pool once."""
     instructions, classification, instances = files
-    prompts = _stored_prompts(reader, facts)
+    template = _stored_template(reader, facts)
     pool = PoolReplay([seed.instruction for seed in seeds], facts.tokenizer)
     for row in _admitted(reader):
-        metadata = {"prompt": _prompt(prompts, pool, row, facts.num_items), **_metadata(*row.reply)}
+        metadata = {"prompt": _prompt(template, pool, row, facts.num_items), **_metadata(*row.reply)}
         similarity = pool.admit(row.instruction)
         scores = {"most_similar": similarity.most_similar, "avg_similarity_score": similarity.average}
         generated = {"instruction": row.instruction, **scores, "metadata": metadata, "request_idx": row.request_idx}
@@ -143,34 +144,34 @@ def _write_stages(
 
 
 def _admitted(reader: RunReader) -> Iterator[_Admitted]:
-    for row in reader.rows(_ADMITTED):
+    for row in reader.rows(_ADMITTED, (reader.stages()[-1],)):
         yield _Admitted(
             instruction=row[0],
             request_idx=row[1],
             in_context=row[2],
             reply=row[3:6],
             is_classified=bool(row[6]),
-            is_classification=row[7],
+            is_classification=None if row[7] is None else json.loads(row[7]),
             raw_instances=row[8:11],
         )
 
 
-def _stored_prompts(reader: RunReader, facts: RunFacts) -> PromptSet | None:
+def _stored_template(reader: RunReader, facts: RunFacts) -> Template | None:
     """The run's own stage-1 prompt, whatever the packaged one says by now; None for a run that holds no template."""
     rows = list(reader.rows("SELECT source FROM template WHERE name = 'instructions'"))
     if not rows:
         return None
-    template = parse_template("instructions", facts.api, rows[0][0], where="the run's stage-1 template")
-    return PromptSet({"instructions": template}, classification=(), input_first=(), output_first=())
+    holes = GenerateInstructions.placeholders()["instructions"]
+    return parse_template("instructions", facts.api, rows[0][0], holes, where="the run's stage-1 template")
 
 
-def _prompt(prompts: PromptSet | None, pool: PoolReplay, row: _Admitted, num_items: int) -> str | list[dict[str, str]]:
+def _prompt(template: Template | None, pool: PoolReplay, row: _Admitted, num_items: int) -> str | list[dict[str, str]]:
     """What was asked, in completions a text and in chat a list of messages; empty where the run does not know."""
-    if prompts is None or row.in_context is None:
+    if template is None or row.in_context is None:
         return ""
     # In a refiltered run, the text of a task stands for one that is not in the pool.
     shown = [pool[task] if isinstance(task, int) else task for task in json.loads(row.in_context)]
-    prompt = prompts.instructions(shown, num_items)
+    prompt = asking_for_tasks(template, shown, num_items)
     if isinstance(prompt, str):
         return prompt
     return [{"role": message.role, "content": message.content} for message in prompt]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fastinstruct.errors import RunFolderError
 from fastinstruct.reading import whole_text
-from fastinstruct.records import Api, Stage
+from fastinstruct.records import Api
 from fastinstruct.store import api_in, model_in
 from fastinstruct.tokenizer_names import stored_tokenizer
 
@@ -46,8 +46,8 @@ def facts_of(folder: Path) -> RunFacts:
             rng_seed=int(identity["rng_seed"]),
             tokenizer=stored_tokenizer(str(identity["similarity"]["tokenizer"])),
             num_items=int(identity["instructions"]["num_items"]),
-            classification_model=str(model_in(identity, Stage.CLASSIFICATION)["name"] or "model"),
-            api=api_in(identity, Stage.INSTRUCTIONS),
+            classification_model=str(model_in(identity, "classification")["name"] or "model"),
+            api=api_in(identity, "instructions"),
         )
     except OSError as error:
         raise RunFolderError(f"{manifest}: cannot be read: {error.strerror}; restore it from a copy") from error

@@ -5,11 +5,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from fastinstruct.pipeline.commit.admission import Judge
+from fastinstruct.pipeline.commit.admission import Admission
 from fastinstruct.pipeline.monitoring.monitor import Monitor
 from fastinstruct.pipeline.pool.task_pool import TaskPool
 from fastinstruct.pipeline.preparation import Preparation
-from fastinstruct.pipeline.stages.reading import reading_of
+from fastinstruct.pipeline.stages.bound import Stages
 from fastinstruct.similarity import RougeIndex
 from fastinstruct.store import RunReader, RunStore, StoredState
 from fastinstruct.text.custom_filters import CustomFilter
@@ -34,20 +34,17 @@ class Desk:
         """Return a task pool that holds the seeds and what earlier sittings admitted."""
         return TaskPool([seed.instruction for seed in self.preparation.seeds], self.state.instructions)
 
-    def new_judge(self, threshold: float | None, example_filter: CustomFilter | None) -> Judge:
+    def new_admission(self, stages: Stages, example_filter: CustomFilter | None) -> Admission:
         """Return what admits, told what earlier sittings have kept; reads the store.
 
         Args:
-            threshold: the log-odds above which stage 2 says yes; None where it reads the reply's text.
+            stages: the run's.
             example_filter: the caller's own filter, if there is one.
         """
-        preparation = self.preparation
-        return Judge(
-            reading_of(preparation.config, preparation.api, preparation.prompts.phrases()),
+        return Admission(
+            stages,
             self.index,
-            num_seeds=len(preparation.seeds),
-            rng_seed=preparation.config.rng_seed,
-            threshold=threshold,
+            num_seeds=len(self.preparation.seeds),
             next_request_id=self.state.next_request_id,
             next_candidate_id=self.state.next_candidate_id,
             against=self.against,
@@ -56,10 +53,10 @@ class Desk:
         )
 
     def _repeated_outputs(self) -> RepeatedOutputs | None:
-        config = self.preparation.config
-        if config.profile == "paper" or config.filters.max_repeated_output is None:
+        most = self.preparation.config.filters.max_repeated_output
+        if self.preparation.recipe.keeps_repeats or most is None:
             return None
-        found = RepeatedOutputs(config.filters.max_repeated_output)
+        found = RepeatedOutputs(most)
         with RunReader(self.store.path.parent) as reader:
             for outputs in reader.outputs_by_instruction():
                 found.count(outputs)

@@ -1,6 +1,11 @@
-"""Which settings a stored run can be read by anew: those that decide what becomes of an answer, not what was asked.
+"""What a stored run's identity means for those who go on with it, or read it anew with other settings.
 
-Pure. An identity is what `Preparation.identity` returns and a run's manifest holds. Of `similarity.against` it holds a
+Which settings decide what becomes of an answer, so that `refilter` can change them, and not what was asked; and what
+a run that an older version began keeps of how that version worked: its manifest lacks what this version records. Where
+the configuration leaves such a thing to the default, the run goes on as it was begun: replies as text, the filters that
+there were, and the first version of the tokenizer `unicode`.
+
+An identity is what `Preparation.identity` returns and a run's manifest holds. Of `similarity.against` it holds a
 hash of what the files say, so whether that is changed is for those to say who have read them.
 """
 
@@ -8,18 +13,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from fastinstruct.config import FilterConfig, RunConfig
+from fastinstruct.config import OF_THE_PAPER, FilterConfig, ModelConfig, RunConfig
 from fastinstruct.config.filters import IMPLIED
 from fastinstruct.errors import ConfigError, RunFolderError
-from fastinstruct.records import Api, Stage
-from fastinstruct.store import exact_identity
+from fastinstruct.records import Api
+from fastinstruct.store import exact_identity, has_answers, read_manifest
 from fastinstruct.tokenizer_names import exact_tokenizer, goes_on_with
 
 __all__ = [
     "AGAINST",
     "TOKENIZER",
+    "as_begun",
+    "begun_identity",
     "changed_settings",
     "is_given",
     "of_its_version",
@@ -45,9 +53,43 @@ _CHANGEABLE = (
     _MAX_INSTANCES,
 )
 _NOT_IN_IDENTITY = frozenset({"seeds", "prompts", "model.gguf", "model.replies"})  # but their contents are
-_OWN_MODELS = tuple(f"{stage}.model" for stage in Stage)
+_OWN_MODELS = tuple(f"{stage}.model" for stage in OF_THE_PAPER)
 _ASKED = "it decides what the model was asked, and the answers are already there; start a new run for it"
 _LATER = "it has no part in refiltering; give it to `fastinstruct run` when the new run goes on"
+
+
+def begun_identity(folder: Path) -> Mapping[str, Any] | None:
+    """Return the identity of the run in this folder; None where nothing was answered yet, so that it is nobody's.
+
+    Raises:
+        RunFolderError: the manifest or the database is damaged.
+    """
+    if not (folder / "manifest.json").exists() or not has_answers(folder / "run.db"):
+        return None
+    return dict(read_manifest(folder)["identity"])
+
+
+def as_begun(config: RunConfig, identity: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration with the defaults of the version that began the run of this identity."""
+    return with_exact_tokenizer(of_its_version(_with_text_replies(config, identity), identity), identity)
+
+
+def _with_text_replies(config: RunConfig, identity: Mapping[str, Any]) -> RunConfig:
+    """Ask for text in each stage of which the manifest says nothing: older versions knew nothing else."""
+    changes: dict[str, Any] = {}
+    parts = {name: identity[name] for name in OF_THE_PAPER if name in identity}
+    silent = [name for name, part in parts.items() if "replies" not in dict(part or {})]
+    for stage in silent:
+        part = config.stage(stage)
+        if part.model is not None:
+            changes[stage] = part.model_copy(update={"model": _as_text(part.model)})
+        elif len(silent) == len(parts) and "stages" not in identity:
+            changes["model"] = _as_text(config.model)
+    return config.model_copy(update=changes)
+
+
+def _as_text(model: ModelConfig) -> ModelConfig:
+    return model.model_copy(update={"replies": "text"}) if model.replies == "auto" else model
 
 
 def changed_settings(
@@ -170,7 +212,7 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 def _of_run(key: str) -> str:
     """The key of the run's model that says what this key of a stage's own does; any other key as it is."""
     stage, _, rest = key.partition(".")
-    return rest if stage in set(Stage) and rest.startswith("model.") else key
+    return rest if stage in OF_THE_PAPER and rest.startswith("model.") else key
 
 
 def _shown(key: str) -> str:

@@ -34,20 +34,20 @@ from fastinstruct.pipeline.budget.stop_rules import Stop
 from fastinstruct.pipeline.commit.order import CommitOrder, open_order
 from fastinstruct.pipeline.decontamination import indexed
 from fastinstruct.pipeline.desk import Desk
-from fastinstruct.pipeline.inheritance import as_begun, begun_identity
+from fastinstruct.pipeline.identity import as_begun, begun_identity
 from fastinstruct.pipeline.models.connect import connected, described, probe_all
 from fastinstruct.pipeline.models.reply_forms import FormProbes, described_forms, settled_forms
 from fastinstruct.pipeline.models.threshold import run_threshold
 from fastinstruct.pipeline.monitoring.monitor import Monitor, open_monitor
 from fastinstruct.pipeline.monitoring.progress import Progress
-from fastinstruct.pipeline.monitoring.telemetry import TELEMETRY
 from fastinstruct.pipeline.monitoring.watchdog import Vitals
 from fastinstruct.pipeline.preparation import Preparation, prepare
+from fastinstruct.pipeline.recipes import Recipe, recipe_of
 from fastinstruct.pipeline.result import RunResult
-from fastinstruct.pipeline.stages.requests import Task
-from fastinstruct.records import Example, ReplyForm, Stage
+from fastinstruct.pipeline.stages.base import Task
+from fastinstruct.records import Example, ReplyForm, example_id
 from fastinstruct.similarity import RougeIndex, warm_up
-from fastinstruct.store import FORMAT_VERSION, Commit, RunFolder, RunReader, RunStore, StoredState
+from fastinstruct.store import FORMAT_VERSION, Commit, MetaKey, RunFolder, RunReader, RunStore, StoredState
 from fastinstruct.text.custom_filters import CustomFilter, ExampleFilter
 from fastinstruct.text.seeds import kind_notice
 
@@ -69,6 +69,7 @@ class Run:
         sample: send at most so many requests of each stage, to see what the rest will take (`Progress.projection`).
         example_filter: the caller's own: asked about each example that everything else lets through.
         restart: begin anew in the same folder; what an earlier run left is moved to `earlier` in it, not deleted.
+        recipe: the caller's own stages; by default those that the configuration names.
 
     Raises:
         ConfigError: a sample in the commit order `windowed`, where it would tell nothing.
@@ -85,13 +86,14 @@ class Run:
         sample: int | None = None,
         example_filter: ExampleFilter | None = None,
         restart: bool = False,
+        recipe: Recipe | None = None,
     ) -> None:
         if sample is not None and config.runtime.commit_order == "windowed":
             raise ConfigError(
                 "runtime.commit_order: a few requests tell nothing in the order windowed, where later stages wait for "
                 "all that was drawn before; estimate with --set runtime.commit_order=arrival and another --out"
             )
-        self.config = config
+        self.config = config if recipe is None else config.model_copy(update={"recipe": recipe.name})
         self.folder = config.out or Path("runs") / (config.seeds.stem if config.seeds else "seed_tasks")
         self._env = process_environment() if env is None else env
         self._on_endpoint = on_endpoint
@@ -100,6 +102,7 @@ class Run:
         self._sample = sample
         self._example_filter = None if example_filter is None else CustomFilter(example_filter)
         self._restart = restart
+        self._recipe = recipe
         self._monitor: Monitor | None = None
         self._scheduler: Scheduler[Task] | Scheduler[int] | FormProbes | None = None
         self._order: CommitOrder | None = None
@@ -127,11 +130,12 @@ class Run:
         self._began_at = time.monotonic()
         async with AsyncExitStack() as stack:
             thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
-            prices = await asyncio.to_thread(find_prices, self.config)
+            recipe = self._recipe or recipe_of(self.config)
+            prices = await asyncio.to_thread(find_prices, self.config, recipe.names)
             self.prices = described_prices(prices, self.config)
             begun = None if self._restart else await asyncio.to_thread(begun_identity, self.folder)
             self.config = self.config if begun is None else as_begun(self.config, begun)
-            preparation = await asyncio.to_thread(prepare, self.config, self._env, begun)
+            preparation = await asyncio.to_thread(partial(prepare, recipe=self._recipe), self.config, self._env, begun)
             self.num_against = preparation.against.num_texts
             folder = stack.enter_context(RunFolder(self.folder))
             if self._restart and (earlier := await asyncio.to_thread(folder.set_aside)):
@@ -193,12 +197,13 @@ class Run:
     ) -> StoredState:
         """Record what a new run starts from, read what a resumed one holds, and keep this sitting's configuration."""
         templates = preparation.prompts.templates
-        store.begin(preparation.seeds, {name: (t.sha256, t.source) for name, t in templates.items()})
+        sources = {name: (template.sha256, template.source) for name, template in templates.items()}
+        store.begin(preparation.seeds, sources, preparation.recipe.names)
         if preparation.against.files:
-            store.set_meta("against", dumped(preparation.against.files))
+            store.set_meta(MetaKey.AGAINST, dumped(preparation.against.files))
         folder.write("config.yaml", recorded(self.config, folder.path))
-        self._monitor = open_monitor(self.config, prices, folder.path, store, sample=self._sample)
-        return store.state()
+        self._monitor = open_monitor(preparation, prices, folder.path, store, sample=self._sample)
+        return store.state(preparation.recipe.names)
 
     def _build_indexes(self, preparation: Preparation, state: StoredState) -> tuple[RougeIndex, RougeIndex | None]:
         """Load or compile the kernels, index pool and evaluation texts; runs in the similarity thread."""
@@ -256,7 +261,7 @@ class Run:
             elif self._scheduler is not None:  # all is done already
                 self._scheduler.stop()
 
-        record = partial(desk.store.note_meta, TELEMETRY)
+        record = partial(desk.store.note_meta, MetaKey.TELEMETRY)
         self._vitals = Vitals(fleet, record=record, end=end, max_memory_mib=self.config.runtime.max_memory_mib)
         return self._vitals
 
@@ -280,9 +285,9 @@ class Run:
             return interruption
         assert forms is not None  # else the sitting was to end
         self._phase = "generating"
-        judge = await asyncio.to_thread(desk.new_judge, threshold, self._example_filter)
-        stages = desk.preparation.stages(forms, with_logprobs=threshold is not None)
-        self._order = order = await open_order(self.config, desk, judge, stages, self._act)
+        stages = desk.preparation.stages(forms, with_logprobs=threshold is not None, threshold=threshold)
+        admission = await asyncio.to_thread(desk.new_admission, stages, self._example_filter)
+        self._order = order = await open_order(self.config, desk, admission, stages, self._act)
         scheduler: Scheduler[Task] = self._new_scheduler(desk, fleet)
         self._scheduler = scheduler
         desk.monitor.accounts.num_slots = scheduler.max_in_flight
@@ -326,7 +331,7 @@ class Run:
             for example in _examples(delivery.job.about, commit):
                 await self._on_example(example)
 
-    async def _forms(self, desk: Desk, fleet: Fleet) -> Mapping[Stage, ReplyForm] | None:
+    async def _forms(self, desk: Desk, fleet: Fleet) -> Mapping[str, ReplyForm] | None:
         """Return how each stage's replies are asked for; None where the sitting is to end."""
         if self._interruption():
             return None
@@ -389,7 +394,7 @@ class Run:
 def _examples(task: Task, commit: Commit) -> list[Example]:
     return [
         Example(
-            id=f"m{row.instruction_id}-{row.item}",
+            id=example_id(row.instruction_id, row.item),
             instruction=task.instruction,
             input=row.input,
             output=row.output,

@@ -9,15 +9,16 @@ from __future__ import annotations
 from fastinstruct.store.folder import RunFolder, read_manifest
 from fastinstruct.store.history import history
 from fastinstruct.store.identities import api_in, exact_identity, model_in
+from fastinstruct.store.meta import MetaKey
 from fastinstruct.store.reader import RunReader, StageUsage, Totals
 from fastinstruct.store.recent import Finished, finished, recent
 from fastinstruct.store.rows import (
     ANSWERED,
     FINAL,
     READ,
+    AnnotationRow,
     AttemptRow,
     CandidateRow,
-    ClassificationRow,
     Commit,
     DrawRow,
     InstanceRow,
@@ -35,14 +36,15 @@ __all__ = [
     "FINAL",
     "FORMAT_VERSION",
     "READ",
+    "AnnotationRow",
     "AttemptRow",
     "CandidateRow",
-    "ClassificationRow",
     "Commit",
     "DrawRow",
     "Finished",
     "InstanceRow",
     "InstructionRow",
+    "MetaKey",
     "PendingDraw",
     "RequestRow",
     "RunFolder",

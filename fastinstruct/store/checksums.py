@@ -23,11 +23,12 @@ COVERED = {
     ),
     "candidate": ("id", "request_id", "text", "reason", "nearest", "score"),
     "instruction": ("id", "candidate_id", "text"),
-    "classification": ("instruction_id", "request_id", "is_classification", "margin"),
+    "annotation": ("subject", "subject_id", "name", "value", "confidence", "request_id"),
     "instance": ("instruction_id", "request_id", "item", "input", "output", "reason"),
 }  # fmt: skip
 """Table -> the columns that its checksum is over, in this order. A template has its SHA-256."""
 
+_OF_OLDER_FORMATS = {"classification": ("instruction_id", "request_id", "is_classification", "margin")}
 _KEYS = {"seed": "position", "classification": "instruction_id"}  # of the others: id
 
 
@@ -60,7 +61,7 @@ def exact(value: float | None) -> str | None:
 
 def add_columns(connection: sqlite3.Connection) -> None:
     """Give the tables of an older run room for checksums; the rows that are there stay without."""
-    for table in COVERED:
+    for table in _covered(connection):
         connection.execute(f"ALTER TABLE {table} ADD COLUMN crc INTEGER")
 
 
@@ -73,7 +74,7 @@ def damaged_rows(connection: sqlite3.Connection) -> Iterator[DamagedRow]:
     factory = connection.text_factory
     connection.text_factory = _decoded
     try:
-        for table, columns in COVERED.items():
+        for table, columns in _covered(connection).items():
             sql = f"SELECT {_KEYS.get(table, 'id')}, crc, {', '.join(columns)} FROM main.{table} NOT INDEXED"  # noqa: S608 - constants
             for key, stored, *values in connection.execute(sql):
                 if stored is not None and stored != checksum(
@@ -95,6 +96,12 @@ def leave_out(connection: sqlite3.Connection, rows: Sequence[DamagedRow]) -> Non
         connection.execute(
             f"CREATE TEMP VIEW {table} AS SELECT * FROM main.{table} WHERE {key} NOT IN ({ids})"  # noqa: S608 - numbers
         )
+
+
+def _covered(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
+    """The covered tables that a run of this format has."""
+    there = {name for (name,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")}
+    return {table: columns for table, columns in {**COVERED, **_OF_OLDER_FORMATS}.items() if table in there}
 
 
 def _decoded(text: bytes) -> str:

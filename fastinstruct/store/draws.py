@@ -10,13 +10,13 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from fastinstruct.records import Stage, Usage
+from fastinstruct.records import Usage
 from fastinstruct.store import schema
 from fastinstruct.store.rows import Commit, DrawRow, PendingDraw
 
 __all__ = ["early_usage", "pending_draws", "settle_draws", "write_answer", "write_draws"]
 
-_PENDING = "SELECT place, stage, number, in_context, is_classification, answer FROM draw ORDER BY place"
+_PENDING = "SELECT place, stage, number, in_context, known, answer FROM draw ORDER BY place"
 _EARLY = """
 SELECT stage, count(*), sum(prompt_tokens), sum(completion_tokens) FROM draw WHERE answer IS NOT NULL GROUP BY 1
 """
@@ -52,14 +52,14 @@ def pending_draws(connection: sqlite3.Connection) -> tuple[PendingDraw, ...]:
         PendingDraw(
             row=DrawRow(
                 place=place,
-                stage=Stage(stage),
+                stage=stage,
                 number=number,
                 in_context=tuple(json.loads(in_context)),
-                is_classification=None if is_classification is None else bool(is_classification),
+                known=None if known is None else json.loads(known),
             ),
             answer=answer,
         )
-        for place, stage, number, in_context, is_classification, answer in connection.execute(_PENDING)
+        for place, stage, number, in_context, known, answer in connection.execute(_PENDING)
     )
 
 
@@ -70,6 +70,9 @@ def early_usage(connection: sqlite3.Connection) -> list[tuple[str, int, int, int
 
 def _insert(connection: sqlite3.Connection, rows: Iterable[DrawRow]) -> None:
     connection.executemany(
-        "INSERT INTO draw (place, stage, number, in_context, is_classification) VALUES (?, ?, ?, ?, ?)",
-        [(row.place, row.stage, row.number, json.dumps(row.in_context), row.is_classification) for row in rows],
+        "INSERT INTO draw (place, stage, number, in_context, known) VALUES (?, ?, ?, ?, ?)",
+        [
+            (row.place, row.stage, row.number, json.dumps(row.in_context), row.known and json.dumps(row.known))
+            for row in rows
+        ],
     )

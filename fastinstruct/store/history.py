@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from fastinstruct.records import Stage, reason_in
+from fastinstruct.records import reason_in
 from fastinstruct.store.reader import RunReader
 from fastinstruct.store.rows import AttemptRow, CandidateRow, RequestRow
 
@@ -57,7 +57,7 @@ def _request(row: Any, attempts: tuple[AttemptRow, ...]) -> RequestRow:  # noqa:
     in_context, top_logprobs = row[4], row[10]
     return RequestRow(
         id=row[0],
-        stage=Stage(row[1]),
+        stage=row[1],
         number=row[2],
         template=row[3],
         in_context=None if in_context is None else tuple(json.loads(in_context)),

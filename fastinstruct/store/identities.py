@@ -9,19 +9,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastinstruct.errors import InputError
-from fastinstruct.records import Api, Stage
+from fastinstruct.records import Api
 from fastinstruct.tokenizer_names import stored_tokenizer
 
 __all__ = ["api_in", "exact_identity", "model_in"]
 
 
-def model_in(identity: Mapping[str, Any], stage: Stage) -> Mapping[str, Any]:
+def model_in(identity: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
     """Return what identifies the model of a stage: name, api, fingerprint and what else it was asked with.
 
     Raises:
         KeyError, TypeError: the identity is damaged.
     """
-    part = identity.get(stage, {})
+    further = identity.get("stages")
+    part = identity.get(stage, further.get(stage, {}) if isinstance(further, Mapping) else {})
     if not isinstance(part, Mapping):
         raise TypeError(f"{stage} is a {type(part).__name__}")
     found = part.get("model", identity.get("model"))
@@ -30,7 +31,7 @@ def model_in(identity: Mapping[str, Any], stage: Stage) -> Mapping[str, Any]:
     return found
 
 
-def api_in(identity: Mapping[str, Any], stage: Stage) -> Api:
+def api_in(identity: Mapping[str, Any], stage: str) -> Api:
     """Return the route that the prompts of a stage are written for.
 
     Raises:

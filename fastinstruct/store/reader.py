@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from fastinstruct.errors import FastInstructError, RunFolderError
-from fastinstruct.records import Example, Instance, SeedTask
+from fastinstruct.records import Example, Instance, SeedTask, example_id
 from fastinstruct.store import schema
 from fastinstruct.store.checksums import DamagedRow, leave_out
 from fastinstruct.store.draws import early_usage
+from fastinstruct.store.meta import STAGES_OF_OLDER_RUNS, MetaKey
 from fastinstruct.store.rows import ANSWERED, FINAL
 
 __all__ = ["USAGE", "RunReader", "StageUsage", "Totals", "stage_usage"]
@@ -45,7 +46,7 @@ class Totals:
     num_classification: int
     num_instantiated: int
     num_worked_up: int
-    """instructions that stage 3 has answered, whatever came of it"""
+    """instructions that the last stage has answered, whatever came of it"""
     num_examples: int
     prompt_tokens: int
     completion_tokens: int
@@ -59,6 +60,8 @@ class Totals:
     """answers that were understood in part only"""
     failed_attempts: dict[str, int] = field(default_factory=dict)
     """outcome -> attempts that were followed by another"""
+    num_answered: dict[str, int] = field(default_factory=dict)
+    """stage -> instructions that it has answered, whatever came of it"""
     usage: dict[str, StageUsage] = field(default_factory=dict)
     """stage -> what it used, answers that wait for their turn included; the counts above leave these out"""
 
@@ -79,6 +82,7 @@ class RunReader:
         self._path = path
         try:
             schema.refuse_other_format(self._connection, path)
+            schema.show_as_present(self._connection)
         except RunFolderError:
             self._connection.close()
             raise
@@ -157,16 +161,16 @@ class RunReader:
             requests.setdefault(stage, {})[outcome] = count
         usage_rows = list(self.rows(USAGE))
         usage = stage_usage(usage_rows)
-        classified, classification = self._one(
-            "SELECT count(*), coalesce(sum(is_classification), 0) FROM classification"
-        )
+        num_answered = dict(self.rows(_NUM_ANSWERED))
+        classified, classification = self._one(_CLASSIFIED)
         return Totals(
             num_admitted=self._one("SELECT count(*) FROM instruction")[0],
             num_candidates=self._one("SELECT count(*) FROM candidate")[0],
             num_classified=classified,
             num_classification=classification,
             num_instantiated=self._one("SELECT count(DISTINCT instruction_id) FROM instance WHERE reason IS NULL")[0],
-            num_worked_up=self._one(_WORKED_UP)[0],
+            num_worked_up=num_answered.get(self.stages()[-1], 0),
+            num_answered=num_answered,
             num_examples=self._one("SELECT count(*) FROM instance WHERE reason IS NULL")[0],
             prompt_tokens=sum(stage.prompt_tokens for stage in usage.values()),
             completion_tokens=sum(stage.completion_tokens for stage in usage.values()),
@@ -180,25 +184,18 @@ class RunReader:
 
     def examples(self) -> Iterator[Example]:
         """Yield every kept instance, by instruction and then in order."""
-        sql = """SELECT i.id, n.item, i.text, n.input, n.output, c.is_classification
-                 FROM instance AS n JOIN instruction AS i ON i.id = n.instruction_id
-                 JOIN classification AS c ON c.instruction_id = i.id
-                 WHERE n.reason IS NULL ORDER BY i.id, n.item"""
-        for instruction_id, item, text, given, output, is_classification in self.rows(sql):
+        for instruction_id, item, text, given, output, is_classification in self.rows(_EXAMPLES):
             yield Example(
-                id=f"m{instruction_id}-{item}",
+                id=example_id(instruction_id, item),
                 instruction=text,
                 input=given,
                 output=output,
-                is_classification=None if is_classification is None else bool(is_classification),
+                is_classification=None if is_classification is None else json.loads(is_classification),
             )
 
     def outputs_by_instruction(self) -> Iterator[list[str]]:
         """Yield the kept outputs of each instruction that is no classification task, in the order of their commits."""
-        sql = """SELECT n.instruction_id, n.output FROM instance AS n
-                 JOIN classification AS c ON c.instruction_id = n.instruction_id
-                 WHERE n.reason IS NULL AND c.is_classification IS NOT 1 ORDER BY n.id"""
-        for _, rows in itertools.groupby(self.rows(sql), key=lambda row: row[0]):
+        for _, rows in itertools.groupby(self.rows(_OUTPUTS), key=lambda row: row[0]):
             yield [output for _, output in rows]
 
     def seeds(self) -> tuple[SeedTask, ...]:
@@ -215,7 +212,12 @@ class RunReader:
             for id_, name, instruction, instances, is_classification in rows
         )
 
-    def meta(self, key: str) -> str | None:
+    def stages(self) -> tuple[str, ...]:
+        """Return the names of the run's stages, in order, the one that makes candidates first."""
+        told = self.meta(MetaKey.STAGES)
+        return tuple(json.loads(told)) if told is not None else STAGES_OF_OLDER_RUNS
+
+    def meta(self, key: MetaKey) -> str | None:
         """Return a value of the run's meta table, or None."""
         rows = list(self.rows("SELECT value FROM meta WHERE key = ?", (key,)))
         return str(rows[0][0]) if rows else None
@@ -278,9 +280,23 @@ def _can_lock(file: IO[bytes]) -> bool:
 
 
 # Those of a refiltered run that are about no instruction of its own have a negative number.
-_WORKED_UP = f"""
-SELECT count(*) FROM request
-WHERE stage = 'instances' AND outcome IN {FINAL!r} AND number >= 0
+_NUM_ANSWERED = f"""
+SELECT stage, count(*) FROM request WHERE outcome IN {FINAL!r} AND number >= 0 GROUP BY 1
+"""  # noqa: S608 - constants
+_IS_CLASSIFICATION = "subject = 'instruction' AND name = 'is_classification'"
+_CLASSIFIED = f"""
+SELECT count(*), coalesce(sum(value = 'true'), 0) FROM annotation WHERE {_IS_CLASSIFICATION}
+"""  # noqa: S608 - constants
+_EXAMPLES = f"""
+SELECT i.id, n.item, i.text, n.input, n.output, c.value
+FROM instance AS n JOIN instruction AS i ON i.id = n.instruction_id
+LEFT JOIN annotation AS c ON {_IS_CLASSIFICATION} AND c.subject_id = i.id
+WHERE n.reason IS NULL ORDER BY i.id, n.item
+"""  # noqa: S608 - constants
+_OUTPUTS = f"""
+SELECT n.instruction_id, n.output FROM instance AS n
+LEFT JOIN annotation AS c ON {_IS_CLASSIFICATION} AND c.subject_id = n.instruction_id
+WHERE n.reason IS NULL AND c.value IS NOT 'true' ORDER BY n.id
 """  # noqa: S608 - constants
 USAGE = f"""
 SELECT stage, count(*) FILTER (WHERE outcome IN {ANSWERED!r}), sum(prompt_tokens), sum(completion_tokens)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fastinstruct.records import Stage
 from fastinstruct.store.reader import RunReader
 from fastinstruct.store.rows import READ, Commit
 
@@ -28,7 +27,7 @@ class Finished:
     `finished_at` is in seconds since the epoch, `latency_s` the last attempt's; candidates are those of stage 1.
     """
 
-    stage: Stage
+    stage: str
     is_ok: bool
     prompt_tokens: int
     completion_tokens: int
@@ -53,20 +52,23 @@ def finished(commit: Commit) -> Finished:
     )
 
 
-def recent(reader: RunReader, most: Mapping[Stage, int]) -> list[Finished]:
+def recent(reader: RunReader, most: Mapping[str, int]) -> list[Finished]:
     """Return the last requests of each stage, at most so many, in the order they were stored.
+
+    The first stage of `most` is the one that makes candidates.
 
     Raises:
         RunFolderError: the database cannot be read.
     """
+    generating = next(iter(most))
     with reader.snapshot():
         rows = [row for stage, count in most.items() for row in reader.rows(_RECENT, (stage, count))]
         rows.sort(key=lambda row: int(row[0]))
-        oldest = min((row[0] for row in rows if row[1] == Stage.INSTRUCTIONS), default=None)
+        oldest = min((row[0] for row in rows if row[1] == generating), default=None)
         candidates = {} if oldest is None else _candidates_since(reader, oldest)
     return [
         Finished(
-            stage=Stage(stage),
+            stage=stage,
             is_ok=outcome in READ,
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from fastinstruct.records import Reason, Stage
+from fastinstruct.records import Reason
 
 __all__ = [
     "ANSWERED",
     "FINAL",
     "READ",
+    "AnnotationRow",
     "AttemptRow",
     "CandidateRow",
-    "ClassificationRow",
     "Commit",
     "DrawRow",
     "InstanceRow",
@@ -54,7 +56,7 @@ class RequestRow:
     """
 
     id: int
-    stage: Stage
+    stage: str
     number: int
     template: str
     in_context: tuple[int | str, ...] | None
@@ -97,12 +99,16 @@ class InstructionRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassificationRow:
-    """What stage 2 found; `is_classification` is None where it could not tell."""
+class AnnotationRow:
+    """What a stage found out about an instruction: `value` as JSON has it, None where it could not tell.
+
+    `confidence` is how sure it is, in the stage's own unit.
+    """
 
     instruction_id: int
-    is_classification: bool | None
-    margin: float | None = None
+    name: str
+    value: Any
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,15 +126,15 @@ class InstanceRow:
 class DrawRow:
     """A request that was decided on: what it asks, and its place in the order in which requests were drawn.
 
-    `number` is as in `RequestRow`; `in_context` holds the pool positions that a stage-1 prompt shows, and
-    `is_classification` what a stage-3 prompt goes by.
+    `number` is as in `RequestRow`; `in_context` holds the pool positions that a stage-1 prompt shows, and `known` what
+    a later stage's prompt may go by: the annotations of the instruction, name -> value.
     """
 
     place: int
-    stage: Stage
+    stage: str
     number: int
     in_context: tuple[int, ...] = ()
-    is_classification: bool | None = None
+    known: Mapping[str, Any] | None = None
 
     @property
     def key(self) -> str:
@@ -155,7 +161,7 @@ class Commit:
     request: RequestRow
     candidates: tuple[CandidateRow, ...] = ()
     instructions: tuple[InstructionRow, ...] = ()
-    classification: ClassificationRow | None = None
+    annotations: tuple[AnnotationRow, ...] = ()
     instances: tuple[InstanceRow, ...] = ()
     place: int | None = None
     draws: tuple[DrawRow, ...] = ()
@@ -165,16 +171,15 @@ class Commit:
 class StoredState:
     """What a run needs to go on: everything else is derived or read when asked for.
 
-    `to_classify` and `to_instantiate` hold instruction ids whose request was never answered, ascending;
-    `to_instantiate` pairs each with what stage 2 found. `missing_numbers` are stage-1 requests below `next_number`
+    `to_do` holds, by stage, the instructions that it has not answered and the stage before it has, ascending, each with
+    its annotations. `missing_numbers` are stage-1 requests below `next_number`
     that were sent but not answered. `yields` says how many instructions each answered stage-1 request gave, in
     commit order. Where commits keep the order of draws, `pending` holds, in this order, the draws that are not
     committed; the other fields leave them out.
     """
 
     instructions: tuple[str, ...]
-    to_classify: tuple[int, ...]
-    to_instantiate: tuple[tuple[int, bool | None], ...]
+    to_do: Mapping[str, tuple[tuple[int, Mapping[str, Any]], ...]]
     next_number: int
     missing_numbers: tuple[int, ...]
     next_request_id: int

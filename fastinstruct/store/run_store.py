@@ -16,25 +16,26 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fastinstruct.errors import StoreError
-from fastinstruct.records import SeedTask, Stage, Usage
+from fastinstruct.records import SeedTask, Usage
 from fastinstruct.store import schema
 from fastinstruct.store.checksums import checksum, exact
 from fastinstruct.store.draws import early_usage, pending_draws, settle_draws, write_answer, write_draws
 from fastinstruct.store.folder import RunFolder
 from fastinstruct.store.locking import is_still
+from fastinstruct.store.meta import STAGES_OF_OLDER_RUNS, MetaKey
 from fastinstruct.store.reader import USAGE, StageUsage, stage_usage
 from fastinstruct.store.rows import (
     ANSWERED,
-    FINAL,
     READ,
+    AnnotationRow,
     CandidateRow,
-    ClassificationRow,
     Commit,
     DrawRow,
     InstanceRow,
     RequestRow,
     StoredState,
 )
+from fastinstruct.store.to_do import to_do
 from fastinstruct.store.writer import Writer
 
 __all__ = ["RunStore"]
@@ -101,8 +102,19 @@ class RunStore:
 
         return self._writer.submit(write)
 
-    def begin(self, seeds: Sequence[SeedTask], templates: Mapping[str, tuple[str, str]]) -> None:
-        """Record seeds and templates, name -> (sha256, source), of a new run; a resumed one has them already."""
+    def begin(
+        self,
+        seeds: Sequence[SeedTask],
+        templates: Mapping[str, tuple[str, str]],
+        stages: Sequence[str] = STAGES_OF_OLDER_RUNS,
+    ) -> None:
+        """Record the seeds, templates and stages of a new run; a resumed one has them already.
+
+        Args:
+            seeds: in pool order.
+            templates: name -> (sha256, source).
+            stages: their names, in order, the one that makes candidates first.
+        """
         seed_rows = [
             _summed((i, s.id, s.name, s.instruction, _dump([[c.input, c.output] for c in s.instances]), int(_kind(s))))
             for i, s in enumerate(seeds)
@@ -112,6 +124,8 @@ class RunStore:
         def write(connection: sqlite3.Connection) -> None:
             connection.executemany("INSERT OR IGNORE INTO seed VALUES (?, ?, ?, ?, ?, ?, ?)", seed_rows)
             connection.executemany("INSERT OR IGNORE INTO template VALUES (?, ?, ?)", template_rows)
+            if tuple(stages) != STAGES_OF_OLDER_RUNS:
+                _execute(connection, "INSERT OR IGNORE INTO meta VALUES (?, ?)", (MetaKey.STAGES, _dump(list(stages))))
 
         self._writer.submit(write).result()
 
@@ -130,17 +144,17 @@ class RunStore:
         with suppress(StoreError):
             self._writer.submit(lambda connection: _execute(connection, sql, row)).result()
 
-    def get_meta(self, key: str) -> str | None:
+    def get_meta(self, key: MetaKey) -> str | None:
         """Return a value stored by `set_meta`, or None."""
         rows = self._read("SELECT value FROM meta WHERE key = ?", (key,))
         return str(rows[0][0]) if rows else None
 
-    def set_meta(self, key: str, value: str) -> None:
+    def set_meta(self, key: MetaKey, value: str) -> None:
         """Store a value under a key, replacing an older one."""
         sql = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
         self._writer.submit(lambda connection: _execute(connection, sql, (key, value))).result()
 
-    def note_meta(self, key: str, value: str) -> None:
+    def note_meta(self, key: MetaKey, value: str) -> None:
         """Store a value under a key without waiting for it; a failure shows in whatever is stored next."""
         sql = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
         self._writer.submit(lambda connection: _execute(connection, sql, (key, value)))
@@ -149,33 +163,31 @@ class RunStore:
         """Return what the requests submitted until now used, by stage; answers that wait for their turn included."""
         return stage_usage([*self._read(USAGE), *self._ask(early_usage)])
 
-    def state(self) -> StoredState:
-        """Return what a resumed run needs. Call it before the first `submit`.
+    def state(self, stages: Sequence[str]) -> StoredState:
+        """Return what a resumed run of these stages needs, the one that makes candidates first.
 
-        A request that failed for good in an earlier sitting (time-outs, 5xx) counts as not answered: its instruction
-        is tried again. Stage-1 requests that failed are not: a fresh one takes their place.
+        Call it before the first `submit`. A request that failed for good in an earlier sitting (time-outs, 5xx) counts
+        as not answered: its instruction is tried again. Requests of the first stage that failed are not: a fresh one
+        takes their place.
         """
         pending = self._ask(pending_draws)
-        drawn = {stage: {draw.row.number for draw in pending if draw.row.stage is stage} for stage in Stage}
-        numbers = {int(n) for (n,) in self._read("SELECT DISTINCT number FROM request WHERE stage = 'instructions'")}
-        numbers |= drawn[Stage.INSTRUCTIONS]
+        drawn = {stage: {draw.row.number for draw in pending if draw.row.stage == stage} for stage in stages}
+        first = stages[0]
+        numbers = {int(n) for (n,) in self._read("SELECT DISTINCT number FROM request WHERE stage = ?", (first,))}
+        numbers |= drawn[first]
         next_number = max(numbers, default=-1) + 1
         (next_request,) = self._read("SELECT coalesce(max(id), 0) + 1 FROM request")[0]
         (next_candidate,) = self._read("SELECT coalesce(max(id), 0) + 1 FROM candidate")[0]
+        found = self._ask(lambda connection: to_do(connection, stages))
         return StoredState(
             instructions=tuple(str(t) for (t,) in self._read("SELECT text FROM instruction ORDER BY id")),
-            to_classify=tuple(int(i) for (i,) in self._read(_TO_CLASSIFY) if i not in drawn[Stage.CLASSIFICATION]),
-            to_instantiate=tuple(
-                (int(i), None if c is None else bool(c))
-                for i, c in self._read(_TO_INSTANTIATE)
-                if i not in drawn[Stage.INSTANCES]
-            ),
+            to_do={stage: tuple(item for item in found[stage] if item[0] not in drawn[stage]) for stage in found},
             next_number=next_number,
             missing_numbers=tuple(sorted(set(range(next_number)) - numbers)),
             next_request_id=int(next_request),
             next_candidate_id=int(next_candidate),
             pending=pending,
-            yields=tuple(int(num) for (num,) in self._read(_YIELDS)),
+            yields=tuple(int(num) for (num,) in self._read(_YIELDS, (first,))),
         )
 
     def close(self) -> None:
@@ -207,25 +219,11 @@ class RunStore:
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)  # `json.dumps` would make one for each value
 
-_TO_CLASSIFY = """
-SELECT i.id FROM instruction AS i
-WHERE NOT EXISTS (SELECT 1 FROM classification AS c WHERE c.instruction_id = i.id)
-ORDER BY i.id
-"""
-# A request that the server refused for its content is answered: asking again would be refused again.
-_TO_INSTANTIATE = f"""
-SELECT c.instruction_id, c.is_classification FROM classification AS c
-WHERE NOT EXISTS (SELECT 1 FROM request AS r
-                  WHERE r.stage = 'instances' AND r.number = c.instruction_id
-                    AND r.outcome IN {FINAL!r})
-ORDER BY c.instruction_id
-"""  # noqa: S608 - constants
-
 _YIELDS = f"""
 SELECT coalesce(c.num, 0) FROM request AS r
 LEFT JOIN (SELECT request_id, count(*) AS num FROM candidate WHERE reason IS NULL GROUP BY 1) AS c
     ON c.request_id = r.id
-WHERE r.stage = 'instructions' AND r.outcome IN {READ!r} ORDER BY r.id
+WHERE r.stage = ? AND r.outcome IN {READ!r} ORDER BY r.id
 """  # noqa: S608 - constants
 
 
@@ -237,9 +235,7 @@ def _insert(connection: sqlite3.Connection, commits: Sequence[Commit]) -> None:
     ]
     candidates = [_candidate_values(c.request.id, row) for c in commits for row in c.candidates]
     instructions = [_summed((row.id, row.candidate_id, row.text)) for c in commits for row in c.instructions]
-    classifications = [
-        _classification_values(c.request.id, row) for c in commits if (row := c.classification) is not None
-    ]
+    annotations = [_annotation_values(c.request.id, row) for c in commits for row in c.annotations]
     instances = [_instance_values(c.request.id, row) for c in commits for row in c.instances]
     unexplained = [
         (c.request.id, c.request.stumbled_over, c.request.rest)
@@ -250,7 +246,11 @@ def _insert(connection: sqlite3.Connection, commits: Sequence[Commit]) -> None:
     connection.executemany("INSERT INTO attempt VALUES (?, ?, ?, ?, ?)", attempts)
     connection.executemany("INSERT INTO candidate VALUES (?, ?, ?, ?, ?, ?, ?)", candidates)
     connection.executemany("INSERT INTO instruction VALUES (?, ?, ?, ?)", instructions)
-    connection.executemany("INSERT INTO classification VALUES (?, ?, ?, ?, ?)", classifications)
+    connection.executemany(
+        "INSERT INTO annotation (subject, subject_id, name, value, confidence, request_id, crc) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        annotations,
+    )
     connection.executemany(
         "INSERT INTO instance (instruction_id, request_id, item, input, output, reason, crc) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -280,9 +280,9 @@ def _candidate_values(request_id: int, row: CandidateRow) -> tuple[object, ...]:
     return (*values, row.score, checksum((*values, exact(row.score))))
 
 
-def _classification_values(request_id: int, row: ClassificationRow) -> tuple[object, ...]:
-    values = (row.instruction_id, request_id, None if row.is_classification is None else int(row.is_classification))
-    return (*values, row.margin, checksum((*values, exact(row.margin))))
+def _annotation_values(request_id: int, row: AnnotationRow) -> tuple[object, ...]:
+    values = ("instruction", row.instruction_id, row.name, _dump(row.value))
+    return (*values, row.confidence, request_id, checksum((*values, exact(row.confidence), request_id)))
 
 
 def _instance_values(request_id: int, row: InstanceRow) -> tuple[object, ...]:

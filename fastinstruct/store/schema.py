@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastinstruct.errors import RunFolderError, StoreError
+from fastinstruct.store import older
 from fastinstruct.store.checksums import DamagedRow, add_columns, damaged_rows
 
 __all__ = [
@@ -28,11 +29,14 @@ __all__ = [
     "has_unexplained",
     "refuse_damaged",
     "refuse_other_format",
+    "show_as_present",
     "store_error",
 ]
 
-FORMAT_VERSION = 2
-_WITHOUT_CHECKSUMS = 1  # is read as it is; the next sitting makes it the present one
+FORMAT_VERSION = 3
+_READABLE = frozenset({1, 2, FORMAT_VERSION})  # older ones are read as they are; the next session carries them over
+_WITHOUT_CHECKSUMS = 1
+_WITHOUT_ANNOTATIONS = frozenset({1, 2})  # but for a table of classifications
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -104,13 +108,17 @@ CREATE TABLE instruction (             -- the admitted ones; pool position = num
     text TEXT NOT NULL,
     crc INTEGER                        -- see `checksums`; NULL: written before there were any
 );
-CREATE TABLE classification (
-    instruction_id INTEGER PRIMARY KEY REFERENCES instruction (id),
+CREATE TABLE annotation (              -- what stages found out
+    id INTEGER PRIMARY KEY,
+    subject TEXT NOT NULL,             -- the table that it is about: instruction
+    subject_id INTEGER NOT NULL,
+    name TEXT NOT NULL,                -- is_classification, ...
+    value TEXT NOT NULL,               -- JSON; null: the stage could not tell
+    confidence REAL,                   -- in the stage's unit; of is_classification: log P(yes) - log P(no)
     request_id INTEGER NOT NULL REFERENCES request (id),
-    is_classification INTEGER,         -- NULL: stage 2 could not tell
-    margin REAL,                      -- log P(yes) - log P(no), where it was asked for
     crc INTEGER                        -- see `checksums`; NULL: written before there were any
 );
+CREATE UNIQUE INDEX annotation_by_subject ON annotation (subject, subject_id, name);
 CREATE TABLE instance (
     id INTEGER PRIMARY KEY,
     instruction_id INTEGER NOT NULL REFERENCES instruction (id),
@@ -131,7 +139,7 @@ CREATE TABLE IF NOT EXISTS draw (      -- where commits keep the order of draws:
     stage TEXT NOT NULL,
     number INTEGER NOT NULL,           -- as in request
     in_context TEXT NOT NULL,          -- JSON list of pool positions
-    is_classification INTEGER,
+    known TEXT,                        -- JSON {annotation: value} of the instruction; NULL: nothing is known
     answer TEXT,                       -- JSON of a reply that came before its turn; NULL: not answered yet
     prompt_tokens INTEGER NOT NULL DEFAULT 0,
     completion_tokens INTEGER NOT NULL DEFAULT 0
@@ -233,25 +241,42 @@ def refuse_other_format(connection: sqlite3.Connection, path: Path) -> None:
         raise _open_error(path, error) from error
     if num_tables == 0:
         raise RunFolderError(f"{path}: holds no run yet; `fastinstruct run` makes one")
-    if version not in {FORMAT_VERSION, _WITHOUT_CHECKSUMS}:
+    if version not in _READABLE:
         raise RunFolderError(
             f"{path}: written in format {version}, this version reads {FORMAT_VERSION}; give another --out"
         )
 
 
 def bring_up_to_date(connection: sqlite3.Connection) -> None:
-    """Make a run of the older format one of the present: its rows stay as they are, without checksums."""
-    if not has_checksums(connection):
-        connection.execute("BEGIN IMMEDIATE")
+    """Carry a run of an older format over to the present one, all or nothing; its rows keep what they say."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == FORMAT_VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    if version == _WITHOUT_CHECKSUMS:
         add_columns(connection)
-        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-        connection.execute("COMMIT")
+    older.carry_over(connection, _statement("annotation"))
+    connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+    connection.execute("COMMIT")
+
+
+def show_as_present(connection: sqlite3.Connection) -> None:
+    """Let the queries of this connection find in a run of an older format what the present one holds."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version in _WITHOUT_ANNOTATIONS:
+        connection.execute(older.ANNOTATION_VIEW)
 
 
 def has_checksums(connection: sqlite3.Connection) -> bool:
     """Say whether the run is of a format in which rows have checksums."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return bool(version != _WITHOUT_CHECKSUMS)
+
+
+def _statement(table: str) -> str:
+    """The statements that create a table and its index."""
+    found = [part for part in _TABLES.split(";\n") if f" {table} (" in part]
+    return ";\n".join(found) + ";"
 
 
 def found_damage(connection: sqlite3.Connection, path: Path) -> list[DamagedRow]:

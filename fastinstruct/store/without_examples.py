@@ -13,13 +13,13 @@ from fastinstruct.store.reader import RunReader
 __all__ = ["WithoutExample", "without_examples"]
 
 _WITHOUT = """
-SELECT i.id, i.text, c.instruction_id IS NOT NULL, r.outcome, r.detail, r.text,
+SELECT i.id, i.text,
+       EXISTS (SELECT 1 FROM annotation AS c WHERE c.subject = 'instruction' AND c.subject_id = i.id),
+       r.outcome, r.detail, r.text,
        (SELECT group_concat(reason, ', ')
         FROM (SELECT DISTINCT n.reason FROM instance AS n WHERE n.instruction_id = i.id ORDER BY n.id))
 FROM instruction AS i
-LEFT JOIN classification AS c ON c.instruction_id = i.id
-LEFT JOIN request AS r
-    ON r.id = (SELECT max(id) FROM request WHERE stage = 'instances' AND number = i.id)
+LEFT JOIN request AS r ON r.id = (SELECT max(id) FROM request WHERE stage = ? AND number = i.id)
 WHERE NOT EXISTS (SELECT 1 FROM instance AS n WHERE n.instruction_id = i.id AND n.reason IS NULL)
 ORDER BY i.id
 """
@@ -52,7 +52,7 @@ def without_examples(reader: RunReader) -> Iterator[WithoutExample]:
     Raises:
         RunFolderError: the database cannot be read.
     """
-    for id_, text, is_classified, outcome, detail, reply, reasons in reader.rows(_WITHOUT):
+    for id_, text, is_classified, outcome, detail, reply, reasons in reader.rows(_WITHOUT, (reader.stages()[-1],)):
         reason, told = _reason(bool(is_classified), outcome, detail or "", reasons)
         yield WithoutExample(id=id_, instruction=text, reason=reason, detail=told, reply=reply)
 

@@ -10,51 +10,43 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastinstruct.errors import ConfigError
 from fastinstruct.reading import whole_text
-from fastinstruct.records import Api, Message, Prompt, SeedTask
-from fastinstruct.text.demonstrations import (
-    one_line_json,
-    render_classification,
-    render_classification_as_json,
-    render_input_first,
-    render_input_first_as_json,
-    render_output_first,
-    render_output_first_as_json,
-)
+from fastinstruct.records import Api, Message, Prompt
+from fastinstruct.text.demonstrations import one_line_json
 from fastinstruct.text.filters import num_words
 from fastinstruct.text.folder import prompt_folder
 
-__all__ = ["JSON_SUFFIX", "PLACEHOLDERS", "PromptSet", "Template", "load_templates", "parse_template", "render"]
+__all__ = [
+    "JSON_SUFFIX",
+    "Placeholders",
+    "PromptSet",
+    "Template",
+    "asking_for_tasks",
+    "load_templates",
+    "parse_template",
+    "render",
+]
 
 JSON_SUFFIX = ".json"
 """What the name of a template ends with that asks for JSON."""
 
-PLACEHOLDERS = {
-    "instructions": frozenset({"tasks", "next_number"}),
-    "classification": frozenset({"demonstrations", "instruction"}),
-    "input_first": frozenset({"demonstrations", "instruction"}),
-    "output_first": frozenset({"demonstrations", "instruction"}),
-    "instructions.json": frozenset({"tasks"}),
-    "classification.json": frozenset({"demonstrations", "instruction"}),
-    "input_first.json": frozenset({"demonstrations", "instruction"}),
-    "output_first.json": frozenset({"demonstrations", "instruction"}),
-}
-"""The placeholders that each template has to hold; those of stage 1 may also use `num_items` and numbers."""
-
-_OPTIONAL = {
-    "instructions": frozenset({"num_items", "last_number"}),
-    "instructions.json": frozenset({"num_items", "next_number", "last_number"}),
-}
-_OF_STAGE_1 = ("instructions", "instructions.json")
 _MIN_PHRASE_WORDS = 4
 _MAX_BYTES = 1 << 24  # of a template
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _SECTION = re.compile(r"^\[(system|user|assistant)\][ \t]*\n", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholders:
+    """The holes of a template: those that it has to have, and those that it may have."""
+
+    required: frozenset[str]
+    optional: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,25 +62,54 @@ class Template:
         """Return the hash that stands for this template in a run's identity."""
         return hashlib.sha256(self.source.encode()).hexdigest()
 
+    @property
+    def asks_about_an_instruction(self) -> bool:
+        """Whether one instruction is what it is to be filled with."""
+        return "{instruction}" in self.source
 
-def load_templates(api: Api, folder: Path | None = None) -> dict[str, Template]:
-    """Read the templates of `api`, four for text and four for JSON, from `folder` or else from the packaged prompts.
+
+def load_templates(
+    api: Api,
+    placeholders: Mapping[str, Placeholders],
+    folder: Path | None = None,
+    *,
+    packaged: Mapping[str, Path] | None = None,
+) -> dict[str, Template]:
+    """Read templates of `api`, each for text and for JSON, from `folder` or else from the packaged prompts.
 
     `NAME.txt` is the template for text, `NAME.json.txt` the one for JSON, called "NAME.json". Where a folder has only
     the first, there is no "NAME.json": what a person wrote is not answered in a form that they did not ask for.
+
+    Args:
+        api: the route that they are written for.
+        placeholders: the name of each template -> what it holds; a name that ends with ".json" asks for JSON.
+        folder: a person's own templates, which outrank the packaged ones.
+        packaged: name -> the folder that holds it as the packaged ones do, a folder a route, where that is another.
 
     Raises:
         ConfigError: the folder does not exist or holds no template, or one lacks a placeholder or has an unknown one.
     """
     if folder is not None and not folder.is_dir():
         raise ConfigError(f"prompts: {folder} is no folder")
-    files = [f"{name}.txt" for name in PLACEHOLDERS]
+    files = [f"{name}.txt" for name in placeholders]
     if folder is not None and not any((folder / file).exists() for file in files):
         raise ConfigError(f"prompts: {folder} holds none of {', '.join(files)}")
     for path in sorted(folder.glob("*.txt")) if folder is not None else ():
         if path.name not in files:
             raise ConfigError(f"prompts: {path} is no template; they are called {', '.join(files)}")
-    return {name: _load(name, api, folder) for name in PLACEHOLDERS if not _is_text_only(name, folder)}
+    found: dict[str, Template] = {}
+    for name, holes in placeholders.items():
+        if _is_text_only(name, folder):
+            continue
+        own = None if folder is None else folder / f"{name}.txt"
+        path = (
+            own
+            if own is not None and own.exists()
+            else (packaged or {}).get(name, prompt_folder()) / api / f"{name}.txt"
+        )
+        if path.exists() or not name.endswith(JSON_SUFFIX):  # a stage may have no template for JSON
+            found[name] = _load(name, api, path, holes)
+    return found
 
 
 def _is_text_only(name: str, folder: Path | None) -> bool:
@@ -98,19 +119,35 @@ def _is_text_only(name: str, folder: Path | None) -> bool:
     return (folder / f"{name.removesuffix(JSON_SUFFIX)}.txt").exists() and not (folder / f"{name}.txt").exists()
 
 
-def parse_template(name: str, api: Api, source: str, *, where: str) -> Template:
+def parse_template(name: str, api: Api, source: str, placeholders: Placeholders, *, where: str) -> Template:
     """Return a template from its text; `where` is what a message calls it.
 
     Raises:
         ConfigError: a placeholder is missing or unknown, or a chat template has no sections.
     """
-    _check_placeholders(name, source, where)
+    _check_placeholders(source, placeholders, where)
     return Template(name=name, source=source, sections=_sections(name, api, source, where))
 
 
 def render(template: Template, values: Mapping[str, str]) -> Prompt:
     """Fill a template's placeholders; braces inside the values stay as they are."""
     return _prompt([(role, _filled(text, values)) for role, text in template.sections])
+
+
+def asking_for_tasks(template: Template, in_context: Sequence[str], num_items: int) -> Prompt:
+    """Ask for `num_items` tasks after the given ones, shown as a numbered list or, by a JSON template, as JSON.
+
+    Source: Self-Instruct, appendix A.1: white space collapsed, a trailing colon removed, numbered from 1.
+    """
+    shown = [" ".join(text.split()).rstrip(":") for text in in_context]
+    listed = "\n".join(f"{number}. {text}" for number, text in enumerate(shown, 1))
+    values = {
+        "tasks": one_line_json(shown) if template.name.endswith(JSON_SUFFIX) else listed,
+        "next_number": str(len(shown) + 1),
+        "last_number": str(len(shown) + num_items),
+        "num_items": str(num_items),
+    }
+    return render(template, values)
 
 
 class _Question:
@@ -130,66 +167,37 @@ class _Question:
 
 
 class PromptSet:
-    """The prompts of one run, mostly all of them: templates with their demonstrations already written out.
+    """The prompts of one run: templates with their demonstrations already written out.
 
     Args:
         templates: what `load_templates` returned.
-        classification, input_first, output_first: the seed tasks that each stage shows.
+        demonstrations: the name of a template -> what it shows, each written out.
     """
 
-    def __init__(
-        self,
-        templates: Mapping[str, Template],
-        *,
-        classification: Sequence[SeedTask],
-        input_first: Sequence[SeedTask],
-        output_first: Sequence[SeedTask],
-    ) -> None:
+    def __init__(self, templates: Mapping[str, Template], demonstrations: Mapping[str, Sequence[str]]) -> None:
         self.templates = dict(templates)
-        self._written = {
-            "classification": [*map(render_classification, classification)],
-            "input_first": [*map(render_input_first, input_first)],
-            "output_first": [*map(render_output_first, output_first)],
-            "classification.json": [*map(render_classification_as_json, classification)],
-            "input_first.json": [*map(render_input_first_as_json, input_first)],
-            "output_first.json": [*map(render_output_first_as_json, output_first)],
-        }
+        self._written = {name: list(shown) for name, shown in demonstrations.items()}
         self._demonstrations = {name: _joined(written) for name, written in self._written.items()}
-        asking = self._demonstrations.keys() & templates.keys()
-        self._questions = {name: _Question(templates[name], self._demonstrations[name]) for name in asking}
-
-    def instructions(self, in_context: Sequence[str], num_items: int, name: str = "instructions") -> Prompt:
-        """Ask for `num_items` tasks after the given ones, shown as a numbered list or, by a JSON template, as JSON.
-
-        Source: Self-Instruct, appendix A.1: white space collapsed, a trailing colon removed, numbered from 1.
-        """
-        shown = [" ".join(text.split()).rstrip(":") for text in in_context]
-        listed = "\n".join(f"{number}. {text}" for number, text in enumerate(shown, 1))
-        values = {
-            "tasks": one_line_json(shown) if name.endswith(JSON_SUFFIX) else listed,
-            "next_number": str(len(shown) + 1),
-            "last_number": str(len(shown) + num_items),
-            "num_items": str(num_items),
-        }
-        return render(self.templates[name], values)
+        asking = [name for name, template in self.templates.items() if template.asks_about_an_instruction]
+        self._questions = {name: _Question(templates[name], self._demonstrations.get(name, "")) for name in asking}
 
     def about(self, name: str, instruction: str, share: float = 1.0) -> Prompt:
-        """Ask `classification`, `input_first` or `output_first`, or their JSON kin, about one instruction.
+        """Ask one of the templates about one instruction.
 
         `share` of the demonstrations are shown, the last ones and one at least.
         """
         question = self._questions[name]
         if share < 1:
-            written = self._written[name]
+            written = self._written.get(name, [])
             question = _Question(self.templates[name], _joined(written[-max(1, int(share * len(written))) :]))
         return question.about(" ".join(instruction.split()))
 
-    def phrases(self) -> tuple[str, ...]:
-        """Return the lines of the stage-1 prompts that are the templates' own, without markers, each once.
+    def phrases(self, names: Collection[str]) -> tuple[str, ...]:
+        """Return the lines of these prompts that are the templates' own, without markers, each once.
 
         Short ones are left out: a task may well begin as they do.
         """
-        asking = [self.templates[name] for name in _OF_STAGE_1 if name in self.templates]
+        asking = [self.templates[name] for name in names if name in self.templates]
         lines = (line for template in asking for _, text in template.sections for line in text.splitlines())
         own = (line.strip().lstrip("-*• ") for line in lines if not _PLACEHOLDER.search(line))
         return tuple(dict.fromkeys(line for line in own if num_words(line) >= _MIN_PHRASE_WORDS))
@@ -216,25 +224,21 @@ def _joined(demonstrations: Sequence[str]) -> str:
     return "".join(demonstrations).rstrip("\n") + "\n"
 
 
-def _load(name: str, api: Api, folder: Path | None) -> Template:
-    path = prompt_folder() / api / f"{name}.txt"
-    if folder is not None and (folder / f"{name}.txt").exists():
-        path = folder / f"{name}.txt"
+def _load(name: str, api: Api, path: Path, placeholders: Placeholders) -> Template:
     try:
         source = whole_text(path, _MAX_BYTES)  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    return parse_template(name, api, source, where=str(path))
+    return parse_template(name, api, source, placeholders, where=str(path))
 
 
-def _check_placeholders(name: str, source: str, where: str) -> None:
+def _check_placeholders(source: str, placeholders: Placeholders, where: str) -> None:
     found = set(_PLACEHOLDER.findall(source))
-    required = PLACEHOLDERS[name]
-    for missing in sorted(required - found):
+    for missing in sorted(placeholders.required - found):
         raise ConfigError(f"{where}: the placeholder {{{missing}}} is missing")
-    for unknown in sorted(found - required - _OPTIONAL.get(name, frozenset())):
+    for unknown in sorted(found - placeholders.required - placeholders.optional):
         raise ConfigError(f"{where}: unknown placeholder {{{unknown}}}")
 
 

@@ -18,7 +18,7 @@ from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.lm.scheduling.scheduler import Scheduler, complete_all
 from fastinstruct.lm.transports.embedded import EmbeddedServer, find_model
 from fastinstruct.pipeline import prepare, stages
-from fastinstruct.records import Api, FinishReason, ReplyForm, ReplyFormat, Sampling, Stage
+from fastinstruct.records import Api, FinishReason, ReplyForm, ReplyFormat, Sampling
 from played import Longest
 
 pytestmark = [
@@ -91,8 +91,8 @@ async def test_a_form_that_it_refuses_is_stepped_down_from(
     preparation = prepare(load_config(flags={**flags, **short}), {"XDG_CACHE_HOME": str(tmp_path)})
     endpoint = Endpoint(base_url=server.base_url, model=server.model.name, api=Api.CHAT, api_key=server.api_key)
     async with HttpTransport(endpoint) as transport:
-        forms, finding = await settle(preparation, [transport], [Stage.CLASSIFICATION])
-    assert forms[Stage.CLASSIFICATION] in {ReplyForm.JSON_OBJECT, ReplyForm.TEXT}
+        forms, finding = await settle(preparation, [transport], ["classification"])
+    assert forms["classification"] in {ReplyForm.JSON_OBJECT, ReplyForm.TEXT}
     assert finding.found.startswith("replies are asked for as ")
 
 

@@ -15,15 +15,14 @@ import pytest
 from fastinstruct.errors import StoreError
 from fastinstruct.lm import Deadline, Request
 from fastinstruct.lm.scheduling.scheduler import Delivery, Job
-from fastinstruct.pipeline.commit.admission import Judge
 from fastinstruct.pipeline.commit.committer import Committer
-from fastinstruct.pipeline.stages.requests import Task
-from fastinstruct.records import Sampling, Stage
+from fastinstruct.pipeline.stages.base import Task
+from fastinstruct.records import Sampling
 from fastinstruct.store import Commit, RequestRow, RunReader, RunStore
 
 
 def delivery(number: int) -> Delivery[Task]:
-    task = Task(stage=Stage.INSTRUCTIONS, number=number, template="instructions")
+    task = Task(stage="instructions", number=number, template="instructions")
     request = Request(key=str(number), prompt="", sampling=Sampling())
     return Delivery(job=Job(request=request, about=task), outcome=Deadline(), failed=(), latency_s=0)
 
@@ -46,9 +45,7 @@ class FakeJudge:
             raise ZeroDivisionError("judge")
         return [
             Commit(
-                request=RequestRow(
-                    id=n + 1, stage=Stage.INSTRUCTIONS, number=n, template="t", in_context=(), outcome="ok"
-                )
+                request=RequestRow(id=n + 1, stage="instructions", number=n, template="t", in_context=(), outcome="ok")
             )
             for n in numbers
         ]
@@ -115,7 +112,7 @@ async def desk(thread: ThreadPoolExecutor) -> AsyncIterator[Desk]:
         acted.append(number)
 
     judge, store = FakeJudge(), FakeStore()
-    committer = Committer(cast(Judge, judge), cast(RunStore, store), act, thread)
+    committer = Committer(cast(Admission, judge), cast(RunStore, store), act, thread)
     yield Desk(judge, store, committer, acted, slow, failing)
     judge.gate.set()
     await committer.close()
@@ -321,7 +318,7 @@ def test_a_loop_that_ends_meanwhile_does_not_hang(thread: ThreadPoolExecutor) ->
     judge, store = FakeJudge(), FakeStore()
 
     async def main() -> None:
-        committer = Committer(cast(Judge, judge), cast(RunStore, store), act, thread)
+        committer = Committer(cast(Admission, judge), cast(RunStore, store), act, thread)
         kept = asyncio.create_task(committer.deliver(delivery(0)))
         await until(lambda: len(store.submitted) == 1)
         assert not kept.done()
@@ -344,7 +341,7 @@ async def test_with_a_real_store_everything_is_stored_in_the_order_it_took_effec
         assert found == 1
         acted.append(handed.job.about.number)
 
-    committer = Committer(cast(Judge, judge), store, act, thread)
+    committer = Committer(cast(Admission, judge), store, act, thread)
     await asyncio.gather(*(committer.deliver(delivery(number)) for number in range(100)))
     await committer.close()
     await asyncio.to_thread(store.close)

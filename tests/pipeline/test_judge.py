@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
+from fastinstruct.pipeline.stages.reading import Read, Reading, reading_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,10 +15,8 @@ import naive
 from fastinstruct.config import FilterConfig, InstancesConfig, RunConfig
 from fastinstruct.lm import BadRequest, Deadline, Ok, Outcome, Request, Transient
 from fastinstruct.lm.scheduling.scheduler import Delivery, FailedAttempt, Job
-from fastinstruct.pipeline.commit.admission import Judge
-from fastinstruct.pipeline.stages.reading import Read, Reading, reading_of
-from fastinstruct.pipeline.stages.requests import Task
-from fastinstruct.records import Api, Candidate, Completion, FinishReason, Sampling, Stage, Usage
+from fastinstruct.pipeline.stages.base import Task
+from fastinstruct.records import Api, Candidate, Completion, FinishReason, Sampling, Usage
 from fastinstruct.similarity import RougeIndex
 from fastinstruct.store import AttemptRow, CandidateRow, ClassificationRow, Commit, InstanceRow, InstructionRow
 from fastinstruct.text.sifting import Sifted
@@ -58,19 +57,17 @@ def delivery(task: Task, outcome: Outcome, failed: Sequence[FailedAttempt] = ())
 
 def stage_1(number: int = 0, shown: Sequence[str] = SEEDS) -> Task:
     positions = tuple(range(len(shown)))
-    return Task(
-        stage=Stage.INSTRUCTIONS, number=number, template="instructions", in_context=positions, shown=tuple(shown)
-    )
+    return Task(stage="instructions", number=number, template="instructions", in_context=positions, shown=tuple(shown))
 
 
 def stage_2(instruction_id: int = 0) -> Task:
-    return Task(stage=Stage.CLASSIFICATION, number=instruction_id, template="classification", instruction=NEW[0])
+    return Task(stage="classification", number=instruction_id, template="classification", instruction=NEW[0])
 
 
 def stage_3(instruction_id: int = 0, answer: bool | None = False) -> Task:
     template = "output_first" if answer else "input_first"
     return Task(
-        stage=Stage.INSTANCES,
+        stage="instances",
         number=instruction_id,
         template=template,
         instruction=NEW[0],

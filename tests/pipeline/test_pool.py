@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastinstruct.pipeline.pool.task_pool import TaskPool, random_stream, request_seed
-from fastinstruct.records import Stage
 
 
 def pool(num_seeds: int, num_machine: int) -> TaskPool:
@@ -20,7 +19,7 @@ def pool(num_seeds: int, num_machine: int) -> TaskPool:
 
 
 def sample(of: TaskPool, number: int = 0, num: int = 8, num_machine: int = 2) -> tuple[int, ...]:
-    return of.sample(random_stream(0, Stage.INSTRUCTIONS, number), num, num_machine)
+    return of.sample(random_stream(0, "instructions", number), num, num_machine)
 
 
 def kinds(of: TaskPool, positions: tuple[int, ...]) -> tuple[int, int]:
@@ -71,10 +70,10 @@ def test_a_sample_depends_on_seed_stage_number_and_pool_alone() -> None:
     of = pool(175, 20)
     assert sample(of, 7) == sample(pool(175, 20), 7)
     streams = [
-        random_stream(0, Stage.INSTRUCTIONS, 7),
-        random_stream(1, Stage.INSTRUCTIONS, 7),
-        random_stream(0, Stage.INSTRUCTIONS, 8),
-        random_stream(0, Stage.INSTANCES, 7),
+        random_stream(0, "instructions", 7),
+        random_stream(1, "instructions", 7),
+        random_stream(0, "instructions", 8),
+        random_stream(0, "instances", 7),
     ]
     assert len({of.sample(stream, 8, 2) for stream in streams}) == 4
 
@@ -83,8 +82,7 @@ def test_a_sample_is_the_same_in_every_process() -> None:
     """Python's own hashes differ from process to process; a run that is resumed must not."""
     script = (
         "from fastinstruct.pipeline.pool.task_pool import TaskPool, random_stream; "
-        "from fastinstruct.records import Stage; "
-        "print(TaskPool(['s'] * 175, ['m'] * 20).sample(random_stream(0, Stage.INSTRUCTIONS, 7), 8, 2))"
+        "print(TaskPool(['s'] * 175, ['m'] * 20).sample(random_stream(0, 'instructions', 7), 8, 2))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     outputs = {
@@ -120,10 +118,10 @@ def test_every_task_has_the_same_chance() -> None:
 def test_a_request_has_a_seed_of_its_own_that_any_server_takes() -> None:
     """Written out: a run that goes on with a later version must ask as it would have."""
     asked = [
-        (0, Stage.INSTRUCTIONS, 7),
-        (1, Stage.INSTRUCTIONS, 7),
-        (0, Stage.INSTRUCTIONS, 8),
-        (0, Stage.INSTANCES, 7),
+        (0, "instructions", 7),
+        (1, "instructions", 7),
+        (0, "instructions", 8),
+        (0, "instances", 7),
     ]
     assert [request_seed(*about) for about in asked] == [1801721511, 1308971403, 1393314220, 384250328]
-    assert all(0 <= request_seed(5, Stage.CLASSIFICATION, number) < 2**31 for number in range(1000))
+    assert all(0 <= request_seed(5, "classification", number) < 2**31 for number in range(1000))

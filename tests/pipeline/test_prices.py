@@ -14,7 +14,7 @@ from fastinstruct.config import load_config
 from fastinstruct.errors import ConfigError
 from fastinstruct.pipeline.budget.ledger import Price
 from fastinstruct.pipeline.budget.prices import described, find_prices
-from fastinstruct.records import Stage
+from run_stages import STAGES
 
 OPENAI = {"model.base_url": "https://api.openai.com/v1", "model.name": "gpt-5-mini"}
 LOCAL = {"model.base_url": "http://127.0.0.1:8000/v1", "model.name": "m"}
@@ -110,7 +110,7 @@ def test_what_a_model_costs_is_said_once_with_where_it_is_from() -> None:
         "gpt-5-mini costs 0.5 in, 0.025 from the cache, 4 out, 0.01 a request: dollars per million tokens, "
         "from genai-prices 9.9"
     )
-    assert described(dict.fromkeys(Stage), config) == []
+    assert described(dict.fromkeys(STAGES), config) == []
 
 
 def test_the_real_package_knows_openais_models_at_openais_address() -> None:

@@ -9,16 +9,16 @@ import pytest
 
 from fastinstruct.cli.figures import approximate, duration, money, projection_line
 from fastinstruct.pipeline.budget.ledger import Ledger, Limits, Price, Use
-from fastinstruct.pipeline.monitoring.forecast import WINDOW, Outlook, Projection, Remaining
-from fastinstruct.records import Stage
+from fastinstruct.pipeline.monitoring.forecast import WINDOW, Forecast, Projection, Remaining
 from fastinstruct.store import Finished
+from run_stages import STAGES
 
 PRICE = Price(input=1_000_000, cached_input=100_000, output=4_000_000)  # 1, 0.1 and 4 dollars per million
 MICRO = 1e-6
 
 
 def finished(
-    stage: Stage,
+    stage: str,
     *,
     candidates: tuple[int, int] = (0, 0),
     tokens: tuple[int, int] = (0, 0),
@@ -40,16 +40,16 @@ def finished(
 
 
 def books(price: Price | None = PRICE, used: Use | None = None) -> Ledger:
-    return Ledger(Limits(), dict.fromkeys(Stage, price), stored=dict.fromkeys(Stage, used or Use()))
+    return Ledger(Limits(), dict.fromkeys(STAGES, price), stored=dict.fromkeys(STAGES, used or Use()))
 
 
-FIRST = finished(Stage.INSTRUCTIONS, candidates=(8, 3), tokens=(100, 200), latency_s=10)
-SECOND = finished(Stage.CLASSIFICATION, tokens=(300, 1), latency_s=2)
-THIRD = finished(Stage.INSTANCES, tokens=(400, 50), latency_s=4)
+FIRST = finished("instructions", candidates=(8, 3), tokens=(100, 200), latency_s=10)
+SECOND = finished("classification", tokens=(300, 1), latency_s=2)
+THIRD = finished("instances", tokens=(400, 50), latency_s=4)
 
 
 def test_what_is_missing_divided_by_what_a_call_gives_and_one_call_each_for_the_later_stages() -> None:
-    outlook = Outlook([FIRST, FIRST, SECOND, THIRD])
+    outlook = Forecast([FIRST, FIRST, SECOND, THIRD])
     remaining = Remaining(num_to_admit=10, num_to_classify=2, num_to_work_up=5)
     found = outlook.project(remaining, books(), num_slots=4)
     assert found is not None
@@ -65,8 +65,8 @@ def test_what_is_missing_divided_by_what_a_call_gives_and_one_call_each_for_the_
 
 
 def test_a_call_that_failed_gave_nothing_and_is_a_call() -> None:
-    failed = finished(Stage.INSTRUCTIONS, is_ok=False)
-    found = Outlook([FIRST, failed, SECOND, THIRD]).project(
+    failed = finished("instructions", is_ok=False)
+    found = Forecast([FIRST, failed, SECOND, THIRD]).project(
         Remaining(num_to_admit=3, num_to_classify=0, num_to_work_up=0), books(), num_slots=1
     )
     assert found is not None
@@ -76,24 +76,24 @@ def test_a_call_that_failed_gave_nothing_and_is_a_call() -> None:
 def test_nothing_is_told_before_every_stage_that_is_needed_was_answered() -> None:
     all_of_it = Remaining(num_to_admit=1, num_to_classify=1, num_to_work_up=1)
     last_step = Remaining(num_to_admit=0, num_to_classify=0, num_to_work_up=1)
-    assert Outlook([FIRST, SECOND]).project(all_of_it, books(), num_slots=1) is None
-    assert Outlook([THIRD]).project(last_step, books(), num_slots=1) is not None
-    barren = finished(Stage.INSTRUCTIONS, candidates=(8, 0))
-    assert Outlook([barren, SECOND, THIRD]).project(all_of_it, books(), num_slots=1) is None
+    assert Forecast([FIRST, SECOND]).project(all_of_it, books(), num_slots=1) is None
+    assert Forecast([THIRD]).project(last_step, books(), num_slots=1) is not None
+    barren = finished("instructions", candidates=(8, 0))
+    assert Forecast([barren, SECOND, THIRD]).project(all_of_it, books(), num_slots=1) is None
 
 
 def test_a_finished_run_needs_nothing() -> None:
     done = Remaining(num_to_admit=-3, num_to_classify=0, num_to_work_up=0)
-    found = Outlook([FIRST, SECOND, THIRD]).project(done, books(), num_slots=1)
+    found = Forecast([FIRST, SECOND, THIRD]).project(done, books(), num_slots=1)
     assert found is not None
     assert (found.num_calls, found.num_tokens, found.cost, found.time_s) == (0, 0, 0.0, 0.0)
     assert not done.is_any
 
 
 def test_only_the_last_requests_of_a_stage_count() -> None:
-    rich = finished(Stage.INSTRUCTIONS, candidates=(8, 8))
-    poor = finished(Stage.INSTRUCTIONS, candidates=(8, 1))
-    found = Outlook([rich] * 50 + [poor] * WINDOW + [SECOND, THIRD]).project(
+    rich = finished("instructions", candidates=(8, 8))
+    poor = finished("instructions", candidates=(8, 1))
+    found = Forecast([rich] * 50 + [poor] * WINDOW + [SECOND, THIRD]).project(
         Remaining(num_to_admit=10, num_to_classify=0, num_to_work_up=0), books(), num_slots=1
     )
     assert found is not None
@@ -102,8 +102,8 @@ def test_only_the_last_requests_of_a_stage_count() -> None:
 
 def test_without_usage_or_a_price_tokens_or_dollars_are_not_told() -> None:
     left = Remaining(num_to_admit=0, num_to_classify=0, num_to_work_up=2)
-    silent = Outlook([finished(Stage.INSTANCES)]).project(left, books(), num_slots=1)
-    unpriced = Outlook([THIRD]).project(left, books(None), num_slots=1)
+    silent = Forecast([finished("instances")]).project(left, books(), num_slots=1)
+    unpriced = Forecast([THIRD]).project(left, books(None), num_slots=1)
     assert silent is not None
     assert unpriced is not None
     assert (silent.num_tokens, silent.cost) == (None, None)
@@ -113,7 +113,7 @@ def test_without_usage_or_a_price_tokens_or_dollars_are_not_told() -> None:
 def test_the_share_of_prompts_that_came_from_the_cache_goes_on() -> None:
     left = Remaining(num_to_admit=0, num_to_classify=0, num_to_work_up=1)
     ledger = books(used=Use(num_requests=9, prompt_tokens=1000, cached_tokens=750))
-    found = Outlook([THIRD]).project(left, ledger, num_slots=1)
+    found = Forecast([THIRD]).project(left, ledger, num_slots=1)
     assert found is not None
     assert found.cost == pytest.approx((100 + 300 * 0.1 + 50 * 4) * MICRO)
 
@@ -124,14 +124,14 @@ def test_the_share_of_prompts_that_came_from_the_cache_goes_on() -> None:
 def paced(at_a_time: int, num_rounds: int = 10, *, latency_s: float = 2.0, begin: float = 100.0) -> list[Finished]:
     """Rounds of requests, so many at a time."""
     return [
-        finished(Stage.INSTANCES, latency_s=latency_s, at=begin + latency_s * (n + 1))
+        finished("instances", latency_s=latency_s, at=begin + latency_s * (n + 1))
         for n in range(num_rounds)
         for _ in range(at_a_time)
     ]
 
 
-def counted(requests: list[Finished], earlier: list[Finished] | None = None) -> Outlook:
-    outlook = Outlook(earlier or [])
+def counted(requests: list[Finished], earlier: list[Finished] | None = None) -> Forecast:
+    outlook = Forecast(earlier or [])
     for request in requests:
         outlook.count(request)
     return outlook
@@ -142,7 +142,7 @@ def left(num_calls: int) -> Remaining:
 
 
 def times_of(
-    outlook: Outlook,
+    outlook: Forecast,
     *,
     num_calls: int = 80,
     num_slots: int | None = 64,
@@ -155,7 +155,7 @@ def times_of(
     return found.least_time_s, found.time_s
 
 
-def time_of(outlook: Outlook, **given: Any) -> float | None:
+def time_of(outlook: Forecast, **given: Any) -> float | None:
     least_s, time_s = times_of(outlook, **given)
     assert least_s is None
     return time_s
@@ -171,7 +171,7 @@ def test_time_is_told_by_how_many_finish_in_a_second_however_many_slots_there_ar
 def test_what_waits_in_the_servers_own_queue_is_not_taken_for_speed() -> None:
     """64 are in flight and served 8 at a time, 2 s each: the later ones take longer, the pace stays."""
     queued = [
-        finished(Stage.INSTANCES, latency_s=min(16.0, 2.0 * (n + 1)), at=100 + 2.0 * (n + 1))
+        finished("instances", latency_s=min(16.0, 2.0 * (n + 1)), at=100 + 2.0 * (n + 1))
         for n in range(16)
         for _ in range(8)
     ]
@@ -181,7 +181,7 @@ def test_what_waits_in_the_servers_own_queue_is_not_taken_for_speed() -> None:
 def test_the_last_calls_take_a_latency_of_each_stage_that_is_needed_however_many_slots_are_free() -> None:
     requests = [
         finished(stage, candidates=(1, 1), latency_s=latency_s, at=100 + latency_s * (n + 1))
-        for stage, latency_s in ((Stage.INSTRUCTIONS, 10.0), (Stage.CLASSIFICATION, 2.0), (Stage.INSTANCES, 4.0))
+        for stage, latency_s in (("instructions", 10.0), ("classification", 2.0), ("instances", 4.0))
         for n in range(10)
         for _ in range(4)
     ]
@@ -194,10 +194,10 @@ def test_the_last_calls_take_a_latency_of_each_stage_that_is_needed_however_many
 
 def test_before_two_latencies_have_passed_the_pace_is_unknown() -> None:
     """The quick ones of 64 that began together say little of the slow ones."""
-    quick = [finished(Stage.INSTANCES, latency_s=1.0 + n / 100, at=101.0 + n / 100) for n in range(30)]
+    quick = [finished("instances", latency_s=1.0 + n / 100, at=101.0 + n / 100) for n in range(30)]
     assert time_of(counted(quick), now=101.3) is None
     assert time_of(counted(quick), now=103.0) == pytest.approx(80 / (30 / 3))
-    assert time_of(Outlook(paced(4)), num_slots=16) is None  # an earlier sitting's pace may be another
+    assert time_of(Forecast(paced(4)), num_slots=16) is None  # an earlier sitting's pace may be another
 
 
 @pytest.mark.parametrize(("latency_s", "silent_s"), [(2.0, 10.0), (0.1, 10.0), (20.0, 100.0)])
@@ -210,20 +210,20 @@ def test_while_no_answer_comes_for_several_latencies_no_time_is_told(latency_s: 
 
 
 def test_an_outage_is_told_however_many_requests_fail_at_once() -> None:
-    failed = [finished(Stage.INSTANCES, latency_s=0.01, at=120 + n / 10, is_ok=False) for n in range(300)]
+    failed = [finished("instances", latency_s=0.01, at=120 + n / 10, is_ok=False) for n in range(300)]
     requests = [*paced(4), *failed]
-    assert time_of(counted([*requests, finished(Stage.INSTANCES, latency_s=2.0, at=150.0)]), now=150.0) is not None
+    assert time_of(counted([*requests, finished("instances", latency_s=2.0, at=150.0)]), now=150.0) is not None
     assert time_of(counted(requests), now=150.0) is None
 
 
 def test_the_pauses_of_a_rate_limit_are_part_of_the_pace() -> None:
-    bursts = [finished(Stage.INSTANCES, latency_s=1.0, at=101.0 + 8 * n) for n in range(5) for _ in range(6)]
+    bursts = [finished("instances", latency_s=1.0, at=101.0 + 8 * n) for n in range(5) for _ in range(6)]
     assert time_of(counted(bursts), now=140.0) == pytest.approx(80 / (30 / 40))
 
 
 def test_a_burst_is_no_faster_than_the_slots_allow() -> None:
     """2,000 answers in a second, of which the window holds no more: they were 256 at a time, at 18 s each."""
-    burst = [finished(Stage.INSTANCES, latency_s=18.0, at=100.0 + n / 2000) for n in range(2100)]
+    burst = [finished("instances", latency_s=18.0, at=100.0 + n / 2000) for n in range(2100)]
     assert time_of(counted(burst), num_calls=25_600, num_slots=256, now=120.0) == pytest.approx(25_600 * 18 / 256)
 
 
@@ -249,20 +249,20 @@ def test_a_sample_tells_its_own_pace_and_what_all_slots_would_make_of_it() -> No
 
 
 def test_a_reader_tells_the_pace_from_the_latest_sitting_alone() -> None:
-    earlier = [finished(Stage.INSTANCES, latency_s=2.0, at=1.0)]
-    assert time_of(Outlook([*earlier, *paced(4)], since=50.0)) == time_of(counted(paced(4)))
-    assert time_of(Outlook([*earlier, *paced(4)], since=500.0)) is None
+    earlier = [finished("instances", latency_s=2.0, at=1.0)]
+    assert time_of(Forecast([*earlier, *paced(4)], since=50.0)) == time_of(counted(paced(4)))
+    assert time_of(Forecast([*earlier, *paced(4)], since=500.0)) is None
 
 
 def test_a_reader_tells_the_pace_from_when_it_knows_all_stages() -> None:
     """Of the last stage, the latest 200 reach back 50 s; of the first, a few reach back 1,000 s."""
-    rare = [finished(Stage.INSTRUCTIONS, candidates=(1, 1), latency_s=2.0, at=100.0 + 100 * n) for n in range(10)]
-    frequent = [finished(Stage.INSTANCES, latency_s=2.0, at=950.0 + n / 4) for n in range(201)]
-    assert time_of(Outlook([*rare, *frequent], since=0.0)) == pytest.approx(80 / 4, rel=0.02)
+    rare = [finished("instructions", candidates=(1, 1), latency_s=2.0, at=100.0 + 100 * n) for n in range(10)]
+    frequent = [finished("instances", latency_s=2.0, at=950.0 + n / 4) for n in range(201)]
+    assert time_of(Forecast([*rare, *frequent], since=0.0)) == pytest.approx(80 / 4, rel=0.02)
 
 
 def test_a_clock_that_was_set_back_tells_no_pace() -> None:
-    backwards = [finished(Stage.INSTANCES, latency_s=0.0, at=100.0 - n) for n in range(30)]
+    backwards = [finished("instances", latency_s=0.0, at=100.0 - n) for n in range(30)]
     assert time_of(counted(backwards), num_slots=8) is None
     assert time_of(counted(paced(4)), now=1.0) is not None
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import typer
+from fastinstruct.pipeline.stages.reading import reading_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -26,11 +27,9 @@ from fastinstruct.cli.status import status
 from fastinstruct.config import RunConfig, load_config
 from fastinstruct.errors import ConfigError, FastInstructError, RunFolderError, StoreError
 from fastinstruct.pipeline import Run, RunResult, refilter
-from fastinstruct.pipeline.commit.admission import Judge
 from fastinstruct.pipeline.pool.task_pool import TaskPool
 from fastinstruct.pipeline.refilter.replay import Rejudge
-from fastinstruct.pipeline.stages.reading import reading_of
-from fastinstruct.records import Api, RejectReason, Stage
+from fastinstruct.records import Api, RejectReason
 from fastinstruct.scripted_server import Latency, Script, ScriptedServer
 from fastinstruct.scripted_server.replies import Kind
 from fastinstruct.similarity import RougeIndex
@@ -251,7 +250,7 @@ def test_prompts_showed_what_they_showed_whatever_the_pool_holds_now(run: Path, 
     def shown(folder: Path) -> list[list[str]]:
         with RunReader(folder) as reader:
             pool = [seed.instruction for seed in reader.seeds()] + instructions(folder)
-            requests = [request for request, _ in history(reader) if request.stage is Stage.INSTRUCTIONS]
+            requests = [request for request, _ in history(reader) if request.stage == "instructions"]
         return [[pool[task] if isinstance(task, int) else task for task in r.in_context or ()] for r in requests]
 
     refilter(run, tmp_path / "new", {"similarity.threshold": 0.3})
@@ -274,8 +273,8 @@ def new_rejudge(old: Sequence[str] = (), candidate_ids: Sequence[int] = ()) -> R
     return Rejudge(judge, TaskPool(SEEDS, old), candidate_ids)
 
 
-def request(id_: int, stage: Stage, number: int, text: str | None, **facts: Any) -> RequestRow:
-    template = {Stage.INSTRUCTIONS: "instructions", Stage.CLASSIFICATION: "classification"}.get(stage, "input_first")
+def request(id_: int, stage: str, number: int, text: str | None, **facts: Any) -> RequestRow:
+    template = {"instructions": "instructions", "classification": "classification"}.get(stage, "input_first")
     known: dict[str, Any] = {"template": template, "outcome": "ok", "in_context": None, "finish_reason": "stop"}
     return RequestRow(id=id_, stage=stage, number=number, text=text, **(known | facts))
 
@@ -286,7 +285,7 @@ def candidate(id_: int, text: str, reason: RejectReason | None = None) -> Candid
 
 def generated(texts: Sequence[str], **facts: Any) -> RequestRow:
     listed = "".join(f"\n{number}. {text}" for number, text in enumerate(texts[1:], 3))
-    return request(1, Stage.INSTRUCTIONS, 0, f" {texts[0]}{listed}", in_context=(0,), **facts)
+    return request(1, "instructions", 0, f" {texts[0]}{listed}", in_context=(0,), **facts)
 
 
 def test_an_answer_that_could_not_be_parsed_is_read_anew() -> None:
@@ -300,7 +299,7 @@ def test_an_answer_that_could_not_be_parsed_is_read_anew() -> None:
 
 def test_a_request_that_failed_stays_as_it_was() -> None:
     attempts = (AttemptRow(attempt=1, outcome="transient", detail="server: 500", latency_ms=7),)
-    failed = request(3, Stage.INSTRUCTIONS, 2, None, outcome="transient", detail="server: 502", attempts=attempts)
+    failed = request(3, "instructions", 2, None, outcome="transient", detail="server: 502", attempts=attempts)
     commit = new_rejudge().settle(failed, [])
     assert commit is not None
     assert commit.request == failed
@@ -311,7 +310,7 @@ def test_a_request_that_failed_stays_as_it_was() -> None:
 def test_only_a_refusal_leaves_an_instruction_unclassified_for_good(outcome: str, *, is_settled: bool) -> None:
     rejudge = new_rejudge(NEW[:1], [1])
     rejudge.settle(generated(NEW[:1]), [candidate(1, NEW[0])])
-    commit = rejudge.settle(request(2, Stage.CLASSIFICATION, 0, None, outcome=outcome, detail="no"), [])
+    commit = rejudge.settle(request(2, "classification", 0, None, outcome=outcome, detail="no"), [])
     assert commit is not None
     assert (commit.classification is not None) == is_settled
     assert (commit.request.outcome, commit.request.detail) == (outcome, "no")
@@ -321,7 +320,7 @@ def test_instances_are_read_in_the_form_they_were_asked_for() -> None:
     rejudge = new_rejudge(NEW[:1], [1])
     rejudge.settle(generated(NEW[:1]), [candidate(1, NEW[0])])
     text = "Class label: neutral\nA headline.\n"
-    commit = rejudge.settle(request(2, Stage.INSTANCES, 0, text, template="output_first"), [])
+    commit = rejudge.settle(request(2, "instances", 0, text, template="output_first"), [])
     assert commit is not None
     assert [(row.input, row.output) for row in commit.instances] == [("A headline.", "neutral")]
 
@@ -330,7 +329,7 @@ def test_an_answer_about_a_candidate_that_is_not_found_any_more_is_left_out() ->
     """Another version may read an answer otherwise; there is nothing then that its instances could belong to."""
     rejudge = new_rejudge(["Something that the reply does not say."], [1])
     rejudge.settle(generated(NEW), [candidate(1, "Something that the reply does not say.")])
-    assert rejudge.settle(request(2, Stage.CLASSIFICATION, 0, "No"), []) is None
+    assert rejudge.settle(request(2, "classification", 0, "No"), []) is None
     assert (rejudge.num_kept, rejudge.num_gained, rejudge.num_lost, rejudge.num_left_out) == (0, 2, 1, 1)
 
 
@@ -340,7 +339,7 @@ def test_of_equal_candidates_in_one_answer_each_is_taken_for_itself() -> None:
     commit = rejudge.settle(generated([NEW[0], NEW[0]]), old)
     assert commit is not None
     assert [row.reason for row in commit.candidates] == [None, "near_duplicate"]
-    kept, rejected = (rejudge.settle(request(n, Stage.CLASSIFICATION, n, "No"), []) for n in (0, -2))
+    kept, rejected = (rejudge.settle(request(n, "classification", n, "No"), []) for n in (0, -2))
     assert kept is not None
     assert rejected is not None
     assert (kept.request.number, rejected.request.number) == (0, -2)

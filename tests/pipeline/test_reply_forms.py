@@ -14,9 +14,10 @@ import pytest
 from fastinstruct.config import RunConfig, load_config
 from fastinstruct.errors import ConfigError, ProtocolMismatch, ReplyFormRefused
 from fastinstruct.pipeline import Run, RunResult, prepare
-from fastinstruct.records import ReplyForm, Stage
+from fastinstruct.records import ReplyForm
 from fastinstruct.scripted_server import JsonReplies, Script, ScriptedServer
 from fastinstruct.store import RunReader
+from run_stages import STAGES
 
 SCHEMA = dict.fromkeys(("classification", "instances", "instructions"), "json_schema")
 
@@ -154,11 +155,11 @@ async def test_with_one_slot_the_questions_are_asked_one_after_another(tmp_path:
     assert stored(tmp_path / "run")[0] == SCHEMA
 
 
-def preparation_forms(tmp_path: Path, **flags: Any) -> dict[Stage, tuple[ReplyForm, ...]]:
+def preparation_forms(tmp_path: Path, **flags: Any) -> dict[str, tuple[ReplyForm, ...]]:
     given: dict[str, Any] = {"model.base_url": "http://127.0.0.1:1/v1", "model.name": "m", "out": tmp_path / "run"}
     config = load_config(flags={**given, **{key.replace("__", "."): value for key, value in flags.items()}})
     preparation = prepare(config, {"XDG_CACHE_HOME": str(tmp_path)})
-    return {stage: preparation.wanted_forms(stage) for stage in Stage}
+    return {stage: preparation.wanted_forms(stage) for stage in STAGES}
 
 
 TEXT = (ReplyForm.TEXT,)
@@ -166,19 +167,19 @@ ALL = (ReplyForm.JSON_SCHEMA, ReplyForm.JSON_OBJECT, ReplyForm.TEXT)
 
 
 def test_auto_asks_chat_for_json_and_completions_for_text(tmp_path: Path) -> None:
-    assert preparation_forms(tmp_path) == dict.fromkeys(Stage, ALL)
-    assert preparation_forms(tmp_path, model__api="completions") == dict.fromkeys(Stage, TEXT)
-    assert preparation_forms(tmp_path, profile="paper") == dict.fromkeys(Stage, TEXT)
+    assert preparation_forms(tmp_path) == dict.fromkeys(STAGES, ALL)
+    assert preparation_forms(tmp_path, model__api="completions") == dict.fromkeys(STAGES, TEXT)
+    assert preparation_forms(tmp_path, profile="paper") == dict.fromkeys(STAGES, TEXT)
 
 
 def test_stage_2_by_log_probabilities_stays_text(tmp_path: Path) -> None:
     forms = preparation_forms(tmp_path, classification__method="logprobs")
-    assert forms == {Stage.INSTRUCTIONS: ALL, Stage.CLASSIFICATION: TEXT, Stage.INSTANCES: ALL}
+    assert forms == {"instructions": ALL, "classification": TEXT, "instances": ALL}
 
 
 def test_a_response_format_of_ones_own_outranks_auto(tmp_path: Path) -> None:
     extra = {"response_format": {"type": "text"}}
-    assert preparation_forms(tmp_path, model__extra_body=extra) == dict.fromkeys(Stage, TEXT)
+    assert preparation_forms(tmp_path, model__extra_body=extra) == dict.fromkeys(STAGES, TEXT)
 
 
 def test_a_persons_own_text_template_stays_text_under_auto_and_is_refused_under_json(tmp_path: Path) -> None:
@@ -186,13 +187,13 @@ def test_a_persons_own_text_template_stays_text_under_auto_and_is_refused_under_
     own.mkdir()
     (own / "input_first.txt").write_text("[user]\n{demonstrations}\nTask: {instruction}\n", encoding="utf-8")
     forms = preparation_forms(tmp_path, prompts=own)
-    assert forms == {Stage.INSTRUCTIONS: ALL, Stage.CLASSIFICATION: ALL, Stage.INSTANCES: TEXT}
+    assert forms == {"instructions": ALL, "classification": ALL, "instances": TEXT}
     with pytest.raises(
         ConfigError, match=r"input_first\.txt asks for text and model\.replies is json; add input_first"
     ):
         preparation_forms(tmp_path, prompts=own, model__replies="json")
     (own / "input_first.json.txt").write_text("[user]\nJSON: {demonstrations}\nTask: {instruction}\n", encoding="utf-8")
-    assert preparation_forms(tmp_path, prompts=own)[Stage.INSTANCES] == ALL
+    assert preparation_forms(tmp_path, prompts=own)["instances"] == ALL
 
 
 def test_an_unknown_value_of_replies_is_one_line(tmp_path: Path) -> None:
@@ -206,7 +207,7 @@ async def test_text_runs_keep_the_identity_that_older_versions_gave_them(tmp_pat
         await execute(config_for(server, tmp_path / "run", model__replies="text"))
     identity = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))["identity"]
     assert set(identity["prompts"]) == {"instructions", "classification", "input_first", "output_first"}
-    assert all("replies" not in identity[stage] for stage in Stage)
+    assert all("replies" not in identity[stage] for stage in STAGES)
 
 
 async def test_a_run_of_an_older_version_goes_on_as_text_with_its_tokenizer_and_filters(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fastinstruct.config import RunConfig, load_config
 from fastinstruct.errors import EndpointError, ParserFailed
 from fastinstruct.pipeline.budget.stop_rules import Stop, StopRules
-from fastinstruct.records import RejectReason, Stage
+from fastinstruct.records import RejectReason
 from fastinstruct.store import CandidateRow, Commit, Finished, InstructionRow, RequestRow
 
 
@@ -19,10 +19,10 @@ def generated(num_candidates: int, num_admitted: int = 0) -> Commit:
         for n in range(num_candidates)
     )
     instructions = tuple(InstructionRow(id=n, candidate_id=n, text="x") for n in range(num_admitted))
-    return Commit(request=row(Stage.INSTRUCTIONS), candidates=candidates, instructions=instructions)
+    return Commit(request=row("instructions"), candidates=candidates, instructions=instructions)
 
 
-def row(stage: Stage = Stage.CLASSIFICATION, outcome: str = "ok") -> RequestRow:
+def row(stage: str = "classification", outcome: str = "ok") -> RequestRow:
     return RequestRow(id=1, stage=stage, number=1, template="t", in_context=None, outcome=outcome, detail="why")
 
 
@@ -69,13 +69,13 @@ def test_a_floor_of_null_never_ends_a_run() -> None:
 def test_only_answered_requests_of_stage_1_tell_whether_a_model_runs_dry() -> None:
     watching = rules(saturation__window=8)
     assert watching.watch(ended()) is None
-    assert watching.watch(Commit(request=row(Stage.INSTRUCTIONS, "bad_request"))) is None
+    assert watching.watch(Commit(request=row("instructions", "bad_request"))) is None
     assert watching.saturation() is None
 
 
 def test_what_had_run_dry_in_an_earlier_sitting_has_not_filled_again() -> None:
     dry = Finished(
-        stage=Stage.INSTRUCTIONS,
+        stage="instructions",
         is_ok=True,
         prompt_tokens=1,
         completion_tokens=1,

@@ -18,7 +18,7 @@ from fastinstruct.config import RunConfig, load_config
 from fastinstruct.errors import FilterFailed
 from fastinstruct.pipeline import Run, RunResult, refilter
 from fastinstruct.pipeline.budget.stop_rules import Stop, StopRules, Unreadable
-from fastinstruct.records import Example, Stage
+from fastinstruct.records import Example
 from fastinstruct.store import Commit, RequestRow, RunReader, without_examples
 
 TASKS = (
@@ -172,7 +172,7 @@ async def test_refiltering_reads_unreadable_replies_anew(tmp_path: Path) -> None
 # ---------------------------------------------------------------------------------------------------------- stop rules
 
 
-def commit(outcome: str, stage: Stage = Stage.INSTANCES) -> Commit:
+def commit(outcome: str, stage: str = "instances") -> Commit:
     request = RequestRow(id=1, stage=stage, number=0, template="x", in_context=None, outcome=outcome, text=NOTHING)
     return Commit(request=request)
 
@@ -182,15 +182,15 @@ def test_more_than_half_of_forty_replies_that_give_nothing_end_a_sitting() -> No
     assert [watch.watch(commit("ok" if n % 2 else "unreadable")) for n in range(40)] == [None] * 40
     assert [watch.watch(commit("unreadable")) for _ in range(2)] == [
         None,
-        Stop(rule="unreadable", used=21 / 40, limit=0.5, stage=Stage.INSTANCES, sample=f'"{NOTHING}"'),
+        Stop(rule="unreadable", used=21 / 40, limit=0.5, stage="instances", sample=f'"{NOTHING}"'),
     ]
 
 
 def test_fewer_than_forty_replies_are_no_reason_to_end_and_each_stage_counts_by_itself() -> None:
     watch = Unreadable(0.5)
-    stages = [Stage.INSTANCES, Stage.CLASSIFICATION]
+    stages = ["instances", "classification"]
     assert [watch.watch(commit("unreadable", stages[n % 2])) for n in range(78)] == [None] * 78
-    assert watch.watch(commit("unreadable", Stage.INSTANCES)) is not None
+    assert watch.watch(commit("unreadable", "instances")) is not None
 
 
 def test_null_lets_a_sitting_go_on() -> None:
@@ -219,7 +219,7 @@ async def test_the_stop_rule_ends_a_run_with_3_and_a_larger_limit_goes_on(tmp_pa
         result = await execute(config)
     assert (result.ended_by, result.exit_code) == ("unreadable", 3)
     assert result.stop is not None
-    assert (result.stop.stage, result.stop.sample) == (Stage.INSTRUCTIONS, f'"{NOTHING}"')
+    assert (result.stop.stage, result.stop.sample) == ("instructions", f'"{NOTHING}"')
     assert 40 <= result.progress.num_unreadable["instructions"] <= 44
     assert result.progress.num_failed == 0
 

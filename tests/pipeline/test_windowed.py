@@ -24,8 +24,8 @@ from fastinstruct.pipeline import Run
 from fastinstruct.pipeline.commit.committer import Committer
 from fastinstruct.pipeline.commit.early_answers import dumped_answer, loaded_answer
 from fastinstruct.pipeline.commit.windowed import InOrder
-from fastinstruct.pipeline.stages.requests import Task
-from fastinstruct.records import Completion, FinishReason, Sampling, Stage, Usage
+from fastinstruct.pipeline.stages.base import Task
+from fastinstruct.records import Completion, FinishReason, Sampling, Usage
 from fastinstruct.scripted_server import Latency, Outage, Script, ScriptedServer
 from fastinstruct.store import DrawRow, PendingDraw, RunReader, RunStore
 from killing import everything, rows, run_and_kill
@@ -242,11 +242,11 @@ def test_a_run_by_arrival_has_no_table_of_draws(tmp_path: Path) -> None:
 
 
 def draw(place: int) -> DrawRow:
-    return DrawRow(place=place, stage=Stage.CLASSIFICATION, number=place)
+    return DrawRow(place=place, stage="classification", number=place)
 
 
 def delivery(place: int, outcome: Outcome | None = None) -> Delivery[Task]:
-    task = Task(stage=Stage.CLASSIFICATION, number=place, template="classification", instruction="Name a river.")
+    task = Task(stage="classification", number=place, template="classification", instruction="Name a river.")
     request = Request(key=draw(place).key, prompt="", sampling=Sampling())
     completion = Completion(text="No", finish_reason=FinishReason.STOP, usage=Usage(), model="m")
     return Delivery(job=Job(request=request, about=task), outcome=outcome or Ok(completion), failed=(), latency_s=0)
@@ -319,7 +319,7 @@ def test_a_kept_answer_comes_back_as_it_was(
         task = Task(stage=row.stage, number=row.number, template="instructions", in_context=row.in_context)
         return Job(request=Request(key=row.key, prompt="", sampling=Sampling()), about=task, lane=row.stage)
 
-    row = DrawRow(place=1, stage=Stage.INSTRUCTIONS, number=7, in_context=(4, 2, 9)[:shown])
+    row = DrawRow(place=1, stage="instructions", number=7, in_context=(4, 2, 9)[:shown])
     answered = Delivery(
         job=job_of(row),
         outcome=Ok(
@@ -328,5 +328,5 @@ def test_a_kept_answer_comes_back_as_it_was(
         failed=(FailedAttempt(attempt=1, outcome="transient", detail=detail, latency_s=0.5),),
         latency_s=1.25,
     )
-    whole = DrawRow(place=1, stage=Stage.INSTRUCTIONS, number=7, in_context=(4, 2, 9))
+    whole = DrawRow(place=1, stage="instructions", number=7, in_context=(4, 2, 9))
     assert loaded_answer(PendingDraw(row=whole, answer=dumped_answer(answered)), job_of) == answered

@@ -11,10 +11,9 @@ import pytest
 
 from fastinstruct.config import RunConfig
 from fastinstruct.lm.scheduling.scheduler import Job
-from fastinstruct.pipeline.pool.queue import Work
 from fastinstruct.pipeline.pool.task_pool import TaskPool
-from fastinstruct.pipeline.stages.requests import Stages, Task
-from fastinstruct.records import Api, Prompt, Stage
+from fastinstruct.pipeline.stages.base import Task
+from fastinstruct.records import Api, Prompt
 from fastinstruct.store import (
     CandidateRow,
     ClassificationRow,
@@ -26,16 +25,17 @@ from fastinstruct.store import (
     StoredState,
 )
 from fastinstruct.text.prompting import PromptSet, load_templates
+from run_stages import STAGES
 
 SEEDS = [f"Seed task number {n}." for n in range(10)]
-PROMPTS = PromptSet(load_templates(Api.COMPLETIONS), classification=(), input_first=(), output_first=())
-Asked = tuple[Stage, int, tuple[int, ...], Prompt, int | None]
+PROMPTS = PromptSet(load_templates(Api.COMPLETIONS, PLACEHOLDERS), classification=(), input_first=(), output_first=())
+Asked = tuple[str, int, tuple[int, ...], Prompt, int | None]
 
 
 def new_work(target: int = 100, machine: Sequence[str] = (), num_items: int = 8) -> Work:
     return Work(
         TaskPool(SEEDS, machine),
-        Stages(RunConfig(target=target), dict.fromkeys(Stage, Api.COMPLETIONS), PROMPTS, with_logprobs=False),
+        Stages(RunConfig(target=target), dict.fromkeys(STAGES, Api.COMPLETIONS), PROMPTS, with_logprobs=False),
         target=target,
         num_in_context=8,
         num_machine=2,
@@ -254,7 +254,7 @@ class Sitting:
             outcome="bad_request" if rng.random() < 0.1 else "ok",
         )
         self.next_request += 1
-        if task.stage is Stage.INSTRUCTIONS:
+        if task.stage == "instructions":
             texts = [] if request.outcome != "ok" else [f"Task {rng.random()}" for _ in range(rng.randrange(4))]
             first, first_id = self.next_candidate, self.work.num_admitted
             self.next_candidate += len(texts)
@@ -265,7 +265,7 @@ class Sitting:
                     InstructionRow(id=first_id + n, candidate_id=first + n, text=text) for n, text in enumerate(texts)
                 ),
             )
-        if task.stage is Stage.CLASSIFICATION:
+        if task.stage == "classification":
             answer = rng.choice([True, False, None]) if request.outcome == "ok" else None
             row = ClassificationRow(instruction_id=task.number, is_classification=answer)
             return Commit(request=request, classification=row)
@@ -283,7 +283,7 @@ def test_with_one_in_flight_a_run_interrupted_anywhere_asks_exactly_what_it_woul
     whole = Sitting(new_work(target=12))
     whole.go_on()
     assert len(whole.asked) > 30
-    assert {asked[0] for asked in whole.asked} == set(Stage)
+    assert {asked[0] for asked in whole.asked} == set(STAGES)
     for num_commits in range(len(whole.commits) + 1):
         store = RunStore(tmp_path / f"{num_commits}.db")
         store.submit(whole.commits[:num_commits]).result(timeout=30)

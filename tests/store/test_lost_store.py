@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from fastinstruct.errors import RunFolderError, StoreError
-from fastinstruct.records import Stage
 from fastinstruct.store import Commit, RequestRow, RunFolder, RunStore
 
 IDENTITY = {"rng_seed": 7}
@@ -17,7 +16,7 @@ IDENTITY = {"rng_seed": 7}
 def answered(id_: int, outcome: str = "ok") -> Commit:
     return Commit(
         request=RequestRow(
-            id=id_, stage=Stage.INSTRUCTIONS, number=id_, template="instructions", in_context=(), outcome=outcome
+            id=id_, stage="instructions", number=id_, template="instructions", in_context=(), outcome=outcome
         )
     )
 

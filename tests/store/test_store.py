@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from fastinstruct.errors import RunFolderError, StoreError
-from fastinstruct.records import Example, Instance, RejectReason, SeedTask, Stage
+from fastinstruct.records import Example, Instance, RejectReason, SeedTask
 from fastinstruct.store import (
     AttemptRow,
     CandidateRow,
@@ -64,13 +64,13 @@ def store(tmp_path: Path) -> Iterator[RunStore]:
     opened.close()
 
 
-def request(id_: int, stage: Stage = Stage.INSTRUCTIONS, number: int | None = None, outcome: str = "ok") -> RequestRow:
+def request(id_: int, stage: str = "instructions", number: int | None = None, outcome: str = "ok") -> RequestRow:
     return RequestRow(
         id=id_,
         stage=stage,
         number=id_ - 1 if number is None else number,
         template=str(stage),
-        in_context=(0, 1) if stage is Stage.INSTRUCTIONS else None,
+        in_context=(0, 1) if stage == "instructions" else None,
         outcome=outcome,
     )
 
@@ -88,7 +88,7 @@ def generated(id_: int, *texts: str, number: int | None = None, first: int = 0) 
 
 def classified(id_: int, instruction_id: int, answer: bool | None) -> Commit:
     return Commit(
-        request=request(id_, Stage.CLASSIFICATION, instruction_id),
+        request=request(id_, "classification", instruction_id),
         classification=ClassificationRow(instruction_id=instruction_id, is_classification=answer),
     )
 
@@ -98,7 +98,7 @@ def instantiated(id_: int, instruction_id: int, *outputs: str, outcome: str = "o
         InstanceRow(instruction_id=instruction_id, item=item, input="", output=output)
         for item, output in enumerate(outputs)
     ]
-    return Commit(request=request(id_, Stage.INSTANCES, instruction_id, outcome), instances=tuple(rows))
+    return Commit(request=request(id_, "instances", instruction_id, outcome), instances=tuple(rows))
 
 
 def submit(store: RunStore, *commits: Commit) -> None:
@@ -178,12 +178,11 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path: Path) -> None:
     script = f"""
 import os, signal
 from pathlib import Path
-from fastinstruct.records import Stage
 from fastinstruct.store import Commit, RequestRow, RunFolder, RunStore
 with RunFolder(Path({str(tmp_path)!r})) as folder:
     store = RunStore(folder.database)
     for n in range(20):
-        row = RequestRow(id=n + 1, stage=Stage.INSTRUCTIONS, number=n, template="t", in_context=(), outcome="ok")
+        row = RequestRow(id=n + 1, stage="instructions", number=n, template="t", in_context=(), outcome="ok")
         store.submit([Commit(request=row)]).result()
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -687,7 +686,7 @@ def test_a_stage_2_or_3_request_that_failed_is_asked_again(store: RunStore, outc
     submit(
         store,
         generated(1, "a", "b"),
-        Commit(request=request(2, Stage.CLASSIFICATION, 0, outcome)),
+        Commit(request=request(2, "classification", 0, outcome)),
         classified(3, 1, answer=True),
         instantiated(4, 1, outcome=outcome),
     )
@@ -704,7 +703,7 @@ def test_a_stage_3_request_that_was_answered_or_refused_is_not_asked_again(store
 
 def test_an_instruction_that_stage_2_refused_goes_on_as_unknown(store: RunStore) -> None:
     refused = Commit(
-        request=request(2, Stage.CLASSIFICATION, 0, "bad_request"),
+        request=request(2, "classification", 0, "bad_request"),
         classification=ClassificationRow(instruction_id=0, is_classification=None),
     )
     submit(store, generated(1, "a"), refused)
@@ -747,7 +746,7 @@ def test_totals_count_all_sittings(store: RunStore) -> None:
     first = Commit(
         request=RequestRow(
             id=1,
-            stage=Stage.INSTRUCTIONS,
+            stage="instructions",
             number=0,
             template="instructions",
             in_context=(0,),
@@ -771,7 +770,7 @@ def test_totals_count_all_sittings(store: RunStore) -> None:
         store,
         first,
         classified(2, 0, answer=True),
-        Commit(request=request(3, Stage.INSTANCES, 0), instances=(*kept, surplus)),
+        Commit(request=request(3, "instances", 0), instances=(*kept, surplus)),
         Commit(request=request(4, number=1, outcome="deadline")),
     )
     with RunReader(store.path.parent) as reader:
@@ -819,11 +818,11 @@ def test_the_last_requests_of_each_stage_come_in_the_order_they_were_stored(stor
         store, first, classified(2, 0, answer=True), classified(3, 1, answer=None), later, classified(5, 2, answer=None)
     )
     with RunReader(store.path.parent) as reader:
-        last = recent(reader, {Stage.INSTRUCTIONS: 2, Stage.CLASSIFICATION: 1, Stage.INSTANCES: 5})
+        last = recent(reader, {"instructions": 2, "classification": 1, "instances": 5})
     assert last == [finished(first), finished(later), finished(classified(5, 2, answer=None))]
     assert (last[0].num_candidates, last[0].num_admitted) == (2, 2)
     assert last[1] == Finished(
-        stage=Stage.INSTRUCTIONS,
+        stage="instructions",
         is_ok=True,
         prompt_tokens=10,
         completion_tokens=3,
@@ -837,7 +836,7 @@ def test_the_last_requests_of_each_stage_come_in_the_order_they_were_stored(stor
 def test_candidates_older_than_what_is_asked_for_are_not_counted(store: RunStore) -> None:
     submit(store, generated(1, "a", "b"), generated(2, "c", first=2), generated(3, "d", "e", "f", first=3))
     with RunReader(store.path.parent) as reader:
-        last = recent(reader, {Stage.INSTRUCTIONS: 2})
+        last = recent(reader, {"instructions": 2})
     assert [(request.num_candidates, request.num_admitted) for request in last] == [(1, 1), (3, 3)]
     with RunReader(store.path.parent) as reader:
         assert recent(reader, {}) == []

@@ -65,7 +65,7 @@ def prompt_set(api: Api, seeds: tuple[SeedTask, ...] = PACKAGED, folder: Path | 
     """Make the prompts of a run with the default configuration."""
     shown, instances = ClassificationConfig(), InstancesConfig()
     return PromptSet(
-        load_templates(api, folder),
+        load_templates(api, PLACEHOLDERS, folder),
         classification=classification_demonstrations(seeds, PACKAGED, shown.num_demonstrations),
         input_first=input_first_demonstrations(seeds, PACKAGED, instances.num_input_first_demonstrations),
         output_first=output_first_demonstrations(seeds, PACKAGED, instances.num_output_first_demonstrations),
@@ -198,7 +198,7 @@ def test_quotes_braces_and_scripts_in_tasks_are_json_in_a_json_prompt(api: Api) 
 @apis
 def test_braces_in_demonstrations_stay_as_they_are(api: Api) -> None:
     shown = [replace(SINGLE, instruction="Explain what {instruction} and {demonstrations} mean.")]
-    prompts = PromptSet(load_templates(api), classification=shown, input_first=shown, output_first=shown)
+    prompts = PromptSet(load_templates(api, PLACEHOLDERS), classification=shown, input_first=shown, output_first=shown)
     for name in ("classification", "input_first", "output_first"):
         text = filled(prompts, name, "Fold a paper hat.")
         assert text.count("Task: Explain what {instruction} and {demonstrations} mean.\n") == 1
@@ -255,7 +255,7 @@ def test_a_missing_placeholder_is_named_with_its_file(tmp_path: Path, api: Api, 
     packaged = (prompt_folder() / api / f"{name}.txt").read_text(encoding="utf-8")
     path = write(tmp_path, name, packaged.replace(f"{{{missing}}}", ""))
     with pytest.raises(ConfigError) as caught:
-        load_templates(api, tmp_path)
+        load_templates(api, PLACEHOLDERS, tmp_path)
     assert str(caught.value) == f"{path}: the placeholder {{{missing}}} is missing"
 
 
@@ -265,7 +265,7 @@ def test_an_unknown_placeholder_is_named_with_its_file(tmp_path: Path, api: Api,
     packaged = (prompt_folder() / api / f"{name}.txt").read_text(encoding="utf-8")
     path = write(tmp_path, name, f"{packaged}{{{unknown}}}")
     with pytest.raises(ConfigError) as caught:
-        load_templates(api, tmp_path)
+        load_templates(api, PLACEHOLDERS, tmp_path)
     assert str(caught.value) == f"{path}: unknown placeholder {{{unknown}}}"
 
 
@@ -279,7 +279,7 @@ def test_braces_that_are_no_placeholder_may_stand_in_a_template(tmp_path: Path) 
 def test_a_chat_template_without_sections_is_refused_by_name(tmp_path: Path, text: str) -> None:
     path = write(tmp_path, "instructions", text)
     with pytest.raises(ConfigError) as caught:
-        load_templates(Api.CHAT, tmp_path)
+        load_templates(Api.CHAT, PLACEHOLDERS, tmp_path)
     assert str(caught.value) == f"{path}: a chat prompt starts with a line [system] or [user]"
 
 
@@ -287,17 +287,17 @@ def test_a_template_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "input_first.txt"
     path.write_bytes(b"\xff\xfe{demonstrations}")
     with pytest.raises(ConfigError, match="is not UTF-8 text") as caught:
-        load_templates(Api.CHAT, tmp_path)
+        load_templates(Api.CHAT, PLACEHOLDERS, tmp_path)
     assert str(caught.value).startswith(f"{path}: ")
     path.unlink()
     path.mkdir()
     with pytest.raises(ConfigError, match=r"input_first\.txt: cannot be read: Is a directory"):
-        load_templates(Api.CHAT, tmp_path)
+        load_templates(Api.CHAT, PLACEHOLDERS, tmp_path)
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        load_templates(Api.CHAT, tmp_path / "absent")
+        load_templates(Api.CHAT, PLACEHOLDERS, tmp_path / "absent")
     assert str(caught.value) == f"prompts: {tmp_path / 'absent'} is no folder"
 
 
@@ -305,13 +305,15 @@ def test_a_folder_without_any_template_is_refused_and_not_silently_ignored(tmp_p
     """For one, a copy of the packaged folder, whose templates lie a level deeper."""
     shutil.copytree(prompt_folder(), tmp_path / "prompts")
     with pytest.raises(ConfigError) as caught:
-        load_templates(Api.CHAT, tmp_path / "prompts")
+        load_templates(Api.CHAT, PLACEHOLDERS, tmp_path / "prompts")
     assert str(caught.value) == (
         f"prompts: {tmp_path / 'prompts'} holds none of "
         "instructions.txt, classification.txt, input_first.txt, output_first.txt, "
         "instructions.json.txt, classification.json.txt, input_first.json.txt, output_first.json.txt"
     )
-    assert load_templates(Api.CHAT, tmp_path / "prompts" / "chat") == load_templates(Api.CHAT)
+    assert load_templates(Api.CHAT, PLACEHOLDERS, tmp_path / "prompts" / "chat") == load_templates(
+        Api.CHAT, PLACEHOLDERS
+    )
 
 
 @apis
@@ -357,17 +359,19 @@ def test_the_fingerprints_of_the_text_prompts_are_those_of_older_runs(api: Api) 
 
 def test_a_users_text_template_takes_the_packaged_json_one_out_of_use(tmp_path: Path) -> None:
     write(tmp_path, "instructions", "[user]\nMine:\n{tasks}\n{next_number}\n")
-    found = load_templates(Api.CHAT, tmp_path)
+    found = load_templates(Api.CHAT, PLACEHOLDERS, tmp_path)
     assert "instructions.json" not in found
     assert {name: found[name] for name in found if name != "instructions"} == {
-        name: template for name, template in load_templates(Api.CHAT).items() if not name.startswith("instructions")
+        name: template
+        for name, template in load_templates(Api.CHAT, PLACEHOLDERS).items()
+        if not name.startswith("instructions")
     }
 
 
 def test_a_users_json_template_leaves_the_text_one_to_the_package(tmp_path: Path) -> None:
     write(tmp_path, "instructions.json", '[user]\nJSON {"tasks":{tasks}}, {num_items} more')
-    found = load_templates(Api.CHAT, tmp_path)
-    assert found["instructions"] == load_templates(Api.CHAT)["instructions"]
+    found = load_templates(Api.CHAT, PLACEHOLDERS, tmp_path)
+    assert found["instructions"] == load_templates(Api.CHAT, PLACEHOLDERS)["instructions"]
     assert prompt_set(Api.CHAT, folder=tmp_path).instructions(["One."], 8, "instructions.json") == (
         Message(role="user", content='JSON {"tasks":["One."]}, 8 more'),
     )
@@ -383,7 +387,7 @@ def test_a_users_folder_may_hold_both_kinds(tmp_path: Path) -> None:
 
 
 def test_rendering_leaves_the_template_as_it_is() -> None:
-    template = load_templates(Api.COMPLETIONS)["instructions"]
+    template = load_templates(Api.COMPLETIONS, PLACEHOLDERS)["instructions"]
     assert render(template, {"tasks": "1. a", "next_number": "2"}) == render(
         template, {"tasks": "1. a", "next_number": "2"}
     )
@@ -510,7 +514,7 @@ def test_a_mistyped_template_name_is_refused_and_not_ignored(tmp_path: Path) -> 
     (tmp_path / "instructions.txt").write_text("{tasks}\n{next_number}.", encoding="utf-8")
     (tmp_path / "input_frist.txt").write_text("{demonstrations}\n{instruction}", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"input_frist.txt is no template; .* classification.txt"):
-        load_templates(Api.COMPLETIONS, tmp_path)
+        load_templates(Api.COMPLETIONS, PLACEHOLDERS, tmp_path)
 
 
 def test_output_first_demonstrations_show_every_label_of_their_task() -> None:

@@ -13,11 +13,11 @@ from fastinstruct.lm import Request
 from fastinstruct.lm.scheduling.job import Source
 from fastinstruct.lm.scheduling.scheduler import Scheduler
 from fastinstruct.pipeline.budget.ledger import Ledger, dollars
-from fastinstruct.pipeline.budget.persistence import BESIDES, dumped_besides, told_by_rows
+from fastinstruct.pipeline.budget.persistence import dumped_besides, told_by_rows
 from fastinstruct.pipeline.budget.spending import Gate, Refusal, Spending, T
 from fastinstruct.pipeline.budget.stop_rules import Stop
-from fastinstruct.pipeline.monitoring.forecast import Outlook, Projection, Remaining
-from fastinstruct.store import Commit, RunStore, finished
+from fastinstruct.pipeline.monitoring.forecast import Forecast, Projection, Remaining
+from fastinstruct.store import Commit, MetaKey, RunStore, finished
 
 __all__ = ["Accounts"]
 
@@ -27,16 +27,16 @@ class Accounts:
 
     Args:
         spending: the run's books, and what reserves and settles there.
-        outlook: the last requests of each stage.
+        forecast: the last requests of each stage.
         store: where the books are kept.
         sample: how many requests of each stage this sitting sends at most, to estimate the rest; None sends them all.
     """
 
-    def __init__(self, spending: Spending, outlook: Outlook, store: RunStore, *, sample: int | None = None) -> None:
+    def __init__(self, spending: Spending, forecast: Forecast, store: RunStore, *, sample: int | None = None) -> None:
         self.num_slots: int | None = None
         self.sample = sample
         self._spending = spending
-        self._outlook = outlook
+        self._forecast = forecast
         self._store = store
         self._kept = dict(spending.ledger.besides)
 
@@ -75,7 +75,7 @@ class Accounts:
     def count(self, key: str, commit: Commit) -> None:
         """Take in a request that is stored."""
         self.ledger.stored(key)
-        self._outlook.count(finished(commit))
+        self._forecast.count(finished(commit))
         self._keep()
 
     def kept(self, key: str) -> None:
@@ -101,7 +101,7 @@ class Accounts:
             remaining: what is left to do.
             is_over: whether this sitting has ended, so that no answer is missed since the last one.
         """
-        return self._outlook.project(
+        return self._forecast.project(
             remaining,
             self.ledger,
             num_slots=self.num_slots,
@@ -112,4 +112,4 @@ class Accounts:
     def _keep(self) -> None:
         if self.ledger.besides != self._kept:
             self._kept = dict(self.ledger.besides)
-            self._store.note_meta(BESIDES, dumped_besides(self.ledger))
+            self._store.note_meta(MetaKey.USED_BESIDES, dumped_besides(self.ledger))

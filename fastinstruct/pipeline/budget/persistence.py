@@ -12,15 +12,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from fastinstruct.pipeline.budget.ledger import Ledger, Limits, Price, Use, picodollars
-from fastinstruct.records import Stage
-from fastinstruct.store import RunReader, StageUsage, Totals
+from fastinstruct.store import MetaKey, RunReader, StageUsage, Totals
 
 if TYPE_CHECKING:
     from fastinstruct.config import BudgetConfig  # half the time that `status` takes
 
 __all__ = [
-    "BESIDES",
-    "PRICES",
     "dumped_besides",
     "dumped_prices",
     "limits_of",
@@ -28,12 +25,6 @@ __all__ = [
     "read_ledger",
     "told_by_rows",
 ]
-
-BESIDES = "used_besides"
-"""The key of what was used besides what the rows of requests tell."""
-
-PRICES = "prices"
-"""The key of the prices of the latest sitting, in picodollars."""
 
 
 def limits_of(budget: BudgetConfig) -> Limits:
@@ -44,7 +35,7 @@ def limits_of(budget: BudgetConfig) -> Limits:
 
 def open_ledger(reader: RunReader, totals: Totals, limits: Limits, prices: Mapping[str, Price | None]) -> Ledger:
     """Return the books of a run, with all that its earlier sittings used."""
-    besides = {stage: Use(**use) for stage, use in json.loads(reader.meta(BESIDES) or "{}").items()}
+    besides = {stage: Use(**use) for stage, use in json.loads(reader.meta(MetaKey.USED_BESIDES) or "{}").items()}
     return Ledger(limits, prices, stored=told_by_rows(totals.usage), besides=besides)
 
 
@@ -60,9 +51,9 @@ def told_by_rows(usage: Mapping[str, StageUsage]) -> dict[str, Use]:
 
 def read_ledger(reader: RunReader, totals: Totals) -> Ledger:
     """Return the books of a run that somebody else may be writing, at the prices of its latest sitting."""
-    told = json.loads(reader.meta(PRICES) or "{}")
-    prices = {stage: Price(**told[stage]) if told.get(stage) else None for stage in Stage}
-    return open_ledger(reader, totals, Limits(), {str(stage): price for stage, price in prices.items()})
+    told = json.loads(reader.meta(MetaKey.PRICES) or "{}")
+    prices = {stage: Price(**told[stage]) if told.get(stage) else None for stage in reader.stages()}
+    return open_ledger(reader, totals, Limits(), prices)
 
 
 def dumped_besides(ledger: Ledger) -> str:

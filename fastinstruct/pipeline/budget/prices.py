@@ -6,13 +6,12 @@ knows a model by the address that serves it, so a name alone never takes another
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from fastinstruct.config import PriceConfig, RunConfig
 from fastinstruct.errors import ConfigError
 from fastinstruct.pipeline.budget.ledger import Price, dollars, picodollars
-from fastinstruct.records import Stage
 
 __all__ = ["described", "find_prices"]
 
@@ -20,14 +19,14 @@ _MILLION = 1_000_000
 _TYPICAL_TOKENS = 16_000  # some prices rise with the prompt's length; ours are shorter than this
 
 
-def find_prices(config: RunConfig) -> dict[str, Price | None]:
-    """Return each stage's price; None where it is unknown. May import a package: call it off the loop.
+def find_prices(config: RunConfig, stages: Sequence[str]) -> dict[str, Price | None]:
+    """Return the price of each of these stages; None where it is unknown. May import a package: call it off the loop.
 
     Raises:
         ConfigError: `budget.max_cost` is set and the price of a model is unknown.
     """
     prices: dict[str, Price | None] = {}
-    for stage in Stage:
+    for stage in stages:
         model = config.model_of(stage)
         prices[stage] = Price() if model.base_url is None else _price(config, model.base_url, str(model.name))
         if prices[stage] is None and config.budget.max_cost is not None:
@@ -42,8 +41,7 @@ def find_prices(config: RunConfig) -> dict[str, Price | None]:
 def described(prices: Mapping[str, Price | None], config: RunConfig) -> list[str]:
     """Say what each model that costs something costs, in dollars per million tokens, one line a model."""
     lines: dict[str, None] = {}
-    for stage in Stage:
-        price = prices[stage]
+    for stage, price in prices.items():
         if price is not None and price != Price():
             figures = [f"{dollars(price.input * _MILLION):g} in", f"{dollars(price.output * _MILLION):g} out"]
             if price.cached_input != price.input:

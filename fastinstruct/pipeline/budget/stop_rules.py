@@ -6,14 +6,13 @@ exception: requests that all fail, replies that cannot be parsed.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fastinstruct.config import RunConfig
+from fastinstruct.config import InstructionsConfig, RunConfig
 from fastinstruct.errors import EndpointError, ParserFailed
 from fastinstruct.escaping import package_logger
-from fastinstruct.records import Stage
 from fastinstruct.store import READ, Commit, Finished, finished
 
 __all__ = ["Saturation", "Stop", "StopRules", "Unreadable"]
@@ -47,7 +46,7 @@ class Stop:
     used: float
     limit: float
     next_use: float | None = None
-    stage: Stage | None = None
+    stage: str | None = None
     sample: str = ""
 
 
@@ -56,12 +55,17 @@ class Saturation:
 
     Args:
         config: the limit.
+        settings: of the stage that makes candidates.
+        generating: that stage's name.
         recent: the last stage-1 requests of earlier sittings, oldest first: what had run dry has not filled again.
     """
 
-    def __init__(self, config: RunConfig, recent: Iterable[Finished] = ()) -> None:
+    def __init__(
+        self, config: RunConfig, settings: InstructionsConfig, generating: str, recent: Iterable[Finished] = ()
+    ) -> None:
         self._limit = config.saturation
-        self._num_items = config.instructions.num_items
+        self._num_items = settings.num_items
+        self._generating = generating
         self._yields: deque[tuple[int, int]] = deque()
         self._num_candidates = 0
         self._num_admitted = 0
@@ -70,7 +74,7 @@ class Saturation:
 
     def count(self, commit: Commit) -> None:
         """Take in one more request."""
-        if commit.request.stage is Stage.INSTRUCTIONS:
+        if commit.request.stage == self._generating:
             self._add(finished(commit))
 
     def stop(self) -> Stop | None:
@@ -83,7 +87,7 @@ class Saturation:
 
     def _add(self, request: Finished) -> None:
         """Keep the replies that hold the last `window` candidates."""
-        if request.stage is not Stage.INSTRUCTIONS or not request.is_ok:
+        if request.stage != self._generating or not request.is_ok:
             return
         self._yields.append((request.num_candidates or self._num_items, request.num_admitted))
         self._num_candidates += self._yields[-1][0]
@@ -103,8 +107,8 @@ class Unreadable:
 
     def __init__(self, most: float | None) -> None:
         self._most = most
-        self._last: dict[Stage, deque[bool]] = {stage: deque(maxlen=_MIN_STOPPED) for stage in Stage}
-        self._told: set[Stage] = set()
+        self._last: defaultdict[str, deque[bool]] = defaultdict(lambda: deque(maxlen=_MIN_STOPPED))
+        self._told: set[str] = set()
 
     def watch(self, commit: Commit) -> Stop | None:
         """Take in one more request; return the rule, if it is met by this reply."""
@@ -138,11 +142,15 @@ class StopRules:
 
     Args:
         config: the limits.
-        recent: as for `Saturation`.
+        settings, generating, recent: as for `Saturation`.
     """
 
-    def __init__(self, config: RunConfig, recent: Iterable[Finished] = ()) -> None:
+    def __init__(
+        self, config: RunConfig, settings: InstructionsConfig, generating: str, recent: Iterable[Finished] = ()
+    ) -> None:
         self._config = config
+        self._settings = settings
+        self._generating = generating
         self._recent = tuple(recent)
         self._budget = config.budget
         self._saturation = self.new_saturation()
@@ -167,7 +175,7 @@ class StopRules:
 
     def new_saturation(self) -> Saturation:
         """Return the rule of saturation as it is at the start, for whoever has to apply it at a certain commit."""
-        return Saturation(self._config, self._recent)
+        return Saturation(self._config, self._settings, self._generating, self._recent)
 
     def saturation(self) -> Stop | None:
         """Return the rule of saturation, if it is met."""

@@ -10,25 +10,21 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from fastinstruct.errors import FilterFailed
 from fastinstruct.escaping import package_logger
 from fastinstruct.lm import Ok
 from fastinstruct.lm.scheduling.scheduler import Delivery, detail_of
-from fastinstruct.pipeline.pool.task_pool import random_stream
-from fastinstruct.pipeline.stages.calibration import is_yes, log_odds
-from fastinstruct.pipeline.stages.reading import Read, Reading
-from fastinstruct.pipeline.stages.requests import Task
-from fastinstruct.records import Candidate, Completion, Example, Instance, Rejection, RejectReason, Stage
+from fastinstruct.pipeline.stages.base import Read, Task
+from fastinstruct.pipeline.stages.bound import Stages
+from fastinstruct.records import Candidate, Example, Instance, Rejection, RejectReason
 from fastinstruct.similarity import RougeIndex, Verdict, Verdicts
 from fastinstruct.store import (
     FINAL,
+    AnnotationRow,
     AttemptRow,
     CandidateRow,
-    ClassificationRow,
     Commit,
     InstanceRow,
     InstructionRow,
@@ -36,36 +32,20 @@ from fastinstruct.store import (
 )
 from fastinstruct.text.custom_filters import CustomFilter
 from fastinstruct.text.repeated_outputs import RepeatedOutputs
-from fastinstruct.text.sifting import Sifted
 
-__all__ = ["Judge"]
+__all__ = ["Admission"]
 
 _LOG = package_logger("fastinstruct.pipeline")
 _MAX_DETAIL = 300
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Derived:
-    """What one answer came to."""
-
-    candidates: tuple[CandidateRow, ...] = ()
-    instructions: tuple[InstructionRow, ...] = ()
-    classification: ClassificationRow | None = None
-    instances: tuple[InstanceRow, ...] = ()
-    is_unreadable: bool = False
-    rest: str = ""
-    stumbled_over: str = ""
-
-
-class Judge:
+class Admission:
     """Turns deliveries into commits. One thread at a time may use it.
 
     Args:
-        reading: the profile's parsers and filters.
+        stages: the run's; their parsers and filters.
         index: holds the seeds and every admitted instruction, in pool order.
         num_seeds: how many of the index's texts are seeds.
-        rng_seed: the run's seed.
-        threshold: the log-odds above which stage 2 says yes; None where it reads the reply's text.
         next_request_id, next_candidate_id: where numbering goes on.
         against: holds the evaluation texts that no admitted instruction may be near; None where there are none.
         example_filter: the caller's own filter, asked last; None where there is none.
@@ -75,12 +55,10 @@ class Judge:
 
     def __init__(
         self,
-        reading: Reading,
+        stages: Stages,
         index: RougeIndex,
         *,
         num_seeds: int,
-        rng_seed: int,
-        threshold: float | None,
         next_request_id: int = 1,
         next_candidate_id: int = 1,
         against: RougeIndex | None = None,
@@ -88,11 +66,9 @@ class Judge:
         repeated: RepeatedOutputs | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._reading = reading
+        self._stages = stages
         self._index = index
         self._num_seeds = num_seeds
-        self._rng_seed = rng_seed
-        self._threshold = threshold
         self._request_ids = itertools.count(next_request_id)
         self._candidate_ids = itertools.count(next_candidate_id)
         self._example_filter = example_filter
@@ -114,7 +90,8 @@ class Judge:
         if not isinstance(outcome, Ok):
             return self._unanswered(delivery, outcome.name, _storable(detail_of(outcome)))
         try:
-            derived = self._derive(task, outcome.completion)
+            read = self._stages[task.stage].parse(outcome.completion, task)
+            derived = self._derived(task, read)
         except FilterFailed:
             raise  # it is the caller's to mend, and to keep everything, or nothing, would be the wrong guess
         except Exception as error:
@@ -125,40 +102,37 @@ class Judge:
                 "request %s: its answer could not be parsed; it is kept in the store", delivery.job.request.key
             )
             return self._unanswered(delivery, "parser_failed", type(error).__name__)
-        request = self._request(delivery, outcome.name, None)
-        if derived.is_unreadable:
-            request = replace(request, outcome="unreadable", detail=_storable(derived.stumbled_over))
+        if read.is_unreadable:
+            request = self._request(delivery, "unreadable", _storable(read.stumbled_over))
         else:
-            request = replace(request, rest=derived.rest, stumbled_over=_storable(derived.stumbled_over))
-        return Commit(
-            request=request,
-            candidates=derived.candidates,
-            instructions=derived.instructions,
-            classification=derived.classification,
-            instances=derived.instances,
-        )
+            request = self._request(delivery, outcome.name, None, read)
+        return Commit(request=request, **derived)
 
     def _unanswered(self, delivery: Delivery[Task], outcome: str, detail: str) -> Commit:
-        """Record a request without a usable answer; an instruction that cannot be classified goes on as unknown."""
+        """Record a request without a usable answer; what its stage was to find out of an instruction is unknown."""
         task = delivery.job.about
-        unknown = None
-        if task.stage is Stage.CLASSIFICATION and outcome in FINAL:
-            unknown = ClassificationRow(instruction_id=task.number, is_classification=None)
-        return Commit(request=self._request(delivery, outcome, detail), classification=unknown)
+        unknown: tuple[AnnotationRow, ...] = ()
+        if outcome in FINAL:
+            names = self._stages[task.stage].annotates
+            unknown = tuple(AnnotationRow(instruction_id=task.number, name=name, value=None) for name in names)
+        return Commit(request=self._request(delivery, outcome, detail), annotations=unknown)
 
-    def _derive(self, task: Task, completion: Completion) -> _Derived:
-        match task.stage:
-            case Stage.INSTRUCTIONS:
-                return self._derive_instructions(task, completion)
-            case Stage.CLASSIFICATION:
-                return self._derive_classification(task, completion)
-            case Stage.INSTANCES:
-                return self._derive_instances(task, completion)
+    def _derived(self, task: Task, read: Read) -> dict[str, Any]:
+        """What follows from one answer, as fields of its commit."""
+        derived: dict[str, Any] = {}
+        if read.candidates:
+            derived |= self._admitted(read.candidates)
+        if read.annotations:
+            derived["annotations"] = tuple(
+                AnnotationRow(instruction_id=task.number, name=name, value=found.value, confidence=found.confidence)
+                for name, found in read.annotations.items()
+            )
+        if read.kept or read.rejected:
+            derived["instances"] = self._instances(task, read)
+        return derived
 
-    def _derive_instructions(self, task: Task, completion: Completion) -> _Derived:
-        """Filter the candidates of one reply; those that pass are judged, in order, and the admitted join the pool."""
-        read = self._reading.instructions(completion, task)
-        candidates = read.found
+    def _admitted(self, candidates: Sequence[Candidate]) -> dict[str, Any]:
+        """Judge the candidates that passed the heuristics, in order; the admitted join the pool."""
         next_id = len(self._index) - self._num_seeds
         rejections = self._rejections(candidates)
         rows = tuple(self._candidate(c, why) for c, why in zip(candidates, rejections, strict=True))
@@ -166,7 +140,7 @@ class Judge:
         instructions = tuple(
             InstructionRow(id=next_id + i, candidate_id=row.id, text=row.text) for i, row in enumerate(admitted)
         )
-        return _derived(read, candidates=rows, instructions=instructions)
+        return {"candidates": rows, "instructions": instructions}
 
     def _rejections(self, candidates: Sequence[Candidate]) -> list[Rejection | None]:
         """What the heuristics said, then whether an evaluation text is near, then whether one of the pool is."""
@@ -187,19 +161,9 @@ class Judge:
             score=rejection.score if rejection else None,
         )
 
-    def _derive_classification(self, task: Task, completion: Completion) -> _Derived:
-        margin = None if self._threshold is None else log_odds(completion.top_logprobs)
-        if margin is None or self._threshold is None:
-            read = self._reading.classification(completion, task)
-        else:
-            read = Read(found=is_yes(margin, self._threshold))
-        row = ClassificationRow(instruction_id=task.number, is_classification=read.found, margin=margin)
-        return _derived(read, classification=row)
-
-    def _derive_instances(self, task: Task, completion: Completion) -> _Derived:
-        new_rng = partial(random_stream, self._rng_seed, Stage.INSTANCES, task.number)
-        read = self._reading.instances(completion, task, new_rng)
-        kept, rejected = self._last_filters(task, read.found)
+    def _instances(self, task: Task, read: Read) -> tuple[InstanceRow, ...]:
+        """The instances of one reply, those that the last filters keep before the others."""
+        kept, rejected = self._last_filters(task, read)
         kept_rows = [
             InstanceRow(instruction_id=task.number, item=item, input=instance.input, output=instance.output)
             for item, instance in enumerate(kept)
@@ -210,13 +174,13 @@ class Judge:
             )
             for instance, why in rejected
         ]
-        return _derived(read, instances=(*kept_rows, *dropped))
+        return (*kept_rows, *dropped)
 
-    def _last_filters(self, task: Task, sifted: Sifted) -> tuple[list[Instance], list[tuple[Instance, Rejection]]]:
+    def _last_filters(self, task: Task, read: Read) -> tuple[list[Instance], list[tuple[Instance, Rejection]]]:
         """What the caller's own filter keeps, and what the run has not too often, of an instruction's instances."""
-        verdicts: list[tuple[Instance, Rejection | None]] = [(one, self._asked(task, one)) for one in sifted.kept]
+        verdicts: list[tuple[Instance, Rejection | None]] = [(one, self._asked(task, one)) for one in read.kept]
         sound = [one for one, why in verdicts if why is None]
-        rejected = [*sifted.rejected, *((one, why) for one, why in verdicts if why is not None)]
+        rejected = [*read.rejected, *((one, why) for one, why in verdicts if why is not None)]
         if self._repeated is None or task.is_classification:
             return sound, rejected
         repeats = self._repeated.judge([one.output for one in sound])
@@ -236,7 +200,9 @@ class Judge:
         )
         return self._example_filter.judge(example)
 
-    def _request(self, delivery: Delivery[Task], outcome: str, detail: str | None) -> RequestRow:
+    def _request(
+        self, delivery: Delivery[Task], outcome: str, detail: str | None, read: Read | None = None
+    ) -> RequestRow:
         task = delivery.job.about
         completion = delivery.outcome.completion if isinstance(delivery.outcome, Ok) else None
         top_logprobs = completion.top_logprobs if completion else None
@@ -245,7 +211,7 @@ class Judge:
             stage=task.stage,
             number=task.number,
             template=task.template,
-            in_context=task.in_context if task.stage is Stage.INSTRUCTIONS else None,
+            in_context=task.in_context if task.stage == self._stages.names[0] else None,
             outcome=outcome,
             attempts=_attempts(delivery) if delivery.failed else (),
             detail=detail,
@@ -257,26 +223,9 @@ class Judge:
             completion_tokens=completion.usage.completion_tokens if completion else 0,
             latency_ms=_ms(delivery.latency_s),
             finished_at=self._now(),
+            rest="" if read is None else read.rest,
+            stumbled_over="" if read is None else _storable(read.stumbled_over),
         )
-
-
-def _derived(
-    read: Read[Any],
-    *,
-    candidates: tuple[CandidateRow, ...] = (),
-    instructions: tuple[InstructionRow, ...] = (),
-    classification: ClassificationRow | None = None,
-    instances: tuple[InstanceRow, ...] = (),
-) -> _Derived:
-    return _Derived(
-        candidates=candidates,
-        instructions=instructions,
-        classification=classification,
-        instances=instances,
-        is_unreadable=read.is_unreadable,
-        rest=read.rest,
-        stumbled_over=read.stumbled_over,
-    )
 
 
 def _attempts(delivery: Delivery[Task]) -> tuple[AttemptRow, ...]:

@@ -17,7 +17,7 @@ from typing import Protocol, TypeAlias
 
 from fastinstruct.errors import StoreError
 from fastinstruct.lm.scheduling.scheduler import Delivery
-from fastinstruct.pipeline.stages.requests import Task
+from fastinstruct.pipeline.stages.base import Task
 from fastinstruct.store import Commit, RunStore
 
 __all__ = ["Committer", "Judging"]
@@ -27,7 +27,7 @@ _Submitted: TypeAlias = "tuple[asyncio.Future[None], list[Commit], list[_Waiting
 
 
 class Judging(Protocol):
-    """What decides about answers: `Judge`, or what draws after each (`windowed`)."""
+    """What decides about answers: `Admission`, or what draws after each (`windowed`)."""
 
     def settle(self, deliveries: Sequence[Delivery[Task]], /) -> list[Commit]:
         """Judge answers in this order; the commits are stored in the same order."""

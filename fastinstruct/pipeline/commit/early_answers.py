@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 
 from fastinstruct.lm import Ok
 from fastinstruct.lm.scheduling.job import Delivery, FailedAttempt, Job
-from fastinstruct.pipeline.stages.requests import Task
+from fastinstruct.pipeline.stages.base import Task
 from fastinstruct.records import Completion, FinishReason, Usage
 from fastinstruct.store import DrawRow, PendingDraw
 

@@ -12,13 +12,14 @@ from typing import TypeAlias
 
 from fastinstruct.config import RunConfig
 from fastinstruct.lm.scheduling.job import Delivery, Source
-from fastinstruct.pipeline.commit.admission import Judge
+from fastinstruct.pipeline.commit.admission import Admission
 from fastinstruct.pipeline.commit.committer import Committer
 from fastinstruct.pipeline.commit.early_answers import loaded_answer
-from fastinstruct.pipeline.commit.windowed import DrawingJudge, DrawnWork, InOrder
+from fastinstruct.pipeline.commit.windowed import DrawingAdmission, DrawnWork, InOrder
 from fastinstruct.pipeline.desk import Desk
-from fastinstruct.pipeline.pool.queue import Work
-from fastinstruct.pipeline.stages.requests import Stages, Task
+from fastinstruct.pipeline.pool.queue import Queue
+from fastinstruct.pipeline.stages.base import Task
+from fastinstruct.pipeline.stages.bound import Stages
 from fastinstruct.store import Commit
 
 __all__ = ["CommitOrder", "open_order"]
@@ -55,14 +56,14 @@ class CommitOrder(ABC):
         """Commit nothing more."""
 
 
-async def open_order(config: RunConfig, desk: Desk, judge: Judge, stages: Stages, act: Act) -> CommitOrder:
+async def open_order(config: RunConfig, desk: Desk, admission: Admission, stages: Stages, act: Act) -> CommitOrder:
     """Return the configured order. `act` is told each commit, in order, once it is durable."""
-    work = _new_work(config, desk, stages)
+    queue = _new_queue(config, desk, stages)
     if config.runtime.commit_order == "arrival":
-        return _Arrival(work, Committer(judge, desk.store, act, desk.thread))
+        return _Arrival(queue, Committer(admission, desk.store, act, desk.thread))
     pending = [draw.row for draw in desk.state.pending]
     saturation = desk.monitor.rules.new_saturation()
-    drawing = DrawingJudge(judge, work, saturation, window=config.runtime.window, pending=pending)
+    drawing = DrawingAdmission(admission, queue, saturation, window=config.runtime.window, pending=pending)
     drawn = drawing.draw()
     await asyncio.to_thread(desk.store.keep_draws, drawn)
     source = DrawnWork(desk.new_pool(), stages)
@@ -79,34 +80,31 @@ async def open_order(config: RunConfig, desk: Desk, judge: Judge, stages: Stages
     return _Windowed(source, in_order, committer)
 
 
-def _new_work(config: RunConfig, desk: Desk, stages: Stages) -> Work:
-    settings = config.instructions
-    work = Work(
+def _new_queue(config: RunConfig, desk: Desk, stages: Stages) -> Queue:
+    queue = Queue(
         desk.new_pool(),
         stages,
         target=config.target,
-        num_in_context=settings.num_in_context,
-        num_machine=settings.num_machine_in_context,
+        settings=desk.preparation.generating,
         rng_seed=config.rng_seed,
-        expected_yield=settings.num_items,
     )
-    work.resume(desk.state)
-    return work
+    queue.resume(desk.state)
+    return queue
 
 
 class _Arrival(CommitOrder):
-    def __init__(self, work: Work, committer: Committer) -> None:
-        self.source = self._work = work
+    def __init__(self, queue: Queue, committer: Committer) -> None:
+        self.source = self._queue = queue
         self._committer = committer
 
     async def deliver(self, delivery: Delivery[Task]) -> None:
         await self._committer.deliver(delivery)
 
     def committed(self, commit: Commit) -> None:
-        self._work.committed(commit)
+        self._queue.committed(commit)
 
     def run_dry(self) -> None:
-        self._work.close()
+        self._queue.close()
 
     async def close(self) -> None:
         await self._committer.close()

@@ -5,7 +5,7 @@ request k asks is decided as of commit k - window. A straggler holds back what w
 
     draw ─► [in flight, any order] ─► kept with its draw ─► its turn: judged, stored together with the draws that follow
 
-`DrawingJudge` decides, in the similarity thread; `DrawnWork` hands what is durable to the scheduler, and `InOrder`
+`DrawingAdmission` decides, in the similarity thread; `DrawnWork` hands what is durable to the scheduler, and `InOrder`
 takes the answers back into order, both on the event loop. Knows nothing of HTTP or SQLite.
 
 To decide by a state that is a bounded number of steps old is the idea of stale synchronous parallel computing (Ho et
@@ -22,38 +22,38 @@ from dataclasses import replace
 from fastinstruct.lm import Ok
 from fastinstruct.lm.scheduling.job import Delivery, Job, Source
 from fastinstruct.pipeline.budget.stop_rules import Saturation
-from fastinstruct.pipeline.commit.admission import Judge
+from fastinstruct.pipeline.commit.admission import Admission
 from fastinstruct.pipeline.commit.committer import Committer
 from fastinstruct.pipeline.commit.early_answers import dumped_answer
-from fastinstruct.pipeline.pool.queue import Work
+from fastinstruct.pipeline.pool.queue import Queue
 from fastinstruct.pipeline.pool.task_pool import TaskPool
-from fastinstruct.pipeline.stages.requests import Stages, Task
-from fastinstruct.records import Stage
+from fastinstruct.pipeline.stages.base import Task
+from fastinstruct.pipeline.stages.bound import Stages
 from fastinstruct.store import Commit, DrawRow, RunStore
 
-__all__ = ["DrawingJudge", "DrawnWork", "InOrder"]
+__all__ = ["DrawingAdmission", "DrawnWork", "InOrder"]
 
 
-class DrawingJudge:
+class DrawingAdmission:
     """Judges answers in the order of their draws, and draws what follows from each. One thread at a time may use it.
 
     Args:
-        judge: judges.
-        work: decides what is asked; this alone uses it.
+        admission: judges.
+        queue: decides what is asked; this alone uses it.
         saturation: whether the model has run dry; this alone uses it.
         window: how many draws may be pending.
         pending: what earlier sittings drew and did not commit, in order.
     """
 
     def __init__(
-        self, judge: Judge, work: Work, saturation: Saturation, *, window: int, pending: Iterable[DrawRow]
+        self, admission: Admission, queue: Queue, saturation: Saturation, *, window: int, pending: Iterable[DrawRow]
     ) -> None:
-        self._judge = judge
-        self._work = work
+        self._admission = admission
+        self._queue = queue
         self._saturation = saturation
         self._window = window
         self._pending = deque(pending)
-        self._num_generating = sum(draw.stage is Stage.INSTRUCTIONS for draw in self._pending)
+        self._num_generating = sum(draw.stage == queue.generating for draw in self._pending)
 
     def draw(self) -> tuple[DrawRow, ...]:
         """Draw until the window is full or there is nothing to ask.
@@ -63,26 +63,26 @@ class DrawingJudge:
         instructions are there.
         """
         drawn = []
-        while len(self._pending) < self._window and (draw := self._work.draw(self._may_draw)) is not None:
+        while len(self._pending) < self._window and (draw := self._queue.draw(self._may_draw)) is not None:
             self._pending.append(draw)
-            self._num_generating += draw.stage is Stage.INSTRUCTIONS
+            self._num_generating += draw.stage == self._queue.generating
             drawn.append(draw)
         return tuple(drawn)
 
     def settle(self, deliveries: Sequence[Delivery[Task]]) -> list[Commit]:
         """Judge answers, the next in the order of draws each; each commit holds the draws that follow from it."""
-        return [self._followed(commit) for commit in self._judge.settle(deliveries)]
+        return [self._followed(commit) for commit in self._admission.settle(deliveries)]
 
     def _may_draw(self, stage: str) -> bool:
-        if stage != Stage.INSTRUCTIONS:
+        if stage != self._queue.generating:
             return True
         return self._num_generating < max(1, self._window // 4) and self._saturation.stop() is None
 
     def _followed(self, commit: Commit) -> Commit:
         draw = self._pending.popleft()
-        self._num_generating -= draw.stage is Stage.INSTRUCTIONS
+        self._num_generating -= draw.stage == self._queue.generating
         assert (draw.stage, draw.number) == (commit.request.stage, commit.request.number)  # `InOrder` sees to it
-        self._work.committed(commit)
+        self._queue.committed(commit)
         self._saturation.count(commit)
         return replace(commit, place=draw.place, draws=self.draw())
 
@@ -98,8 +98,8 @@ class DrawnWork(Source[Task]):
     def __init__(self, pool: TaskPool, stages: Stages) -> None:
         self._pool = pool
         self._stages = stages
-        self._unsent: dict[Stage, deque[DrawRow]] = {stage: deque() for stage in Stage}
-        self._drawn: dict[tuple[Stage, int], DrawRow] = {}
+        self._unsent: dict[str, deque[DrawRow]] = {stage: deque() for stage in stages.names}
+        self._drawn: dict[tuple[str, int], DrawRow] = {}
 
     def add(self, draws: Iterable[DrawRow]) -> None:
         """Take in draws, now that they are durable."""

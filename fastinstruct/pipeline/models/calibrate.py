@@ -21,9 +21,10 @@ from fastinstruct.lm import Ok, Request
 from fastinstruct.lm.process.off_loop import read_in_thread_if_large
 from fastinstruct.lm.scheduling.scheduler import Scheduler, Source, complete_all
 from fastinstruct.pipeline.preparation import Preparation
+from fastinstruct.pipeline.stages.base import Item
 from fastinstruct.pipeline.stages.calibration import answer_accuracy, best_threshold, cross_validated_accuracy, log_odds
-from fastinstruct.pipeline.stages.reading import reading_of
-from fastinstruct.records import ReplyForm, Stage
+from fastinstruct.pipeline.stages.classify import IS_CLASSIFICATION, Classify
+from fastinstruct.records import ReplyForm
 
 __all__ = [
     "Calibration",
@@ -78,8 +79,8 @@ def cached_calibration(preparation: Preparation, cache: Path) -> Calibration | N
 
 def calibration_requests(preparation: Preparation) -> list[Request]:
     """Return what `calibrate` asks: one question about each held-out seed, at most 40 by default."""
-    stages = preparation.stages(with_logprobs=True)
-    return [stages.classify(i, seed.instruction).request for i, seed in enumerate(preparation.held_out)]
+    stage = preparation.stages(with_logprobs=True)[Classify.name]
+    return [stage.build(Item(i, seed.instruction)).request for i, seed in enumerate(preparation.held_out)]
 
 
 async def calibrate(
@@ -95,7 +96,7 @@ async def calibrate(
         FastInstructError: the scheduler was stopped, or the gate closed, before all were answered.
     """
     seeds = preparation.held_out
-    outcomes = await complete_all(scheduler, calibration_requests(preparation), Stage.CLASSIFICATION, gate)
+    outcomes = await complete_all(scheduler, calibration_requests(preparation), Classify.name, gate)
     odds = [log_odds(o.completion.top_logprobs) if isinstance(o, Ok) else None for o in outcomes]
     yes = [value for value, seed in zip(odds, seeds, strict=True) if value is not None and seed.is_classification]
     no = [value for value, seed in zip(odds, seeds, strict=True) if value is not None and not seed.is_classification]
@@ -112,23 +113,22 @@ async def calibrate(
 
 
 async def text_accuracy(
-    preparation: Preparation, scheduler: Scheduler[int], forms: Mapping[Stage, ReplyForm] | None = None
+    preparation: Preparation, scheduler: Scheduler[int], forms: Mapping[str, ReplyForm] | None = None
 ) -> TextAccuracy:
     """Ask about the held-out seeds and read the replies, asked for in these forms, as a run would.
 
     Raises:
         EndpointError: the server cannot be used.
     """
-    stages = preparation.stages(forms, with_logprobs=False)
-    reading = reading_of(preparation.config, preparation.api)
-    jobs = [stages.classify(i, seed.instruction) for i, seed in enumerate(preparation.held_out)]
-    outcomes = await complete_all(scheduler, [job.request for job in jobs], Stage.CLASSIFICATION)
+    stage = preparation.stages(forms)[Classify.name]
+    jobs = [stage.build(Item(i, seed.instruction)) for i, seed in enumerate(preparation.held_out)]
+    outcomes = await complete_all(scheduler, [job.request for job in jobs], Classify.name)
     answers: dict[bool, list[bool | None]] = {True: [], False: []}
     for seed, job, outcome in zip(preparation.held_out, jobs, outcomes, strict=True):
         if isinstance(outcome, Ok):
             size = len(outcome.completion.text)
-            read = await read_in_thread_if_large(size, reading.classification, outcome.completion, job.about)
-            answers[seed.is_classification is True].append(read.found)
+            read = await read_in_thread_if_large(size, stage.parse, outcome.completion, job.about)
+            answers[seed.is_classification is True].append(read.annotations[IS_CLASSIFICATION].value)
     yes, no = answers[True], answers[False]
     return TextAccuracy(
         balanced_accuracy=answer_accuracy(yes, no) if yes and no else None,
@@ -140,8 +140,8 @@ async def text_accuracy(
 def _path(preparation: Preparation, cache: Path) -> Path:
     """Name the cache file after all that the answer depends on."""
     parts = [
-        json.dumps(preparation.models[Stage.CLASSIFICATION].identity(), sort_keys=True),
-        str(preparation.config.model_of(Stage.CLASSIFICATION).base_url),
+        json.dumps(preparation.models[Classify.name].identity(), sort_keys=True),
+        str(preparation.config.model_of(Classify.name).base_url),
         preparation.prompts.fingerprints()["classification"],
         *(seed.instruction for seed in preparation.held_out),
     ]

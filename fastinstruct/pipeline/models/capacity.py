@@ -5,7 +5,7 @@ Knows nothing of endpoints' own limits. Guarantees: what falls short is said onc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fastinstruct.config import RunConfig
 from fastinstruct.escaping import package_logger
@@ -17,31 +17,34 @@ __all__ = ["bearable", "descriptors_for", "num_endpoints", "warn_of_slow_parser"
 _LOG = package_logger("fastinstruct.pipeline")
 
 
-def num_endpoints(config: RunConfig) -> int:
-    """Return how many endpoints serve a run; stages with the same model share its endpoints."""
-    return sum(1 + len(model.endpoints) for model, _ in config.models())
+def num_endpoints(config: RunConfig, stages: Sequence[str]) -> int:
+    """Return how many endpoints serve these stages; those with the same model share its endpoints."""
+    return sum(1 + len(model.endpoints) for model, _ in config.models(stages))
 
 
-def descriptors_for(config: RunConfig, num_in_flight: int) -> int:
+def descriptors_for(config: RunConfig, stages: Sequence[str], num_in_flight: int) -> int:
     """Return how many descriptors suffice for so many requests in flight."""
-    is_embedded = any(model.base_url is None for model, _ in config.models())
+    is_embedded = any(model.base_url is None for model, _ in config.models(stages))
     # The embedded server is in this process: both ends of each connection count.
     return num_in_flight * (2 if is_embedded else 1) + descriptors.RESERVE
 
 
 def bearable(
-    config: RunConfig, num_in_flight: int, raise_to: Callable[[int], int | None] = descriptors.raise_to
+    config: RunConfig,
+    stages: Sequence[str],
+    num_in_flight: int,
+    raise_to: Callable[[int], int | None] = descriptors.raise_to,
 ) -> int:
     """Return how many requests may be in flight at once: as many as are wanted, or as have descriptors.
 
     Raises the soft limit where that helps; `raise_to` stands in for the system. Warns where it does not suffice.
     """
-    needed = descriptors_for(config, num_in_flight)
+    needed = descriptors_for(config, stages, num_in_flight)
     # Idle connections are kept while others open: where the system gives more than is needed, take some for them.
     limit = raise_to(2 * needed)
     if limit is None or limit >= needed:
         return num_in_flight
-    each = descriptors_for(config, 1) - descriptors.RESERVE
+    each = descriptors_for(config, stages, 1) - descriptors.RESERVE
     # Where the limit is below the reserve, some of that is left for requests, too.
     fewer = max(1, max(limit - descriptors.RESERVE, limit // 2) // each)
     _LOG.warning(

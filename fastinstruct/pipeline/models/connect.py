@@ -25,7 +25,6 @@ from fastinstruct.pipeline.models.capacity import bearable, warn_of_slow_parser
 from fastinstruct.pipeline.models.probing import probe
 from fastinstruct.pipeline.models.resolve import ServedModel, max_in_flight, served
 from fastinstruct.pipeline.preparation import Preparation
-from fastinstruct.records import Stage
 
 __all__ = ["connected", "described", "probe_all"]
 
@@ -45,13 +44,14 @@ async def connected(preparation: Preparation, env: Mapping[str, str]) -> AsyncIt
     async with AsyncExitStack() as stack:
         opened: list[tuple[ModelConfig, list[Channel]]] = []
         lanes: dict[str, list[Channel]] = {}
-        for stage in Stage:
+        for stage in preparation.recipe.names:
             model = config.model_of(stage)
             known = next((channels for other, channels in opened if other == model), None)
             lanes[stage] = known or await _opened(stack, config, model, preparation.models[stage], env)
             opened.append((model, lanes[stage]))
         num_endpoints = len({channel for channels in lanes.values() for channel in channels})
-        fleet = Fleet(lanes, bearable(config, max_in_flight(config, preparation.model, num_endpoints)))
+        wanted = max_in_flight(config, preparation.model, num_endpoints)
+        fleet = Fleet(lanes, bearable(config, preparation.recipe.names, wanted))
         for channel in fleet.channels:
             if isinstance(channel.controller, QueueAware) and isinstance(channel.transport, HttpTransport):
                 watching = watch_queue(channel.transport, channel.controller, fleet.wake)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fastinstruct.errors import EndpointError, FastInstructError, ProtocolMismatch, ReplyFormRefused
@@ -22,14 +22,14 @@ from fastinstruct.lm.scheduling.scheduler import Scheduler, SchedulerStatistics,
 from fastinstruct.pipeline.budget.accounts import Accounts
 from fastinstruct.pipeline.budget.spending import Gate
 from fastinstruct.pipeline.budget.stop_rules import Stop
-from fastinstruct.pipeline.preparation import Preparation, first_jobs
-from fastinstruct.records import ReplyForm, Stage
-from fastinstruct.store import RunStore
-from fastinstruct.text.structured import is_json_like, read_examples, read_is_classification, read_tasks, satisfies
+from fastinstruct.pipeline.preparation import Preparation
+from fastinstruct.pipeline.stages.base import Stage
+from fastinstruct.records import ReplyForm
+from fastinstruct.store import MetaKey, RunStore
+from fastinstruct.text.structured import satisfies
 
 __all__ = ["FormProbes", "described_forms", "settled_forms", "stored_forms"]
 
-_KEY = "reply_forms"
 _MAX_EMPTY = 2  # a model that thinks may have thought too long once
 _BROKEN_OFF = "its reply began as JSON and broke off"
 _LOWEST_FIRST = (ReplyForm.TEXT, ReplyForm.JSON_OBJECT, ReplyForm.JSON_SCHEMA)
@@ -39,7 +39,7 @@ _WORDS = {
     ReplyForm.TEXT: "text",
 }
 
-Forms = Mapping[Stage, ReplyForm]
+Forms = Mapping[str, ReplyForm]
 
 
 def described_forms(forms: Forms) -> str:
@@ -49,12 +49,12 @@ def described_forms(forms: Forms) -> str:
     return "replies are asked for as " + ", ".join(f"{_WORDS[form]} ({stage})" for stage, form in forms.items())
 
 
-def stored_forms(told: str | None) -> Forms | None:
-    """Return what a run has settled, from its store's value; None where it has not yet."""
+def stored_forms(told: str | None, stages: Sequence[str]) -> Forms | None:
+    """Return what a run of these stages has settled, from its store's value; None where it has not yet."""
     if told is None:
         return None
     stored = json.loads(told)
-    return {stage: ReplyForm(stored.get(stage, ReplyForm.TEXT)) for stage in Stage}
+    return {stage: ReplyForm(stored.get(stage, ReplyForm.TEXT)) for stage in stages}
 
 
 async def settled_forms(
@@ -69,7 +69,8 @@ async def settled_forms(
         EndpointError: a server cannot be used, or answers in no JSON where `model.replies` is `json`.
         FastInstructError: it was stopped before all was answered.
     """
-    known = stored_forms(await asyncio.to_thread(store.get_meta, _KEY))
+    told = await asyncio.to_thread(store.get_meta, MetaKey.REPLY_FORMS)
+    known = stored_forms(told, preparation.recipe.names)
     if known is not None:
         return known
     try:
@@ -77,7 +78,7 @@ async def settled_forms(
     finally:
         await asyncio.to_thread(accounts.settle)
     if not isinstance(found, Stop):
-        await asyncio.to_thread(store.set_meta, _KEY, json.dumps(found))
+        await asyncio.to_thread(store.set_meta, MetaKey.REPLY_FORMS, json.dumps(found))
     return found
 
 
@@ -126,7 +127,11 @@ class FormProbes:
         )
 
     async def ask(
-        self, preparation: Preparation, fleet: Fleet, accounts: Accounts | None, stages: Iterable[Stage] = tuple(Stage)
+        self,
+        preparation: Preparation,
+        fleet: Fleet,
+        accounts: Accounts | None,
+        stages: Iterable[str] | None = None,
     ) -> Forms | Stop:
         """Return the lowest form that all endpoints of each stage bear, or the limit that asking would break.
 
@@ -134,17 +139,18 @@ class FormProbes:
             preparation: says which forms are wanted, and what each stage's prompts are.
             fleet: the endpoints.
             accounts: the budget that asking has to fit; None sets none.
-            stages: those to ask about; the others are taken for text.
+            stages: those to ask about, by default all; the others are taken for text.
 
         Raises:
             EndpointError, FastInstructError: as `settled_forms` says.
         """
-        forms = dict.fromkeys(Stage, ReplyForm.TEXT)
-        probes = list(_probes(preparation, fleet, stages))
+        names = preparation.recipe.names
+        forms = dict.fromkeys(names, ReplyForm.TEXT)
+        probes = list(_probes(preparation, fleet, names if stages is None else stages))
         channels = dict.fromkeys(probe.channel for probe in probes)
         asking = [self._all_borne([p for p in probes if p.channel is channel], accounts) for channel in channels]
         answers = await asyncio.gather(*asking, return_exceptions=True)
-        borne: dict[Stage, list[ReplyForm]] = {}
+        borne: dict[str, list[ReplyForm]] = {}
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
@@ -156,14 +162,14 @@ class FormProbes:
 
     async def _all_borne(
         self, probes: Iterable[_Probe], accounts: Accounts | None
-    ) -> list[tuple[Stage, ReplyForm]] | Stop:
+    ) -> list[tuple[str, ReplyForm]] | Stop:
         """Ask one endpoint about one stage after another: it may have one slot."""
         borne = []
         for probe in probes:
             found = await self._borne(probe, accounts)
             if isinstance(found, Stop):
                 return found
-            borne.append((probe.stage, found))
+            borne.append((probe.stage.name, found))
         return borne
 
     async def _borne(self, probe: _Probe, accounts: Accounts | None) -> ReplyForm | Stop:
@@ -186,7 +192,7 @@ class FormProbes:
             if broken_off is not None:
                 return broken_off
             raise ProtocolMismatch(
-                f"{probe.channel.address}: model.replies is json, and stage {probe.stage} is not answered in JSON "
+                f"{probe.channel.address}: model.replies is json, and stage {probe.stage.name} is not answered in JSON "
                 f"({why}); set model.replies to auto or text"
             )
         return ReplyForm.TEXT
@@ -195,7 +201,7 @@ class FormProbes:
         """Ask in one form; return why it is not borne, "" if it is, or the limit that asking would break."""
         outcome: Outcome | Stop | str = ""
         for number in range(_MAX_EMPTY):
-            asked = replace(request, key=f"form:{probe.stage}:{form}:{id(probe.channel)}:{number}")
+            asked = replace(request, key=f"form:{probe.stage.name}:{form}:{id(probe.channel)}:{number}")
             outcome = await self._sent(probe, asked, accounts)
             if not (isinstance(outcome, BadRequest) and outcome.kind == "empty_reply"):
                 break
@@ -206,7 +212,7 @@ class FormProbes:
             return await read_in_thread_if_large(len(text), _not_borne, probe.stage, form, request, text)
         if isinstance(outcome, BadRequest):
             if outcome.kind == "empty_reply":
-                raise ProtocolMismatch(f"{probe.channel.address}: stage {probe.stage}: {detail_of(outcome)}")
+                raise ProtocolMismatch(f"{probe.channel.address}: stage {probe.stage.name}: {detail_of(outcome)}")
             return detail_of(outcome)  # the form may be why: if it is not, the first request in the next one tells
         if isinstance(outcome, Transient) and outcome.kind == "malformed":
             return detail_of(outcome)  # such as Groq's failed constrained decoding
@@ -226,7 +232,7 @@ class FormProbes:
 
         self._running.add(scheduler)
         try:
-            return (await complete_all(scheduler, [request], probe.stage, gated))[0]
+            return (await complete_all(scheduler, [request], probe.stage.name, gated))[0]
         except ReplyFormRefused as error:
             return str(error)
         except EndpointError:
@@ -240,39 +246,28 @@ class FormProbes:
             probe.channel.forget_refusals()
 
 
-def _probes(preparation: Preparation, fleet: Fleet, stages: Iterable[Stage]) -> Iterator[_Probe]:
+def _probes(preparation: Preparation, fleet: Fleet, stages: Iterable[str]) -> Iterator[_Probe]:
     """What to ask: each stage whose form is open, at each endpoint that serves it."""
     for stage in stages:
         wanted = preparation.wanted_forms(stage)
         asked = [form for form in wanted if form is not ReplyForm.TEXT]
         if not asked:
             continue
-        requests = tuple((form, first_jobs(preparation, {stage: form})[stage].request) for form in asked)
+        item = preparation.first_items()[stage]
+        bound = {form: preparation.stages({stage: form})[stage] for form in asked}
+        requests = tuple((form, bound[form].build(item).request) for form in asked)
         must_be_json = ReplyForm.TEXT not in wanted
         for channel in fleet.serving(stage):
-            yield _Probe(stage=stage, channel=channel, requests=requests, must_be_json=must_be_json)
+            yield _Probe(stage=bound[asked[0]], channel=channel, requests=requests, must_be_json=must_be_json)
 
 
 def _not_borne(stage: Stage, form: ReplyForm, request: Request, text: str) -> str:
     """Why a reply shows that the form is not borne; "" if it is."""
     assert request.reply_format is not None  # text is not probed
     if form is ReplyForm.JSON_OBJECT:
-        return "" if _gives_something(stage, text) else "its reply is not the JSON that was asked for"
+        return "" if stage.gives_something(text) else "its reply is not the JSON that was asked for"
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return _BROKEN_OFF if text.lstrip().startswith("{") else "its reply is no JSON"
     return "" if satisfies(request.reply_format.schema, value) else "its reply does not keep to the schema"
-
-
-def _gives_something(stage: Stage, text: str) -> bool:
-    """Whether it is JSON that a run reads, whatever is around it: what counts is that its borders are certain."""
-    if not is_json_like(text):
-        return False
-    match stage:
-        case Stage.INSTRUCTIONS:
-            return bool(read_tasks(text, max_items=1, is_torn=False).kept)
-        case Stage.CLASSIFICATION:
-            return read_is_classification(text) is not None
-        case Stage.INSTANCES:
-            return bool(read_examples(text, is_torn=False).kept)

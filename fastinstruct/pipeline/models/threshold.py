@@ -18,12 +18,10 @@ from fastinstruct.pipeline.budget.spending import Gate
 from fastinstruct.pipeline.budget.stop_rules import Stop
 from fastinstruct.pipeline.models.calibrate import Calibration, cached_calibration, calibrate, calibration_requests
 from fastinstruct.pipeline.preparation import Preparation
-from fastinstruct.records import Stage
-from fastinstruct.store import RunStore
+from fastinstruct.pipeline.stages.classify import Classify
+from fastinstruct.store import MetaKey, RunStore
 
 __all__ = ["run_threshold"]
-
-_KEY = "stage2_threshold"
 
 
 async def run_threshold(
@@ -43,20 +41,20 @@ async def run_threshold(
         EndpointError: the server cannot be used.
         FastInstructError: the scheduler was stopped before all was answered.
     """
-    stored = await asyncio.to_thread(store.get_meta, _KEY)
+    stored = await asyncio.to_thread(store.get_meta, MetaKey.THRESHOLD)
     if stored is not None:
         return cast(float | None, json.loads(stored))
     found = cached_calibration(preparation, cache) or await _calibrate(preparation, cache, accounts, new_scheduler)
     if isinstance(found, Stop):
         return found
-    await asyncio.to_thread(store.set_meta, _KEY, json.dumps(found.threshold))
+    await asyncio.to_thread(store.set_meta, MetaKey.THRESHOLD, json.dumps(found.threshold))
     return found.threshold
 
 
 async def _calibrate(
     preparation: Preparation, cache: Path, accounts: Accounts, new_scheduler: Callable[[], Scheduler[int]]
 ) -> Calibration | Stop:
-    refusal = accounts.refusal(Stage.CLASSIFICATION, calibration_requests(preparation))
+    refusal = accounts.refusal(Classify.name, calibration_requests(preparation))
     if refusal is not None:
         return refusal
     scheduler, gates = new_scheduler(), list[Gate[int]]()

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 from fastinstruct.pipeline.budget.ledger import Ledger, Use, dollars
 from fastinstruct.pipeline.monitoring.pace import Pace, Recent
-from fastinstruct.records import Stage
 from fastinstruct.store import Finished
 
-__all__ = ["WINDOW", "Outlook", "Projection", "Remaining"]
+__all__ = ["WINDOW", "Forecast", "Projection", "Remaining"]
 
 WINDOW = 200
 """How many of the last requests of a stage are looked at."""
@@ -23,16 +22,20 @@ WINDOW = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remaining:
-    """What a run has left to do: instructions to admit, and admitted ones whose stage 2 or 3 is not answered."""
+    """What a run has left to do.
+
+    Attributes:
+        num_to_admit: instructions.
+        num_to_ask: of each stage after the first, the admitted instructions that it has not answered.
+    """
 
     num_to_admit: int
-    num_to_classify: int
-    num_to_work_up: int
+    num_to_ask: Mapping[str, int]
 
     @property
     def is_any(self) -> bool:
         """Whether anything is left."""
-        return max(self.num_to_admit, self.num_to_classify, self.num_to_work_up) > 0
+        return max(self.num_to_admit, *self.num_to_ask.values()) > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +73,18 @@ class _Mean:
     picodollars: float | None
 
 
-class Outlook:
+class Forecast:
     """The last requests of each stage.
 
     Args:
+        stages: the run's, in order, of which the first makes candidates.
         recent: what earlier sittings left, oldest first; it tells yields and usage, but not this sitting's pace.
         since: when this sitting began, in seconds since the epoch, if some of `recent` is of it.
     """
 
-    def __init__(self, recent: Iterable[Finished] = (), *, since: float = math.inf) -> None:
-        self._last: dict[Stage, deque[Finished]] = {stage: deque(maxlen=WINDOW) for stage in Stage}
+    def __init__(self, stages: Sequence[str], recent: Iterable[Finished] = (), *, since: float = math.inf) -> None:
+        self._generating = stages[0]
+        self._last: dict[str, deque[Finished]] = {stage: deque(maxlen=WINDOW) for stage in stages}
         self._here = Recent()
         for finished in recent:
             self._last[finished.stage].append(finished)
@@ -133,7 +138,7 @@ class Outlook:
         cost = sum(count * (means[stage].picodollars or 0.0) for stage, count in needed.items())
         return Projection(
             acceptance_rate=self._acceptance_rate(),
-            num_requests={str(stage): count for stage, count in needed.items()},
+            num_requests=dict(needed),
             num_tokens=round(sum(n * means[stage].num_tokens for stage, n in needed.items())) if has_usage else None,
             cost=dollars(round(cost)) if has_usage and None not in prices else None,
             time_s=time_s,
@@ -141,7 +146,7 @@ class Outlook:
         )
 
     def _times(
-        self, needed: Mapping[Stage, int], pace: Pace | None, num_slots: int | None
+        self, needed: Mapping[str, int], pace: Pace | None, num_slots: int | None
     ) -> tuple[float | None, float | None]:
         """Return how long it takes at this pace, and with all slots busy; see `project`."""
         if not needed:
@@ -159,21 +164,18 @@ class Outlook:
         least_s = None if num_slots is None else max(busy_s / num_slots, one_by_one_s)
         return max(busy_s / at_a_time, one_by_one_s), least_s
 
-    def _needed(self, remaining: Remaining) -> dict[Stage, int] | None:
+    def _needed(self, remaining: Remaining) -> dict[str, int] | None:
         """Return the requests of each stage that has any left; None while it cannot be told."""
         num_to_admit = max(0, remaining.num_to_admit)
-        first = self._last[Stage.INSTRUCTIONS]
+        first = self._last[self._generating]
         num_admitted = sum(finished.num_admitted for finished in first)
         if num_to_admit and not num_admitted:
             return None
-        needed = {
-            Stage.INSTRUCTIONS: math.ceil(num_to_admit * len(first) / num_admitted) if num_to_admit else 0,
-            Stage.CLASSIFICATION: num_to_admit + remaining.num_to_classify,
-            Stage.INSTANCES: num_to_admit + remaining.num_to_work_up,
-        }
+        needed = {self._generating: math.ceil(num_to_admit * len(first) / num_admitted) if num_to_admit else 0}
+        needed |= {stage: num_to_admit + count for stage, count in remaining.num_to_ask.items()}
         return {stage: count for stage, count in needed.items() if count > 0}
 
-    def _mean(self, stage: Stage, ledger: Ledger) -> _Mean:
+    def _mean(self, stage: str, ledger: Ledger) -> _Mean:
         last = self._last[stage]
         prompt_tokens = sum(finished.prompt_tokens for finished in last)
         used = ledger.used[stage]
@@ -190,7 +192,7 @@ class Outlook:
         )
 
     def _acceptance_rate(self) -> float | None:
-        first = self._last[Stage.INSTRUCTIONS]
+        first = self._last[self._generating]
         num_candidates = sum(finished.num_candidates for finished in first)
         return sum(finished.num_admitted for finished in first) / num_candidates if num_candidates else None
 

@@ -8,19 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from fastinstruct.config import RunConfig
 from fastinstruct.lm.scheduling.scheduler import SchedulerStatistics
 from fastinstruct.pipeline.budget.accounts import Accounts
 from fastinstruct.pipeline.budget.ledger import Price
-from fastinstruct.pipeline.budget.persistence import PRICES, dumped_prices, limits_of, open_ledger
+from fastinstruct.pipeline.budget.persistence import dumped_prices, limits_of, open_ledger
 from fastinstruct.pipeline.budget.spending import Spending
 from fastinstruct.pipeline.budget.stop_rules import Stop, StopRules
 from fastinstruct.pipeline.budget.worst_case import WorstCase
-from fastinstruct.pipeline.monitoring.forecast import WINDOW, Outlook
+from fastinstruct.pipeline.monitoring.forecast import WINDOW, Forecast
 from fastinstruct.pipeline.monitoring.progress import Counters, Progress
 from fastinstruct.pipeline.monitoring.telemetry import Telemetry
-from fastinstruct.records import Stage
-from fastinstruct.store import Commit, RunReader, RunStore, recent
+from fastinstruct.pipeline.preparation import Preparation
+from fastinstruct.store import Commit, MetaKey, RunReader, RunStore, recent
 
 __all__ = ["Monitor", "open_monitor"]
 
@@ -49,26 +48,32 @@ class Monitor:
 
 
 def open_monitor(
-    config: RunConfig, prices: Mapping[str, Price | None], folder: Path, store: RunStore, *, sample: int | None = None
+    preparation: Preparation,
+    prices: Mapping[str, Price | None],
+    folder: Path,
+    store: RunStore,
+    *,
+    sample: int | None = None,
 ) -> Monitor:
     """Return the monitor of a run's next sitting, which knows what the earlier ones did.
 
     Args:
-        config: the limits, and the target.
+        preparation: the limits, the target and the stages.
         prices: stage -> what its model costs.
         folder: the run's.
         store: where its books are kept.
         sample: how many requests of each stage this sitting sends at most.
     """
-    store.set_meta(PRICES, dumped_prices(prices))
-    most = dict.fromkeys(Stage, WINDOW) | {Stage.INSTRUCTIONS: max(WINDOW, config.saturation.window)}
+    config, stages = preparation.config, preparation.recipe.names
+    store.set_meta(MetaKey.PRICES, dumped_prices(prices))
+    most = dict.fromkeys(stages, WINDOW) | {stages[0]: max(WINDOW, config.saturation.window)}
     with RunReader(folder) as reader:
         totals = reader.totals()
         last = recent(reader, most)
         ledger = open_ledger(reader, totals, limits_of(config.budget), prices)
-    spending = Spending(ledger, WorstCase({stage: config.model_of(stage).extra_body for stage in Stage}))
+    spending = Spending(ledger, WorstCase({stage: config.model_of(stage).extra_body for stage in stages}))
     return Monitor(
-        Counters(config.target, totals),
-        Accounts(spending, Outlook(last), store, sample=sample),
-        StopRules(config, last),
+        Counters(config.target, totals, stages),
+        Accounts(spending, Forecast(stages, last), store, sample=sample),
+        StopRules(config, preparation.generating, stages[0], last),
     )

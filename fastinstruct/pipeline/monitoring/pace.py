@@ -7,10 +7,10 @@ than what was seen, over whole latencies at least; where nothing has come for a 
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fastinstruct.records import Stage
 from fastinstruct.store import Finished
 
 __all__ = ["Pace", "Recent"]
@@ -36,7 +36,7 @@ class Pace:
 
     num_in_flight: float
     latency_s: float
-    num_of_stage: dict[Stage, int]
+    num_of_stage: Mapping[str, int]
 
 
 class Recent:
@@ -82,7 +82,7 @@ class Recent:
         is_silent = silent_s > max(_SILENT_S, _SILENT_LATENCIES * latency_s)
         if ends_at <= begins_at or latency_s <= 0 or is_early or is_silent:
             return None
-        num_of_stage = {stage: sum(finished.stage is stage for finished in counted) for stage in Stage}
+        num_of_stage = Counter(finished.stage for finished in counted)
         num_a_second = len(counted) / (ends_at - begins_at)
         return Pace(num_in_flight=num_a_second * latency_s, latency_s=latency_s, num_of_stage=num_of_stage)
 

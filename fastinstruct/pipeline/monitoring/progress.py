@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fastinstruct.lm.scheduling.scheduler import SchedulerStatistics
@@ -11,7 +11,6 @@ from fastinstruct.pipeline.budget.accounts import Accounts
 from fastinstruct.pipeline.budget.ledger import dollars
 from fastinstruct.pipeline.monitoring.forecast import Projection, Remaining
 from fastinstruct.pipeline.monitoring.telemetry import Telemetry
-from fastinstruct.records import Stage
 from fastinstruct.store import FINAL, READ, Commit, Totals
 
 __all__ = ["Counters", "Progress"]
@@ -99,9 +98,15 @@ class Progress:
 
 
 class Counters:
-    """Counts commits as they become durable, from where an earlier sitting left off."""
+    """Counts commits as they become durable, from where an earlier sitting left off.
 
-    def __init__(self, target: int, earlier: Totals) -> None:
+    Args:
+        target: how many instructions to admit.
+        earlier: what earlier sittings did.
+        stages: the run's, in order, of which the first makes candidates.
+    """
+
+    def __init__(self, target: int, earlier: Totals, stages: Sequence[str]) -> None:
         self.phase = "starting"
         self.target = target
         self.num_admitted = earlier.num_admitted
@@ -119,8 +124,7 @@ class Counters:
         self.rejected_instances = Counter(earlier.rejected_instances)
         self.prompt_tokens = earlier.prompt_tokens
         self.completion_tokens = earlier.completion_tokens
-        self._num_classified = earlier.num_classified
-        self._num_worked_up = earlier.num_worked_up
+        self._num_answered = {stage: earlier.num_answered.get(stage, 0) for stage in stages[1:]}
         self._admitted_before = earlier.num_admitted
         self._tokens_before = earlier.completion_tokens
 
@@ -129,8 +133,7 @@ class Counters:
         """Return what is left to do."""
         return Remaining(
             num_to_admit=max(0, self.target - self.num_admitted),
-            num_to_classify=self.num_admitted - self._num_classified,
-            num_to_work_up=self.num_admitted - self._num_worked_up,
+            num_to_ask={stage: self.num_admitted - count for stage, count in self._num_answered.items()},
         )
 
     def count(self, commit: Commit) -> None:
@@ -153,8 +156,8 @@ class Counters:
                 self.rejected_instances[str(instance.reason)] += 1
         self.prompt_tokens += request.prompt_tokens
         self.completion_tokens += request.completion_tokens
-        self._num_classified += commit.classification is not None
-        self._num_worked_up += request.stage is Stage.INSTANCES and request.outcome in FINAL
+        if request.outcome in FINAL and request.stage in self._num_answered:
+            self._num_answered[request.stage] += 1
 
     def snapshot(
         self, statistics: SchedulerStatistics, elapsed_s: float, accounts: Accounts, telemetry: Telemetry | None = None

@@ -12,10 +12,7 @@ from typing import Any
 
 from fastinstruct.lm.scheduling.channel import ChannelStatistics
 
-__all__ = ["TELEMETRY", "Telemetry", "dumped", "figures", "loaded"]
-
-TELEMETRY = "telemetry"
-"""The key of a store's meta table under which the latest snapshot is kept."""
+__all__ = ["Telemetry", "dumped", "figures", "loaded"]
 
 _MAX_DIGITS = 4
 

@@ -10,23 +10,21 @@ import hashlib
 import random
 from collections.abc import Iterable, Sequence
 
-from fastinstruct.records import Stage
-
 __all__ = ["TaskPool", "random_stream", "request_seed"]
 
 
-def random_stream(rng_seed: int, stage: Stage, number: int) -> random.Random:
+def random_stream(rng_seed: int, stage: str, number: int) -> random.Random:
     """Return the random generator of one request: its own, so that no other request's draws shift it."""
     return random.Random(_name(rng_seed, stage, number))
 
 
-def request_seed(rng_seed: int, stage: Stage, number: int) -> int:
+def request_seed(rng_seed: int, stage: str, number: int) -> int:
     """Return the seed that a server samples one request's reply by, below 2**31: as many servers take."""
     digest = hashlib.sha256(_name(rng_seed, stage, number).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def _name(rng_seed: int, stage: Stage, number: int) -> str:
+def _name(rng_seed: int, stage: str, number: int) -> str:
     return f"fastinstruct:{rng_seed}:{stage}:{number}"
 
 

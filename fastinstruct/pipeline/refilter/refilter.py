@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from fastinstruct import __version__
-from fastinstruct.config import RunConfig, load_config
+from fastinstruct.config import RunConfig, load_config, settings_of
 from fastinstruct.config.recording import recorded
 from fastinstruct.errors import RunFolderError
 from fastinstruct.escaping import package_logger
 from fastinstruct.files.against import dumped, loaded
-from fastinstruct.pipeline.commit.admission import Judge
+from fastinstruct.pipeline.commit.admission import Admission
 from fastinstruct.pipeline.decontamination import Against, indexed, survey, survey_again
 from fastinstruct.pipeline.identity import (
     AGAINST,
@@ -39,15 +39,17 @@ from fastinstruct.pipeline.identity import (
     with_changes,
     with_exact_tokenizer,
 )
-from fastinstruct.pipeline.monitoring.telemetry import TELEMETRY
 from fastinstruct.pipeline.pool.task_pool import TaskPool
+from fastinstruct.pipeline.recipes import Recipe, recipe_of
 from fastinstruct.pipeline.refilter.replay import Rejudge
-from fastinstruct.pipeline.stages.reading import reading_of
-from fastinstruct.records import Api, SeedTask, Stage
+from fastinstruct.pipeline.stages.base import Context, kind_of
+from fastinstruct.pipeline.stages.bound import Stages
+from fastinstruct.records import Api, SeedTask
 from fastinstruct.similarity import RougeIndex
 from fastinstruct.store import (
     FORMAT_VERSION,
     Commit,
+    MetaKey,
     RunFolder,
     RunReader,
     RunStore,
@@ -58,15 +60,16 @@ from fastinstruct.store import (
     read_manifest,
 )
 from fastinstruct.text.custom_filters import CustomFilter, ExampleFilter
-from fastinstruct.text.prompting import PromptSet, parse_template
+from fastinstruct.text.prompting import PromptSet, Template, parse_template
 from fastinstruct.text.repeated_outputs import RepeatedOutputs
 
 __all__ = ["Refiltered", "refilter"]
 
 _COMMITS_AT_A_TIME = 2048  # one transaction each, so the disk is waited for a few times only
+# What is kept beside the rows, but for what is told anew.
+_KEPT = frozenset(MetaKey) - {MetaKey.AGAINST, MetaKey.TELEMETRY, MetaKey.STAGES}
 _NEEDED = ("template", "seed", "request", "candidate", "instruction")  # all else is made anew from these
 _LOG = package_logger("fastinstruct.pipeline")
-_THRESHOLD, _FILES = "stage2_threshold", "against"  # keys of a store's meta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +82,7 @@ class Refiltered:
         before, after: the counts of the two runs.
         num_kept, num_gained, num_lost: instructions admitted in both, in the new run only, in the old run only.
         num_left_out: requests of stages 2 and 3 about a candidate that this version does not find in its answer.
-        num_to_classify, num_to_instantiate: what `fastinstruct run` will ask about: instructions that stage 2 has not
-            answered, and those that only stage 3 has not.
+        num_to_ask: of each stage after the first, the instructions that `fastinstruct run` will ask about.
     """
 
     run: Path
@@ -92,15 +94,14 @@ class Refiltered:
     num_gained: int
     num_lost: int
     num_left_out: int
-    num_to_classify: int
-    num_to_instantiate: int
+    num_to_ask: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OldRun:
     """What is known of the old run before its answers are read; `config` and `against` are the new run's.
 
-    `api` is the route of stage 1.
+    `apis` are the routes of its stages' prompts.
     """
 
     reader: RunReader
@@ -108,7 +109,8 @@ class _OldRun:
     config: RunConfig
     changes: Mapping[str, tuple[Any, Any]]
     against: Against
-    api: Api
+    recipe: Recipe
+    apis: Mapping[str, Api]
     seeds: tuple[SeedTask, ...]
     templates: Mapping[str, tuple[str, str]]
     totals: Totals
@@ -169,8 +171,7 @@ def refilter(
         num_gained=rejudge.num_gained,
         num_lost=rejudge.num_lost,
         num_left_out=rejudge.num_left_out,
-        num_to_classify=len(state.to_classify),
-        num_to_instantiate=len(state.to_instantiate),
+        num_to_ask={stage: len(items) for stage, items in state.to_do.items()},
     )
 
 
@@ -185,18 +186,19 @@ def _opened(reader: RunReader, changes: Mapping[str, Any]) -> _OldRun:
         raise RunFolderError(f"{reader.folder}: holds no config.yaml; resume the run once, which writes it anew")
     config = with_exact_tokenizer(of_its_version(load_config(file), identity), identity)
     refuse_disagreement(identity, config, str(file))
+    recipe = recipe_of(config)
     try:
-        apis = {stage: api_in(identity, stage) for stage in Stage}
+        apis = {stage: api_in(identity, stage) for stage in recipe.names}
         sha256 = dict(identity["similarity"]).get("against")
     except (KeyError, TypeError, ValueError) as error:
         raise RunFolderError(f"{reader.folder / 'manifest.json'}: is damaged; restore it from a copy") from error
     changed = of_its_version(load_config(file, flags=changes), identity, changes)
     changed = with_exact_tokenizer(changed, None if is_given(TOKENIZER, changes) else identity)
-    differing = changed_settings(config, changed, apis[Stage.INSTANCES], changes)
+    differing = changed_settings(config, changed, apis[recipe.names[-1]], changes)
     if is_given(AGAINST, changes):
         against = survey(changed.similarity)
     else:
-        against = survey_again(changed.similarity, sha256, loaded(reader.meta(_FILES)))
+        against = survey_again(changed.similarity, sha256, loaded(reader.meta(MetaKey.AGAINST)))
     if against.sha256 != sha256:  # the same texts in another place are no change
         differing[AGAINST] = (_named(config), _named(changed))
     return _OldRun(
@@ -205,7 +207,8 @@ def _opened(reader: RunReader, changes: Mapping[str, Any]) -> _OldRun:
         config=changed,
         changes=differing,
         against=against,
-        api=apis[Stage.INSTRUCTIONS],
+        recipe=recipe,
+        apis=apis,
         seeds=reader.seeds(),
         templates={
             name: (sha256, source) for name, sha256, source in reader.rows("SELECT name, sha256, source FROM template")
@@ -246,19 +249,19 @@ def _written(
     rejudge = _new_rejudge(old, example_filter)
     store = RunStore(database)
     try:
-        store.begin(old.seeds, old.templates)
+        store.begin(old.seeds, old.templates, old.recipe.names)
         # A folder's name may be no text, which SQLite would not take.
         store.begin_sitting(__version__, f"refilter of {old.reader.folder}".encode("utf-8", "replace").decode())
         for key, value in old.reader.rows("SELECT key, value FROM meta"):
-            if key not in {_FILES, TELEMETRY}:
-                store.set_meta(key, value)
+            if key in _KEPT:
+                store.set_meta(MetaKey(key), value)
         if old.against.files:
-            store.set_meta(_FILES, dumped(old.against.files))
+            store.set_meta(MetaKey.AGAINST, dumped(old.against.files))
         for num_stored in _store_all(store, _commits(old, rejudge)):
             if on_progress is not None:
                 on_progress(num_stored, old.num_requests)
         store.end_sitting("refilter")
-        return rejudge, store.state()
+        return rejudge, store.state(old.recipe.names)
     finally:
         store.close()
 
@@ -269,28 +272,48 @@ def _new_rejudge(old: _OldRun, example_filter: ExampleFilter | None) -> Rejudge:
     similarity = old.config.similarity
     index = RougeIndex(threshold=similarity.threshold, tokenizer=similarity.tokenizer)
     index.add(seeds)
-    threshold = old.reader.meta(_THRESHOLD)
+    threshold = old.reader.meta(MetaKey.THRESHOLD)
     most_repeated = old.config.filters.max_repeated_output
-    judge = Judge(
-        reading_of(old.config, old.api, _phrases(old)),
+    stages = _stages(old, None if threshold is None else json.loads(threshold))
+    admission = Admission(
+        stages,
         index,
         num_seeds=len(seeds),
-        rng_seed=old.config.rng_seed,
-        threshold=None if threshold is None else json.loads(threshold),
         against=indexed(old.against, similarity, old.seeds),
         example_filter=None if example_filter is None else CustomFilter(example_filter),
         repeated=None if most_repeated is None else RepeatedOutputs(most_repeated),
     )
-    return Rejudge(judge, TaskPool(seeds, (text for text, _ in rows)), [candidate_id for _, candidate_id in rows])
+    pool = TaskPool(seeds, (text for text, _ in rows))
+    return Rejudge(admission, stages, pool, [candidate_id for _, candidate_id in rows])
 
 
-def _phrases(old: _OldRun) -> tuple[str, ...]:
-    """The lines of the prompt that the run asked with, whatever the packaged one says by now."""
-    if "instructions" not in old.templates:
-        return ()
-    source = old.templates["instructions"][1]
-    template = parse_template("instructions", old.api, source, where=f"{old.reader.folder}: its stage-1 template")
-    return PromptSet({"instructions": template}, classification=(), input_first=(), output_first=()).phrases()
+def _stages(old: _OldRun, threshold: float | None) -> Stages:
+    """The run's stages, to read replies with; they know the prompt that it asked with, not what is packaged by now."""
+    prompts = PromptSet(_stored_templates(old), {})
+    return Stages(
+        {
+            stage.name: stage(
+                Context(
+                    config=old.config,
+                    settings=settings_of(old.config, stage.name, stage.settings),
+                    api=old.apis[stage.name],
+                    prompts=prompts,
+                    threshold=threshold,
+                )
+            )
+            for stage in old.recipe.stages
+        }
+    )
+
+
+def _stored_templates(old: _OldRun) -> dict[str, Template]:
+    where = f"{old.reader.folder}: its stage-1 template"
+    return {
+        name: parse_template(name, old.apis[old.recipe.stage_of_template(kind_of(name))], source, holes, where=where)
+        for name, holes in old.recipe.placeholders((old.recipe.generating,)).items()
+        for source in [old.templates[name][1] if name in old.templates else None]
+        if source is not None
+    }
 
 
 def _commits(old: _OldRun, rejudge: Rejudge) -> Iterator[Commit]:

@@ -1,8 +1,8 @@
 """The answers of a stored run, judged again one after another in commit order.
 
-Knows nothing of folders, files or models. `Judge` decides, as it does in a run; this only finds out what each stored
-answer was an answer to, and where that stands in the new pool. Nothing that was paid for is left out: answers about an
-instruction that is no longer admitted stay, so that refiltering again finds them.
+Knows nothing of folders, files or models. `Admission` decides, as it does in a run; this only finds out what each
+stored answer was an answer to, and where that stands in the new pool. Nothing that was paid for is left out: answers
+about an instruction that is no longer admitted stay, so that refiltering again finds them.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from dataclasses import replace
 
 from fastinstruct.lm import BadRequest, Deadline, Ok, Outcome, Request
 from fastinstruct.lm.scheduling.scheduler import Delivery, Job
-from fastinstruct.pipeline.commit.admission import Judge
+from fastinstruct.pipeline.commit.admission import Admission
 from fastinstruct.pipeline.pool.task_pool import TaskPool
-from fastinstruct.pipeline.stages.requests import JSON_SUFFIX, Task
-from fastinstruct.records import Completion, FinishReason, Sampling, Stage, Usage
+from fastinstruct.pipeline.stages.base import Task
+from fastinstruct.pipeline.stages.bound import Stages
+from fastinstruct.records import Completion, FinishReason, Sampling, Usage
 from fastinstruct.store import FINAL, CandidateRow, Commit, RequestRow
 
 __all__ = ["Rejudge"]
@@ -28,7 +29,8 @@ class Rejudge:
     An instruction is known again by its candidate: the same text in the answer to the same request.
 
     Args:
-        judge: judges for the new run.
+        admission: judges for the new run.
+        stages: the run's.
         pool: the old run's, to tell what its prompts showed.
         candidate_ids: of the old run, the candidate of each instruction, by the instruction's id.
 
@@ -38,8 +40,9 @@ class Rejudge:
             the answer in another way; they are the only ones that do not get into the new run.
     """
 
-    def __init__(self, judge: Judge, pool: TaskPool, candidate_ids: Sequence[int]) -> None:
-        self._judge = judge
+    def __init__(self, admission: Admission, stages: Stages, pool: TaskPool, candidate_ids: Sequence[int]) -> None:
+        self._admission = admission
+        self._stages = stages
         self._pool = pool
         self._candidate_ids = candidate_ids
         self._numbers: dict[int, int] = {}  # old candidate id -> new instruction id or, not admitted, -candidate id
@@ -49,7 +52,7 @@ class Rejudge:
 
     def settle(self, request: RequestRow, candidates: Sequence[CandidateRow]) -> Commit | None:
         """Judge the next request of the old run, whose candidates were these; None if it is left out."""
-        if request.stage is Stage.INSTRUCTIONS:
+        if request.stage == self._stages.names[0]:
             return self._generated(request, candidates)
         number = self._numbers.get(self._candidate_id(request.number))
         if number is None:
@@ -57,9 +60,7 @@ class Rejudge:
             return None
         if number < 0:
             return Commit(request=replace(request, number=number))
-        if request.stage is Stage.CLASSIFICATION:
-            return self._classified(request, number)
-        return self._instantiated(request, number)
+        return self._answered(request, number)
 
     def _generated(self, request: RequestRow, candidates: Sequence[CandidateRow]) -> Commit:
         in_context = request.in_context
@@ -74,28 +75,28 @@ class Rejudge:
         self._follow(candidates, commit)
         return replace(commit, request=replace(commit.request, in_context=placed))
 
-    def _classified(self, request: RequestRow, number: int) -> Commit:
-        task = Task(stage=request.stage, number=number, template=request.template, instruction=self._admitted[number])
-        return self._judged(request, task)
-
-    def _instantiated(self, request: RequestRow, number: int) -> Commit:
-        """Read instances in the form they were asked for, whatever stage 2 is taken to say by now."""
+    def _answered(self, request: RequestRow, number: int) -> Commit:
+        """Read an answer about an instruction in the form it was asked for, whatever is known of that by now."""
         task = Task(
             stage=request.stage,
             number=request.number,  # the draw among surplus instances goes by it, and is to stay as it was
             template=request.template,
             instruction=self._admitted[number],
-            is_classification=request.template.removesuffix(JSON_SUFFIX) == "output_first",
+            known=self._stages[request.stage].known_by(request.template),
         )
         commit = self._judged(request, task)
-        instances = tuple(replace(row, instruction_id=number) for row in commit.instances)
-        return replace(commit, request=replace(commit.request, number=number), instances=instances)
+        return replace(
+            commit,
+            request=replace(commit.request, number=number),
+            annotations=tuple(replace(row, instruction_id=number) for row in commit.annotations),
+            instances=tuple(replace(row, instruction_id=number) for row in commit.instances),
+        )
 
     def _judged(self, request: RequestRow, task: Task) -> Commit:
-        """Let the judge have the stored answer; the request stays as it was, but for whether it could be read."""
+        """Let admission have the stored answer; the request stays as it was, but for whether it could be read."""
         asked = Request(key=f"{request.stage}:{request.number}", prompt="", sampling=Sampling())
         job = Job(request=asked, about=task)
-        [commit] = self._judge.settle([Delivery(job=job, outcome=_outcome(request), failed=(), latency_s=0.0)])
+        [commit] = self._admission.settle([Delivery(job=job, outcome=_outcome(request), failed=(), latency_s=0.0)])
         stored = replace(request, number=task.number)
         if request.text is not None:
             judged = commit.request
@@ -148,7 +149,7 @@ def _pairs(old: Sequence[CandidateRow], new: Sequence[CandidateRow]) -> Iterator
 
 
 def _outcome(request: RequestRow) -> Outcome:
-    """What the judge has to know of a stored request: its answer, or whether it is to be asked again."""
+    """What admission has to know of a stored request: its answer, or whether it is to be asked again."""
     if request.text is None:
         return BadRequest("other", None, request.detail or "") if request.outcome in FINAL else Deadline()
     completion = Completion(

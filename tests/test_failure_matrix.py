@@ -97,12 +97,12 @@ MATRIX: dict[str, list[str]] = {
         "test_fleet.test_descriptors_are_shared_by_all_endpoints_and_ports_are_not",
     ],
     "23 the event loop is late: limits stop growing, one warning": [
-        "test_vitals.test_a_late_loop_keeps_limits_from_growing_warns_once_and_is_forgiven",
+        "test_watchdog.test_a_late_loop_keeps_limits_from_growing_warns_once_and_is_forgiven",
     ],
     "24 judge or store are slower than the network: dispatch stops": [
-        "test_vitals.test_a_slow_consumer_stops_dispatch_at_the_slots_and_growth_with_it",
+        "test_watchdog.test_a_slow_consumer_stops_dispatch_at_the_slots_and_growth_with_it",
     ],
-    "25 too much memory: as 24": ["test_vitals.test_over_the_memory_limit_nothing_is_sent_until_it_is_less"],
+    "25 too much memory: as 24": ["test_watchdog.test_over_the_memory_limit_nothing_is_sent_until_it_is_less"],
     "26 SIGINT, SIGTERM: drains; the second aborts": [
         "test_cli_run.test_the_first_signal_drains_and_the_same_command_goes_on",
         "test_cli_run.test_the_second_signal_aborts",

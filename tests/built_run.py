@@ -11,8 +11,8 @@ from typing import Any
 
 from fastinstruct.records import Instance, Reason, SeedTask
 from fastinstruct.store import (
+    AnnotationRow,
     CandidateRow,
-    ClassificationRow,
     Commit,
     InstanceRow,
     InstructionRow,
@@ -104,7 +104,7 @@ class BuiltRun:
             ),
             Commit(
                 request=self._request("classification", number, " Yes" if is_classification else " No"),
-                classification=ClassificationRow(instruction_id=number, is_classification=is_classification),
+                annotations=(AnnotationRow(instruction_id=number, name="is_classification", value=is_classification),),
             ),
             Commit(
                 request=self._request("instances", number, f"raw instances of {number}"),

@@ -30,10 +30,11 @@ def stages_of(
     forms: Mapping[str, ReplyForm] | None = None,
     prompts: PromptSet | None = None,
     threshold: float | None = None,
+    recipe: Recipe | None = None,
 ) -> Stages:
-    """The stages of the recipe that a configuration names, all on one route."""
+    """The stages of a recipe, by default the one that a configuration names, all on one route."""
     config = config or RunConfig()
-    recipe = RECIPES[config.recipe_name]
+    recipe = recipe or RECIPES[config.recipe_name]
     shown = prompts or packaged_prompts(api, recipe)
     return Stages(
         {

@@ -25,6 +25,7 @@ from fastinstruct.pipeline.preparation import prepare
 from fastinstruct.records import Api
 from fastinstruct.scripted_server import Script, ScriptedServer
 from fastinstruct.scripted_server.draws import text_sha256, unit_draw
+from run_stages import STAGES
 
 KEY = "sk-proj-0123456789abcdef"
 CHECKS = [
@@ -458,22 +459,22 @@ def test_an_old_python_is_a_problem() -> None:
 
 def test_too_few_descriptors_are_a_warning_for_a_run_makes_do_with_fewer_requests() -> None:
     config = load_config(flags={"model.base_url": "http://h/v1", "model.name": "m", "runtime.max_in_flight": 1000})
-    finding = machine.check_descriptors(config, limit=1063)
+    finding = machine.check_descriptors(config, STAGES, limit=1063)
     assert finding.found == "1063 allowed, 1064 suffice for 1000 requests in flight"
     assert (finding.level, finding.advice) == (Level.WARNING, "ulimit -n 1064; else a run has fewer requests in flight")
-    assert machine.check_descriptors(config, limit=1064).level is Level.OK
+    assert machine.check_descriptors(config, STAGES, limit=1064).level is Level.OK
 
 
 def test_every_endpoint_has_its_share_of_the_descriptors_that_suffice() -> None:
     flags = {"model.base_url": "http://h/v1", "model.name": "m", "model.endpoints": [{"base_url": "http://g/v1"}]}
-    finding = machine.check_descriptors(load_config(flags=flags), limit=192)
+    finding = machine.check_descriptors(load_config(flags=flags), STAGES, limit=192)
     assert finding.found == "192 allowed, 192 suffice for 128 requests in flight"
 
 
 def test_the_embedded_server_needs_descriptors_too() -> None:
     config = load_config(flags={"runtime.max_in_flight": 100})
-    assert machine.check_descriptors(config, limit=263).level is Level.WARNING
-    assert machine.check_descriptors(config, limit=264).level is Level.OK
+    assert machine.check_descriptors(config, STAGES, limit=263).level is Level.WARNING
+    assert machine.check_descriptors(config, STAGES, limit=264).level is Level.OK
 
 
 def test_a_run_folder_that_cannot_be_is_a_problem(tmp_path: Path, env: dict[str, str]) -> None:

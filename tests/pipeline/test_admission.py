@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
-from fastinstruct.pipeline.stages.reading import Read, Reading, reading_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,11 +13,18 @@ import naive
 from fastinstruct.config import FilterConfig, InstancesConfig, RunConfig
 from fastinstruct.lm import BadRequest, Deadline, Ok, Outcome, Request, Transient
 from fastinstruct.lm.scheduling.scheduler import Delivery, FailedAttempt, Job
-from fastinstruct.pipeline.stages.base import Task
+from fastinstruct.pipeline.commit.admission import Admission
+from fastinstruct.pipeline.recipes import Recipe
+from fastinstruct.pipeline.stages.base import Read, Task
+from fastinstruct.pipeline.stages.bound import Stages
+from fastinstruct.pipeline.stages.classify import Classify
+from fastinstruct.pipeline.stages.generate_instances import GenerateInstances
+from fastinstruct.pipeline.stages.generate_instructions import GenerateInstructions
 from fastinstruct.records import Api, Candidate, Completion, FinishReason, Sampling, Usage
 from fastinstruct.similarity import RougeIndex
-from fastinstruct.store import AttemptRow, CandidateRow, ClassificationRow, Commit, InstanceRow, InstructionRow
-from fastinstruct.text.sifting import Sifted
+from fastinstruct.store import AnnotationRow, AttemptRow, CandidateRow, Commit, InstanceRow, InstructionRow
+from fastinstruct.text.prompting import PromptSet, parse_template
+from run_stages import PLACEHOLDERS, packaged_prompts, stages_of
 
 SEEDS = (
     "Write a short letter to a landlord about noisy neighbours.",
@@ -31,16 +36,15 @@ NEW = (
     "Turn these meeting notes into a polite reminder.",
     "Which of these two headlines sounds more neutral?",
 )
-COMPLETIONS = reading_of(RunConfig(), Api.COMPLETIONS)
-CHAT = reading_of(RunConfig(), Api.CHAT)
+COMPLETIONS = stages_of(RunConfig(), Api.COMPLETIONS)
+CHAT = stages_of(RunConfig(), Api.CHAT)
 PAPER = RunConfig(profile="paper", filters=FilterConfig())
 
 
-def new_judge(reading: Reading = COMPLETIONS, **settings: object) -> Judge:
+def new_admission(stages: Stages = COMPLETIONS, *, against: RougeIndex | None = None) -> Admission:
     index = RougeIndex()
     index.add(SEEDS)
-    arguments: dict[str, object] = {"num_seeds": len(SEEDS), "rng_seed": 0, "threshold": None, "now": lambda: 12.5}
-    return Judge(reading, index, **{**arguments, **settings})  # type: ignore[arg-type]  # each by its name
+    return Admission(stages, index, num_seeds=len(SEEDS), against=against, now=lambda: 12.5)
 
 
 def completion(
@@ -71,8 +75,14 @@ def stage_3(instruction_id: int = 0, answer: bool | None = False) -> Task:
         number=instruction_id,
         template=template,
         instruction=NEW[0],
-        is_classification=answer,
+        known={"is_classification": answer},
     )
+
+
+def noted(instruction_id: int, value: bool | None, confidence: float | None = None) -> tuple[AnnotationRow, ...]:
+    """The one annotation of stage 2."""
+    row = AnnotationRow(instruction_id=instruction_id, name="is_classification", value=value, confidence=confidence)
+    return (row,)
 
 
 def listed(texts: Sequence[str], first: int = len(SEEDS) + 1) -> str:
@@ -80,8 +90,8 @@ def listed(texts: Sequence[str], first: int = len(SEEDS) + 1) -> str:
     return " " + "\n".join(f"{number}. {text}" for number, text in enumerate(texts, first)).removeprefix(f"{first}. ")
 
 
-def settle(judge: Judge, task: Task, outcome: Outcome) -> Commit:
-    [commit] = judge.settle([delivery(task, outcome)])
+def settle(admission: Admission, task: Task, outcome: Outcome) -> Commit:
+    [commit] = admission.settle([delivery(task, outcome)])
     return commit
 
 
@@ -93,7 +103,7 @@ def verdicts(commit: Commit) -> list[tuple[str, str | None, int | None]]:
 
 
 def test_new_instructions_are_admitted_in_the_order_of_the_reply() -> None:
-    commit = settle(new_judge(), stage_1(), completion(listed(NEW)))
+    commit = settle(new_admission(), stage_1(), completion(listed(NEW)))
     assert commit.candidates == tuple(CandidateRow(id=n, text=text, reason=None) for n, text in enumerate(NEW, 1))
     assert commit.instructions == tuple(
         InstructionRow(id=n, candidate_id=n + 1, text=text) for n, text in enumerate(NEW)
@@ -101,8 +111,8 @@ def test_new_instructions_are_admitted_in_the_order_of_the_reply() -> None:
 
 
 def test_of_twins_in_one_batch_the_second_is_rejected_and_names_the_first() -> None:
-    judge = new_judge()
-    first, second = judge.settle(
+    admission = new_admission()
+    first, second = admission.settle(
         [delivery(stage_1(0), completion(listed(NEW[:2]))), delivery(stage_1(1), completion(listed([NEW[2], NEW[1]])))]
     )
     assert verdicts(first) == [(NEW[0], None, None), (NEW[1], None, None)]
@@ -112,14 +122,14 @@ def test_of_twins_in_one_batch_the_second_is_rejected_and_names_the_first() -> N
 
 
 def test_of_twins_in_one_reply_the_second_is_rejected_and_names_the_first() -> None:
-    commit = settle(new_judge(), stage_1(), completion(listed([NEW[0], NEW[1], NEW[0]])))
+    commit = settle(new_admission(), stage_1(), completion(listed([NEW[0], NEW[1], NEW[0]])))
     assert verdicts(commit)[2] == (NEW[0], "near_duplicate", 3)
 
 
 def test_a_near_duplicate_of_a_seed_names_its_position_and_score() -> None:
     """Nine of ten words in common, in order, of ten on each side: F = 0.9."""
     text = "Explain how tides work to a child of eight years."
-    commit = settle(new_judge(), stage_1(shown=SEEDS[:1]), completion(listed([text], first=2)))
+    commit = settle(new_admission(), stage_1(shown=SEEDS[:1]), completion(listed([text], first=2)))
     [row] = commit.candidates
     assert (row.reason, row.nearest) == ("near_duplicate", 1)
     assert row.score == pytest.approx(0.9)
@@ -128,9 +138,9 @@ def test_a_near_duplicate_of_a_seed_names_its_position_and_score() -> None:
 
 def test_what_the_heuristics_reject_is_never_compared() -> None:
     """A rejected candidate is not in the pool either: the same text counts as new afterwards, were it acceptable."""
-    judge = new_judge()
+    admission = new_admission()
     texts = ["Draw it.", NEW[0], "Draw a picture of the harbour at night.", NEW[1]]
-    commit = settle(judge, stage_1(), completion(listed(texts)))
+    commit = settle(admission, stage_1(), completion(listed(texts)))
     assert verdicts(commit) == [
         ("Draw it.", "too_short", None),
         (NEW[0], None, None),
@@ -148,7 +158,7 @@ def evaluation(*texts: str, threshold: float = 0.7) -> RougeIndex:
 
 def test_what_is_near_an_evaluation_text_is_contaminated_and_names_its_position() -> None:
     against = evaluation("Name a river.", "Turn these meeting notes into a polite but firm reminder.")
-    commit = settle(new_judge(against=against), stage_1(), completion(listed(NEW)))
+    commit = settle(new_admission(against=against), stage_1(), completion(listed(NEW)))
     assert verdicts(commit) == [(NEW[0], None, None), (NEW[1], "contaminated", 1), (NEW[2], None, None)]
     assert commit.candidates[1].score == pytest.approx(16 / 18)  # eight words of eight and ten
     assert [(row.id, row.candidate_id, row.text) for row in commit.instructions] == [(0, 1, NEW[0]), (1, 3, NEW[2])]
@@ -156,9 +166,9 @@ def test_what_is_near_an_evaluation_text_is_contaminated_and_names_its_position(
 
 def test_contamination_is_asked_for_before_the_pool_and_after_the_heuristics() -> None:
     """A text that all three would reject has the first's reason; one that is near both pools, the second's."""
-    judge = new_judge(against=evaluation("Draw it.", SEEDS[1], "no twin of this one is here"))
+    admission = new_admission(against=evaluation("Draw it.", SEEDS[1], "no twin of this one is here"))
     texts = ["Draw it.", SEEDS[1].upper(), NEW[0], NEW[0]]
-    commit = settle(judge, stage_1(shown=SEEDS[:1]), completion(listed(texts, first=2)))
+    commit = settle(admission, stage_1(shown=SEEDS[:1]), completion(listed(texts, first=2)))
     assert [(row.reason, row.nearest) for row in commit.candidates] == [
         ("too_short", None),
         ("contaminated", 1),
@@ -169,8 +179,8 @@ def test_contamination_is_asked_for_before_the_pool_and_after_the_heuristics() -
 
 def test_a_contaminated_text_does_not_join_the_pool_nor_do_evaluation_texts_shift_it() -> None:
     against = evaluation(NEW[0])
-    judge = new_judge(against=against)
-    first, second = judge.settle(
+    admission = new_admission(against=against)
+    first, second = admission.settle(
         [delivery(stage_1(0), completion(listed([NEW[0], NEW[0]]))), delivery(stage_1(1), completion(listed(NEW)))]
     )
     assert verdicts(first) == [(NEW[0], "contaminated", 0)] * 2
@@ -188,8 +198,8 @@ def test_verdicts_are_those_of_one_plain_comparison_after_another(
     index = RougeIndex(threshold)
     index.add(SEEDS)
     against = evaluation(*avoided, threshold=threshold)
-    judge = Judge(PLAIN, index, num_seeds=len(SEEDS), rng_seed=0, threshold=None, against=against)
-    commits = judge.settle([delivery(stage_1(n), completion("\n".join(texts))) for n, texts in enumerate(replies)])
+    admission = Admission(PLAIN, index, num_seeds=len(SEEDS), against=against)
+    commits = admission.settle([delivery(stage_1(n), completion("\n".join(texts))) for n, texts in enumerate(replies)])
     pool = list(SEEDS)
     expected: list[tuple[str, str | None, int | None]] = []
     for text in itertools.chain(*replies):
@@ -214,8 +224,8 @@ def nearest_of(text: str, others: Sequence[str], threshold: float) -> int | None
 def test_ids_go_on_where_an_earlier_sitting_ended() -> None:
     index = RougeIndex()
     index.add([*SEEDS, "An instruction of the first sitting."])
-    judge = Judge(COMPLETIONS, index, num_seeds=3, rng_seed=0, threshold=None, next_request_id=41, next_candidate_id=91)
-    commits = judge.settle(
+    admission = Admission(COMPLETIONS, index, num_seeds=3, next_request_id=41, next_candidate_id=91)
+    commits = admission.settle(
         [delivery(stage_1(7), completion(listed(NEW[:2]))), delivery(stage_1(8), completion(listed(NEW[2:])))]
     )
     assert [commit.request.id for commit in commits] == [41, 42]
@@ -228,7 +238,7 @@ def test_ids_go_on_where_an_earlier_sitting_ended() -> None:
 
 
 def test_an_empty_reply_is_an_answer_that_gives_nothing() -> None:
-    commit = settle(new_judge(), stage_1(), completion(""))
+    commit = settle(new_admission(), stage_1(), completion(""))
     assert (commit.request.outcome, commit.candidates, commit.instructions) == ("unreadable", (), ())
     assert commit.request.detail == "an empty reply"
 
@@ -239,7 +249,7 @@ def test_an_empty_reply_is_an_answer_that_gives_nothing() -> None:
 def test_a_request_is_stored_with_its_answer_and_its_attempts() -> None:
     failed = [FailedAttempt(attempt=1, outcome="transient", detail="server: " + "x" * 500, latency_s=1.0625)]
     answer = completion("Yes", top_logprobs={"Yes": -0.1})
-    [commit] = new_judge().settle([delivery(stage_2(5), answer, failed)])
+    [commit] = new_admission().settle([delivery(stage_2(5), answer, failed)])
     row = commit.request
     assert (row.id, row.stage, row.number, row.template, row.in_context) == (
         1,
@@ -264,16 +274,16 @@ def test_a_request_is_stored_with_its_answer_and_its_attempts() -> None:
     ],
 )
 def test_a_request_without_an_answer_is_stored_with_its_reason(outcome: Outcome, name: str, detail: str) -> None:
-    commit = settle(new_judge(), stage_1(3), outcome)
+    commit = settle(new_admission(), stage_1(3), outcome)
     assert (commit.request.outcome, commit.request.detail, commit.request.text) == (name, detail, None)
     assert commit.request.in_context == (0, 1, 2)
-    assert (commit.candidates, commit.instructions, commit.classification) == ((), (), None)
+    assert (commit.candidates, commit.instructions, commit.annotations) == ((), (), ())
 
 
 def test_half_of_a_surrogate_pair_in_a_servers_message_can_be_stored() -> None:
     """The store refuses such a text, and one server's odd message would end the run."""
     failed = [FailedAttempt(attempt=1, outcome="transient", detail="server: \ud83d", latency_s=1)]
-    [commit] = new_judge().settle([delivery(stage_1(), BadRequest("other", None, "no \ud83d 🦜"), failed)])
+    [commit] = new_admission().settle([delivery(stage_1(), BadRequest("other", None, "no \ud83d 🦜"), failed)])
     assert commit.request.detail == "no ? 🦜"
     assert commit.request.attempts[0].detail == "server: ?"
 
@@ -284,38 +294,42 @@ def test_half_of_a_surrogate_pair_in_a_servers_message_can_be_stored() -> None:
 )
 def test_only_a_refusal_settles_stage_2_without_an_answer(outcome: Outcome, *, is_settled: bool) -> None:
     """What failed otherwise may be answered in a later sitting."""
-    commit = settle(new_judge(), stage_2(4), outcome)
-    unknown = ClassificationRow(instruction_id=4, is_classification=None)
-    assert commit.classification == (unknown if is_settled else None)
+    commit = settle(new_admission(), stage_2(4), outcome)
+    assert commit.annotations == (noted(4, None) if is_settled else ())
 
 
-class Buggy:
-    """A reading that stumbles over one word."""
+class StumblingInstructions(GenerateInstructions):
+    """Stumbles over one word."""
 
-    def instructions(self, completion: Completion, task: Task) -> Read[list[Candidate]]:
+    def parse(self, completion: Completion, task: Task) -> Read:
         if "stumble" in completion.text:
             raise KeyError(completion.text)
-        return COMPLETIONS.instructions(completion, task)
+        return super().parse(completion, task)
 
-    def classification(self, completion: Completion, task: Task) -> Read[bool | None]:
+
+class StumblingClassify(Classify):
+    def parse(self, completion: Completion, task: Task) -> Read:
         raise KeyError(completion.text)
 
-    def instances(self, completion: Completion, task: Task, new_rng: Callable[[], random.Random]) -> Read[Sifted]:
+
+class StumblingInstances(GenerateInstances):
+    def parse(self, completion: Completion, task: Task) -> Read:
         raise KeyError(completion.text)
 
 
-class Plain(Buggy):
+class PlainInstructions(GenerateInstructions):
     """Takes every line for a candidate, and filters nothing."""
 
-    def instructions(self, completion: Completion, task: Task) -> Read[list[Candidate]]:
-        return Read(found=[Candidate(text=line) for line in completion.text.splitlines()])
+    def parse(self, completion: Completion, task: Task) -> Read:
+        return Read(candidates=[Candidate(text=line) for line in completion.text.splitlines()])
 
 
-PLAIN = Plain()
+BUGGY = stages_of(recipe=Recipe("buggy", (StumblingInstructions, StumblingClassify, StumblingInstances)))
+PLAIN = stages_of(recipe=Recipe("plain", (PlainInstructions, Classify, GenerateInstances)))
 
 
 def test_a_bug_in_a_parser_keeps_the_answer_and_its_siblings() -> None:
-    judge = new_judge(Buggy())
+    admission = new_admission(BUGGY)
     deliveries = [
         delivery(stage_1(0), completion(listed(NEW[:1]))),
         delivery(stage_1(1), completion("stumble")),
@@ -323,7 +337,7 @@ def test_a_bug_in_a_parser_keeps_the_answer_and_its_siblings() -> None:
         delivery(stage_3(0), completion("Output: x")),
         delivery(stage_1(2), completion(listed(NEW[1:]))),
     ]
-    commits = judge.settle(deliveries)
+    commits = admission.settle(deliveries)
     assert [commit.request.outcome for commit in commits] == [
         "ok",
         "parser_failed",
@@ -336,19 +350,19 @@ def test_a_bug_in_a_parser_keeps_the_answer_and_its_siblings() -> None:
         ("Yes", "KeyError"),
         ("Output: x", "KeyError"),
     ]
-    assert commits[2].classification == ClassificationRow(instruction_id=0, is_classification=None)
+    assert commits[2].annotations == noted(0, None)
     assert [row.id for commit in commits for row in commit.instructions] == [0, 1, 2]
 
 
 def test_a_bug_after_admission_is_not_taken_for_a_parsers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts that are in the index and not in the store would give all later ones wrong ids: that ends the run."""
 
-    def broken(_: Judge, *__: object) -> Iterator[CandidateRow]:
+    def broken(_: Admission, *__: object) -> Iterator[CandidateRow]:
         raise MemoryError
 
-    monkeypatch.setattr(Judge, "_candidate", broken)
+    monkeypatch.setattr(Admission, "_candidate", broken)
     with pytest.raises(MemoryError):
-        settle(new_judge(), stage_1(), completion(listed(NEW)))
+        settle(new_admission(), stage_1(), completion(listed(NEW)))
 
 
 # ------------------------------------------------------------------------------------------------------------- stage 2
@@ -359,8 +373,8 @@ def test_a_bug_after_admission_is_not_taken_for_a_parsers(monkeypatch: pytest.Mo
     [(" Yes", True), ("No", False), ("**Yes**", True), ("no.", False), ("Perhaps", None), ("", None)],
 )
 def test_without_a_threshold_the_text_decides(text: str, answer: bool | None) -> None:
-    commit = settle(new_judge(), stage_2(3), completion(text, top_logprobs={"Yes": -0.1, "No": -3.0}))
-    assert commit.classification == ClassificationRow(instruction_id=3, is_classification=answer)
+    commit = settle(new_admission(), stage_2(3), completion(text, top_logprobs={"Yes": -0.1, "No": -3.0}))
+    assert commit.annotations == noted(3, answer)
 
 
 @pytest.mark.parametrize(
@@ -369,17 +383,17 @@ def test_without_a_threshold_the_text_decides(text: str, answer: bool | None) ->
 def test_with_a_threshold_the_odds_decide_and_not_the_text(
     yes: float, no: float, margin: float, *, answer: bool
 ) -> None:
-    judge = new_judge(threshold=1.5)
-    commit = settle(judge, stage_2(), completion("Yes", top_logprobs={" Yes": yes, " No": no}))
-    assert commit.classification == ClassificationRow(instruction_id=0, is_classification=answer, margin=margin)
+    admission = new_admission(stages_of(threshold=1.5))
+    commit = settle(admission, stage_2(), completion("Yes", top_logprobs={" Yes": yes, " No": no}))
+    assert commit.annotations == noted(0, answer, margin)
 
 
 @pytest.mark.parametrize("top_logprobs", [None, {}, {"Maybe": -0.1}])
 def test_where_neither_answer_is_among_the_alternatives_the_text_decides(
     top_logprobs: Mapping[str, float] | None,
 ) -> None:
-    commit = settle(new_judge(threshold=1.5), stage_2(), completion("Yes", top_logprobs=top_logprobs))
-    assert commit.classification == ClassificationRow(instruction_id=0, is_classification=True, margin=None)
+    commit = settle(new_admission(stages_of(threshold=1.5)), stage_2(), completion("Yes", top_logprobs=top_logprobs))
+    assert commit.annotations == noted(0, value=True)
 
 
 # ------------------------------------------------------------------------------------------------------------- stage 3
@@ -392,7 +406,7 @@ def test_kept_instances_are_numbered_and_rejected_ones_have_their_reason() -> No
         "Example 3\nInput: bread\nOutput: Toast.\n"
         "Example 4\nInput: tea\nOutput: tea\n"
     )
-    commit = settle(new_judge(), stage_3(8), completion(text))
+    commit = settle(new_admission(), stage_3(8), completion(text))
     assert commit.instances == (
         InstanceRow(instruction_id=8, item=0, input="oats", output="Porridge."),
         InstanceRow(instruction_id=8, item=1, input="bread", output="Toast."),
@@ -406,7 +420,7 @@ def test_kept_instances_are_numbered_and_rejected_ones_have_their_reason() -> No
 
 def test_output_first_replies_are_read_as_labels_with_inputs() -> None:
     text = "Class label: neutral\nA headline.\nClass label: loaded\nA SHOCKING headline!\n"
-    commit = settle(new_judge(), stage_3(1, answer=True), completion(text))
+    commit = settle(new_admission(), stage_3(1, answer=True), completion(text))
     assert [(row.item, row.input, row.output) for row in commit.instances] == [
         (0, "A headline.", "neutral"),
         (1, "A SHOCKING headline!", "loaded"),
@@ -414,14 +428,14 @@ def test_output_first_replies_are_read_as_labels_with_inputs() -> None:
 
 
 def test_an_unknown_kind_is_read_input_first() -> None:
-    commit = settle(new_judge(), stage_3(1, answer=None), completion("Output: Porridge."))
+    commit = settle(new_admission(), stage_3(1, answer=None), completion("Output: Porridge."))
     assert [(row.item, row.input, row.output) for row in commit.instances] == [(0, "", "Porridge.")]
 
 
 def test_no_more_instances_are_kept_than_configured() -> None:
-    reading = reading_of(RunConfig(instances=InstancesConfig(max_instances=2)), Api.COMPLETIONS)
+    stages = stages_of(RunConfig(instances=InstancesConfig(max_instances=2)), Api.COMPLETIONS)
     text = "".join(f"Example {n}\nInput: i{n}\nOutput: o{n}\n" for n in range(1, 6))
-    commit = settle(new_judge(reading), stage_3(), completion(text))
+    commit = settle(new_admission(stages), stage_3(), completion(text))
     assert [(row.item, row.output, row.reason) for row in commit.instances] == [
         (0, "o1", None),
         (1, "o2", None),
@@ -436,23 +450,23 @@ def test_no_more_instances_are_kept_than_configured() -> None:
 
 def test_a_chat_reply_is_read_without_its_preamble() -> None:
     text = "Sure! Here are three tasks:\n\n" + "\n".join(f"{n}. {text}" for n, text in enumerate(NEW, 4))
-    commit = settle(new_judge(CHAT), stage_1(), completion(text))
+    commit = settle(new_admission(CHAT), stage_1(), completion(text))
     assert verdicts(commit) == [(text, None, None) for text in NEW]
 
 
 @pytest.mark.parametrize("text", ["", "I'd rather not.", "Sure!"])
 def test_a_chat_reply_without_items_admits_nothing_and_is_counted(text: str) -> None:
-    for reading in (CHAT, reading_of(PAPER, Api.CHAT)):
-        commit = settle(new_judge(reading), stage_1(), completion(text))
+    for stages in (CHAT, stages_of(PAPER, Api.CHAT)):
+        commit = settle(new_admission(stages), stage_1(), completion(text))
         assert commit.instructions == ()
         assert commit.request.outcome == ("ok" if commit.candidates else "unreadable")
         assert bool(commit.request.detail) is not bool(commit.candidates)
 
 
 def test_the_default_profile_drops_only_the_torn_item_of_a_reply_that_broke_off() -> None:
-    for reading in (COMPLETIONS, CHAT):
-        text = listed(NEW) if reading is COMPLETIONS else f"4. {listed(NEW).strip()}"
-        commit = settle(new_judge(reading), stage_1(), completion(text, FinishReason.LENGTH))
+    for stages in (COMPLETIONS, CHAT):
+        text = listed(NEW) if stages is COMPLETIONS else f"4. {listed(NEW).strip()}"
+        commit = settle(new_admission(stages), stage_1(), completion(text, FinishReason.LENGTH))
         assert [row.text for row in commit.instructions] == list(NEW[:2])
 
 
@@ -461,7 +475,7 @@ def test_the_paper_profile_reads_items_its_way_on_both_routes(api: Api) -> None:
     """All after the first letter becomes lower case; nothing is added to what the model wrote."""
     texts = ["Describe NASA for Grandmother Ann.", "Go to the market and buy fish.", "Two words"]
     text = listed(texts) if api is Api.COMPLETIONS else f"Sure:\n\n4. {listed(texts).strip()}"
-    commit = settle(new_judge(reading_of(PAPER, api)), stage_1(), completion(text))
+    commit = settle(new_admission(stages_of(PAPER, api)), stage_1(), completion(text))
     assert verdicts(commit) == [
         ("Describe nasa for grandmother ann.", None, None),
         ("Go to the market and buy fish.", "keyword", None),
@@ -472,7 +486,7 @@ def test_the_paper_profile_reads_items_its_way_on_both_routes(api: Api) -> None:
 @pytest.mark.parametrize("api", list(Api))
 def test_the_paper_profile_throws_a_reply_that_broke_off_away(api: Api) -> None:
     text = listed(NEW) if api is Api.COMPLETIONS else f"4. {listed(NEW).strip()}"
-    commit = settle(new_judge(reading_of(PAPER, api)), stage_1(), completion(text, FinishReason.LENGTH))
+    commit = settle(new_admission(stages_of(PAPER, api)), stage_1(), completion(text, FinishReason.LENGTH))
     assert {row.reason for row in commit.candidates} == {"truncated"}
     assert commit.instructions == ()
 
@@ -480,14 +494,14 @@ def test_the_paper_profile_throws_a_reply_that_broke_off_away(api: Api) -> None:
 @pytest.mark.parametrize(("text", "answer"), [(" Yes", True), ("yes", True), ("Yes.", False), ("Perhaps", False)])
 def test_the_paper_profile_takes_all_but_a_bare_yes_for_a_no(text: str, *, answer: bool) -> None:
     for api in Api:
-        commit = settle(new_judge(reading_of(PAPER, api)), stage_2(), completion(text))
-        assert commit.classification == ClassificationRow(instruction_id=0, is_classification=answer)
+        commit = settle(new_admission(stages_of(PAPER, api)), stage_2(), completion(text))
+        assert commit.annotations == noted(0, answer)
 
 
 def test_the_paper_profile_draws_surplus_instances_the_same_way_again() -> None:
     text = "".join(f"Example {n}\nInput: i{n}\nOutput: o{n}\n" for n in range(1, 10))
     kept = [
-        [row.output for row in settle(new_judge(reading_of(PAPER, api)), stage_3(2), completion(text)).instances][:5]
+        [row.output for row in settle(new_admission(stages_of(PAPER, api)), stage_3(2), completion(text)).instances][:5]
         for api, _ in itertools.product(Api, range(2))
     ]
     assert kept == [kept[0]] * 4
@@ -497,6 +511,9 @@ def test_the_paper_profile_draws_surplus_instances_the_same_way_again() -> None:
 
 def test_lines_of_our_own_prompt_are_echoes() -> None:
     line = "Here is a list of varied tasks that people have asked a helpful assistant to do."
-    reading = reading_of(RunConfig(), Api.COMPLETIONS, [line])
-    commit = settle(new_judge(reading), stage_1(), completion(listed([line + " Every task is different.", NEW[0]])))
+    source = f"{line}\n{{tasks}}\n{{next_number}}."
+    own = parse_template("instructions", Api.COMPLETIONS, source, PLACEHOLDERS["instructions"], where="a test")
+    templates = packaged_prompts(Api.COMPLETIONS).templates | {"instructions": own}
+    stages = stages_of(prompts=PromptSet(templates, {}))
+    commit = settle(new_admission(stages), stage_1(), completion(listed([line + " Every task is different.", NEW[0]])))
     assert [row.reason for row in commit.candidates] == ["echo", None]

@@ -15,6 +15,7 @@ import pytest
 from fastinstruct.errors import StoreError
 from fastinstruct.lm import Deadline, Request
 from fastinstruct.lm.scheduling.scheduler import Delivery, Job
+from fastinstruct.pipeline.commit.admission import Admission
 from fastinstruct.pipeline.commit.committer import Committer
 from fastinstruct.pipeline.stages.base import Task
 from fastinstruct.records import Sampling

@@ -43,15 +43,20 @@ def books(price: Price | None = PRICE, used: Use | None = None) -> Ledger:
     return Ledger(Limits(), dict.fromkeys(STAGES, price), stored=dict.fromkeys(STAGES, used or Use()))
 
 
+def to_do(num_to_admit: int, num_to_classify: int, num_to_work_up: int) -> Remaining:
+    num_to_ask = {"classification": num_to_classify, "instances": num_to_work_up}
+    return Remaining(num_to_admit=num_to_admit, num_to_ask=num_to_ask)
+
+
 FIRST = finished("instructions", candidates=(8, 3), tokens=(100, 200), latency_s=10)
 SECOND = finished("classification", tokens=(300, 1), latency_s=2)
 THIRD = finished("instances", tokens=(400, 50), latency_s=4)
 
 
 def test_what_is_missing_divided_by_what_a_call_gives_and_one_call_each_for_the_later_stages() -> None:
-    outlook = Forecast([FIRST, FIRST, SECOND, THIRD])
-    remaining = Remaining(num_to_admit=10, num_to_classify=2, num_to_work_up=5)
-    found = outlook.project(remaining, books(), num_slots=4)
+    forecast = Forecast(STAGES, [FIRST, FIRST, SECOND, THIRD])
+    remaining = to_do(10, 2, 5)
+    found = forecast.project(remaining, books(), num_slots=4)
     assert found is not None
     assert found.cost == pytest.approx((4 * 900 + 12 * 304 + 15 * 600) * MICRO)
     assert found == Projection(
@@ -66,25 +71,23 @@ def test_what_is_missing_divided_by_what_a_call_gives_and_one_call_each_for_the_
 
 def test_a_call_that_failed_gave_nothing_and_is_a_call() -> None:
     failed = finished("instructions", is_ok=False)
-    found = Forecast([FIRST, failed, SECOND, THIRD]).project(
-        Remaining(num_to_admit=3, num_to_classify=0, num_to_work_up=0), books(), num_slots=1
-    )
+    found = Forecast(STAGES, [FIRST, failed, SECOND, THIRD]).project(to_do(3, 0, 0), books(), num_slots=1)
     assert found is not None
     assert found.num_requests["instructions"] == 2
 
 
 def test_nothing_is_told_before_every_stage_that_is_needed_was_answered() -> None:
-    all_of_it = Remaining(num_to_admit=1, num_to_classify=1, num_to_work_up=1)
-    last_step = Remaining(num_to_admit=0, num_to_classify=0, num_to_work_up=1)
-    assert Forecast([FIRST, SECOND]).project(all_of_it, books(), num_slots=1) is None
-    assert Forecast([THIRD]).project(last_step, books(), num_slots=1) is not None
+    all_of_it = to_do(1, 1, 1)
+    last_step = to_do(0, 0, 1)
+    assert Forecast(STAGES, [FIRST, SECOND]).project(all_of_it, books(), num_slots=1) is None
+    assert Forecast(STAGES, [THIRD]).project(last_step, books(), num_slots=1) is not None
     barren = finished("instructions", candidates=(8, 0))
-    assert Forecast([barren, SECOND, THIRD]).project(all_of_it, books(), num_slots=1) is None
+    assert Forecast(STAGES, [barren, SECOND, THIRD]).project(all_of_it, books(), num_slots=1) is None
 
 
 def test_a_finished_run_needs_nothing() -> None:
-    done = Remaining(num_to_admit=-3, num_to_classify=0, num_to_work_up=0)
-    found = Forecast([FIRST, SECOND, THIRD]).project(done, books(), num_slots=1)
+    done = to_do(-3, 0, 0)
+    found = Forecast(STAGES, [FIRST, SECOND, THIRD]).project(done, books(), num_slots=1)
     assert found is not None
     assert (found.num_calls, found.num_tokens, found.cost, found.time_s) == (0, 0, 0.0, 0.0)
     assert not done.is_any
@@ -93,17 +96,17 @@ def test_a_finished_run_needs_nothing() -> None:
 def test_only_the_last_requests_of_a_stage_count() -> None:
     rich = finished("instructions", candidates=(8, 8))
     poor = finished("instructions", candidates=(8, 1))
-    found = Forecast([rich] * 50 + [poor] * WINDOW + [SECOND, THIRD]).project(
-        Remaining(num_to_admit=10, num_to_classify=0, num_to_work_up=0), books(), num_slots=1
+    found = Forecast(STAGES, [rich] * 50 + [poor] * WINDOW + [SECOND, THIRD]).project(
+        to_do(10, 0, 0), books(), num_slots=1
     )
     assert found is not None
     assert (found.acceptance_rate, found.num_requests["instructions"]) == (1 / 8, 10)
 
 
 def test_without_usage_or_a_price_tokens_or_dollars_are_not_told() -> None:
-    left = Remaining(num_to_admit=0, num_to_classify=0, num_to_work_up=2)
-    silent = Forecast([finished("instances")]).project(left, books(), num_slots=1)
-    unpriced = Forecast([THIRD]).project(left, books(None), num_slots=1)
+    left = to_do(0, 0, 2)
+    silent = Forecast(STAGES, [finished("instances")]).project(left, books(), num_slots=1)
+    unpriced = Forecast(STAGES, [THIRD]).project(left, books(None), num_slots=1)
     assert silent is not None
     assert unpriced is not None
     assert (silent.num_tokens, silent.cost) == (None, None)
@@ -111,9 +114,9 @@ def test_without_usage_or_a_price_tokens_or_dollars_are_not_told() -> None:
 
 
 def test_the_share_of_prompts_that_came_from_the_cache_goes_on() -> None:
-    left = Remaining(num_to_admit=0, num_to_classify=0, num_to_work_up=1)
+    left = to_do(0, 0, 1)
     ledger = books(used=Use(num_requests=9, prompt_tokens=1000, cached_tokens=750))
-    found = Forecast([THIRD]).project(left, ledger, num_slots=1)
+    found = Forecast(STAGES, [THIRD]).project(left, ledger, num_slots=1)
     assert found is not None
     assert found.cost == pytest.approx((100 + 300 * 0.1 + 50 * 4) * MICRO)
 
@@ -131,18 +134,18 @@ def paced(at_a_time: int, num_rounds: int = 10, *, latency_s: float = 2.0, begin
 
 
 def counted(requests: list[Finished], earlier: list[Finished] | None = None) -> Forecast:
-    outlook = Forecast(earlier or [])
+    forecast = Forecast(STAGES, earlier or [])
     for request in requests:
-        outlook.count(request)
-    return outlook
+        forecast.count(request)
+    return forecast
 
 
 def left(num_calls: int) -> Remaining:
-    return Remaining(num_to_admit=0, num_to_classify=0, num_to_work_up=num_calls)
+    return to_do(0, 0, num_calls)
 
 
 def times_of(
-    outlook: Forecast,
+    forecast: Forecast,
     *,
     num_calls: int = 80,
     num_slots: int | None = 64,
@@ -150,13 +153,13 @@ def times_of(
     is_sample: bool = False,
 ) -> tuple[float | None, float | None]:
     """The least time, and the time."""
-    found = outlook.project(left(num_calls), books(), num_slots=num_slots, now=now, is_sample=is_sample)
+    found = forecast.project(left(num_calls), books(), num_slots=num_slots, now=now, is_sample=is_sample)
     assert found is not None
     return found.least_time_s, found.time_s
 
 
-def time_of(outlook: Forecast, **given: Any) -> float | None:
-    least_s, time_s = times_of(outlook, **given)
+def time_of(forecast: Forecast, **given: Any) -> float | None:
+    least_s, time_s = times_of(forecast, **given)
     assert least_s is None
     return time_s
 
@@ -185,9 +188,9 @@ def test_the_last_calls_take_a_latency_of_each_stage_that_is_needed_however_many
         for n in range(10)
         for _ in range(4)
     ]
-    outlook = counted(sorted(requests, key=lambda request: request.finished_at))
-    last = Remaining(num_to_admit=1, num_to_classify=0, num_to_work_up=0)
-    found = outlook.project(last, books(), num_slots=64)
+    forecast = counted(sorted(requests, key=lambda request: request.finished_at))
+    last = to_do(1, 0, 0)
+    found = forecast.project(last, books(), num_slots=64)
     assert found is not None
     assert found.time_s == pytest.approx(10 + 2 + 4)
 
@@ -197,16 +200,16 @@ def test_before_two_latencies_have_passed_the_pace_is_unknown() -> None:
     quick = [finished("instances", latency_s=1.0 + n / 100, at=101.0 + n / 100) for n in range(30)]
     assert time_of(counted(quick), now=101.3) is None
     assert time_of(counted(quick), now=103.0) == pytest.approx(80 / (30 / 3))
-    assert time_of(Forecast(paced(4)), num_slots=16) is None  # an earlier sitting's pace may be another
+    assert time_of(Forecast(STAGES, paced(4)), num_slots=16) is None  # an earlier sitting's pace may be another
 
 
 @pytest.mark.parametrize(("latency_s", "silent_s"), [(2.0, 10.0), (0.1, 10.0), (20.0, 100.0)])
 def test_while_no_answer_comes_for_several_latencies_no_time_is_told(latency_s: float, silent_s: float) -> None:
-    outlook = counted(paced(4, latency_s=latency_s))
+    forecast = counted(paced(4, latency_s=latency_s))
     last = 100 + 10 * latency_s
-    assert time_of(outlook, now=last + silent_s) is not None
-    assert time_of(outlook, now=last + silent_s + 0.1) is None
-    assert time_of(outlook, now=None) is not None  # of a sitting that is over, no answer is missed
+    assert time_of(forecast, now=last + silent_s) is not None
+    assert time_of(forecast, now=last + silent_s + 0.1) is None
+    assert time_of(forecast, now=None) is not None  # of a sitting that is over, no answer is missed
 
 
 def test_an_outage_is_told_however_many_requests_fail_at_once() -> None:
@@ -239,26 +242,26 @@ def test_an_earlier_sittings_latencies_weigh_stages_and_set_no_pace() -> None:
 
 def test_a_sample_tells_its_own_pace_and_what_all_slots_would_make_of_it() -> None:
     """30 requests in three rounds of ten: nobody knows yet whether the server bears 64 at a time."""
-    outlook = counted(paced(10, 3))
-    assert times_of(outlook, num_calls=620, is_sample=True) == pytest.approx((620 * 2 / 64, 620 * 2 / 10))
-    assert times_of(outlook, num_calls=20, is_sample=True) == pytest.approx((2, 4))
-    assert times_of(outlook, num_calls=620, num_slots=4, is_sample=True) == pytest.approx((310, 310))
-    least_s, time_s = times_of(outlook, num_calls=620, num_slots=None, is_sample=True)
+    forecast = counted(paced(10, 3))
+    assert times_of(forecast, num_calls=620, is_sample=True) == pytest.approx((620 * 2 / 64, 620 * 2 / 10))
+    assert times_of(forecast, num_calls=20, is_sample=True) == pytest.approx((2, 4))
+    assert times_of(forecast, num_calls=620, num_slots=4, is_sample=True) == pytest.approx((310, 310))
+    least_s, time_s = times_of(forecast, num_calls=620, num_slots=None, is_sample=True)
     assert least_s is None
     assert time_s == pytest.approx(124)
 
 
 def test_a_reader_tells_the_pace_from_the_latest_sitting_alone() -> None:
     earlier = [finished("instances", latency_s=2.0, at=1.0)]
-    assert time_of(Forecast([*earlier, *paced(4)], since=50.0)) == time_of(counted(paced(4)))
-    assert time_of(Forecast([*earlier, *paced(4)], since=500.0)) is None
+    assert time_of(Forecast(STAGES, [*earlier, *paced(4)], since=50.0)) == time_of(counted(paced(4)))
+    assert time_of(Forecast(STAGES, [*earlier, *paced(4)], since=500.0)) is None
 
 
 def test_a_reader_tells_the_pace_from_when_it_knows_all_stages() -> None:
     """Of the last stage, the latest 200 reach back 50 s; of the first, a few reach back 1,000 s."""
     rare = [finished("instructions", candidates=(1, 1), latency_s=2.0, at=100.0 + 100 * n) for n in range(10)]
     frequent = [finished("instances", latency_s=2.0, at=950.0 + n / 4) for n in range(201)]
-    assert time_of(Forecast([*rare, *frequent], since=0.0)) == pytest.approx(80 / 4, rel=0.02)
+    assert time_of(Forecast(STAGES, [*rare, *frequent], since=0.0)) == pytest.approx(80 / 4, rel=0.02)
 
 
 def test_a_clock_that_was_set_back_tells_no_pace() -> None:

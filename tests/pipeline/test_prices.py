@@ -21,7 +21,7 @@ LOCAL = {"model.base_url": "http://127.0.0.1:8000/v1", "model.name": "m"}
 
 
 def found(flags: Mapping[str, object]) -> dict[str, Price | None]:
-    return find_prices(load_config(flags=flags))
+    return find_prices(load_config(flags=flags), STAGES)
 
 
 @pytest.fixture
@@ -99,13 +99,13 @@ def test_each_stage_has_the_price_of_its_own_model() -> None:
 @pytest.mark.usefixtures("no_package")
 def test_the_embedded_model_costs_nothing() -> None:
     config = load_config(flags={"budget.max_cost": 1})
-    assert set(find_prices(config).values()) == {Price()}
+    assert set(find_prices(config, STAGES).values()) == {Price()}
 
 
 @pytest.mark.usefixtures("package")
 def test_what_a_model_costs_is_said_once_with_where_it_is_from() -> None:
     config = load_config(flags=OPENAI)
-    (line,) = described(find_prices(config), config)
+    (line,) = described(find_prices(config, STAGES), config)
     assert line == (
         "gpt-5-mini costs 0.5 in, 0.025 from the cache, 4 out, 0.01 a request: dollars per million tokens, "
         "from genai-prices 9.9"

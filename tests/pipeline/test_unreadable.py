@@ -14,7 +14,7 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from fastinstruct.cli.refilter import refilter as refilter_verb
-from fastinstruct.config import RunConfig, load_config
+from fastinstruct.config import InstructionsConfig, RunConfig, load_config
 from fastinstruct.errors import FilterFailed
 from fastinstruct.pipeline import Run, RunResult, refilter
 from fastinstruct.pipeline.budget.stop_rules import Stop, StopRules, Unreadable
@@ -210,7 +210,7 @@ def test_above_a_twentieth_of_twenty_replies_it_is_told_once(caplog: pytest.LogC
 def test_failed_requests_are_no_replies() -> None:
     watch = Unreadable(0.5)
     assert [watch.watch(commit("deadline")) for _ in range(100)] == [None] * 100
-    assert StopRules(RunConfig()).watch(commit("unreadable")) is None
+    assert StopRules(RunConfig(), InstructionsConfig(), "instructions").watch(commit("unreadable")) is None
 
 
 async def test_the_stop_rule_ends_a_run_with_3_and_a_larger_limit_goes_on(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from fastinstruct.records import Completion, FinishReason, Sampling, Usage
 from fastinstruct.scripted_server import Latency, Outage, Script, ScriptedServer
 from fastinstruct.store import DrawRow, PendingDraw, RunReader, RunStore
 from killing import everything, rows, run_and_kill
+from run_stages import STAGES
 
 WINDOWED = {"runtime.commit_order": "windowed", "runtime.window": 24}
 
@@ -231,7 +232,7 @@ def test_an_estimate_in_order_is_refused_for_it_would_tell_nothing(tmp_path: Pat
 def test_a_run_by_arrival_has_no_table_of_draws(tmp_path: Path) -> None:
     store = RunStore(tmp_path / "run.db")
     store.begin([], {})
-    assert store.state().pending == ()
+    assert store.state(STAGES).pending == ()
     store.close()
     connection = sqlite3.connect(tmp_path / "run.db")
     assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'draw'").fetchone() == (0,)

@@ -15,6 +15,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from fastinstruct._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from fastinstruct.config import RunConfig, load_config
     from fastinstruct.deduplication import Decision, Neighbour, dedup
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from fastinstruct.similarity import LSHIndex, Recall, RougeIndex, Verdict, Verdicts
     from fastinstruct.store import RunReader
     from fastinstruct.text.custom_filters import ExampleFilter
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Decision",

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fastinstruct import __version__
+from fastinstruct._version import __version__
 from fastinstruct.cli.dedup import dedup
 from fastinstruct.cli.doctor import doctor
 from fastinstruct.cli.export import export

@@ -23,7 +23,7 @@ from fastinstruct.errors import ConfigError
 from fastinstruct.lm.process.descriptors import allowed
 from fastinstruct.pipeline.models.capacity import descriptors_for, num_endpoints
 from fastinstruct.pipeline.models.resolve import DEFAULT_IN_FLIGHT
-from fastinstruct.pipeline.run import Run
+from fastinstruct.pipeline.run import run_folder
 from fastinstruct.similarity import warm_up
 
 __all__ = [
@@ -104,7 +104,7 @@ def check_descriptors(config: RunConfig, stages: Sequence[str], limit: int | Non
 
 def check_run_folder(config: RunConfig, env: Mapping[str, str]) -> Finding:
     """Whether the run's folder can be written and has room."""
-    folder = Run(config, env=env).folder
+    folder = run_folder(config)
     needed = max(_COMFORTABLE_BYTES, config.target * _BYTES_PER_INSTRUCTION)
     finding = _check_folder("run folder", folder, needed, "give another --out")
     if finding.level is not Level.PROBLEM and (folder / "run.db").exists():

@@ -1,65 +1,36 @@
-"""A run from start to end: opens everything, joins the stages over one scheduler, and closes everything again.
-
-The only place where store, index, model and stages meet. Guarantees: a run folder has one writer; every sitting ends
-with the store closed, whatever happened; running the same configuration again goes on where the last sitting ended.
-"""
+"""A run, for whoever starts it: begin it, ask how it is doing, tell it to end."""
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager, suppress
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-from fastinstruct import __version__
 from fastinstruct.config import RunConfig
-from fastinstruct.config.environment import cache_folder, process_environment
-from fastinstruct.config.recording import recorded
-from fastinstruct.errors import Aborted, ConfigError, FastInstructError, StoreError
-from fastinstruct.files.against import dumped
-from fastinstruct.lm import RetryPolicy
-from fastinstruct.lm.scheduling.fleet import Fleet
-from fastinstruct.lm.scheduling.scheduler import Delivery, Scheduler, SchedulerStatistics
+from fastinstruct.config.environment import process_environment
+from fastinstruct.errors import Aborted, ConfigError
 from fastinstruct.pipeline.budget.ledger import Price
 from fastinstruct.pipeline.budget.prices import described as described_prices
-from fastinstruct.pipeline.budget.prices import find_prices
-from fastinstruct.pipeline.budget.spending import Gate
-from fastinstruct.pipeline.budget.stop_rules import Stop
-from fastinstruct.pipeline.commit.order import CommitOrder, open_order
-from fastinstruct.pipeline.decontamination import indexed
-from fastinstruct.pipeline.desk import Desk
-from fastinstruct.pipeline.identity import as_begun, begun_identity
-from fastinstruct.pipeline.models.connect import connected, described, probe_all
-from fastinstruct.pipeline.models.reply_forms import FormProbes, described_forms, settled_forms
-from fastinstruct.pipeline.models.threshold import run_threshold
-from fastinstruct.pipeline.monitoring.monitor import Monitor, open_monitor
+from fastinstruct.pipeline.control import Control
+from fastinstruct.pipeline.monitoring.monitor import Monitor
 from fastinstruct.pipeline.monitoring.progress import Progress
-from fastinstruct.pipeline.monitoring.watchdog import Vitals
-from fastinstruct.pipeline.preparation import Preparation, prepare
-from fastinstruct.pipeline.recipes import Recipe, recipe_of
+from fastinstruct.pipeline.preparation import Preparation
+from fastinstruct.pipeline.recipes import Recipe
 from fastinstruct.pipeline.result import RunResult
-from fastinstruct.pipeline.stages.base import Task
-from fastinstruct.records import Example, ReplyForm, example_id
-from fastinstruct.similarity import RougeIndex, warm_up
-from fastinstruct.store import FORMAT_VERSION, Commit, MetaKey, RunFolder, RunReader, RunStore, StoredState
+from fastinstruct.pipeline.session import Listeners, Opening, opened
+from fastinstruct.records import Example
 from fastinstruct.text.custom_filters import CustomFilter, ExampleFilter
-from fastinstruct.text.seeds import kind_notice
 
-__all__ = ["Run", "RunResult"]
+__all__ = ["Run", "RunResult", "run_folder"]
 
-_NOTHING_IN_FLIGHT = SchedulerStatistics(num_in_flight=0, num_waiting=0, num_attempts=0, num_failed_attempts=0)
-_ABOUT = {"fastinstruct": __version__, "format": FORMAT_VERSION}
 Listener = Callable[[Example], Awaitable[None]]
 
 
 class Run:
-    """One sitting of a run. Make it, `await execute()` once; `stop` and `abort` may be called meanwhile.
+    """One session of a run. Make it, `await execute()` once; `stop` and `abort` may be called meanwhile.
+
+    Guarantees: a run folder has one writer; every session ends with the store closed, whatever happened; running the
+    same configuration again goes on where the last session ended.
 
     Args:
         config: what to run; `config.out` names the folder (by default runs/<name of the seed file>).
@@ -94,28 +65,28 @@ class Run:
                 "all that was drawn before; estimate with --set runtime.commit_order=arrival and another --out"
             )
         self.config = config if recipe is None else config.model_copy(update={"recipe": recipe.name})
-        self.folder = config.out or Path("runs") / (config.seeds.stem if config.seeds else "seed_tasks")
-        self._env = process_environment() if env is None else env
-        self._on_endpoint = on_endpoint
-        self._on_note = on_note
-        self._on_example = on_example
-        self._sample = sample
-        self._example_filter = None if example_filter is None else CustomFilter(example_filter)
-        self._restart = restart
-        self._recipe = recipe
-        self._monitor: Monitor | None = None
-        self._scheduler: Scheduler[Task] | Scheduler[int] | FormProbes | None = None
-        self._order: CommitOrder | None = None
-        self._vitals: Vitals | None = None
+        self.folder = run_folder(config)
         self.num_against = 0
         """How many evaluation texts new instructions are kept away from, once the files have been read."""
         self.prices: list[str] = []
         """What the models cost, one line each, once that has been looked up."""
-        self._began_at = time.monotonic()
-        self._started_at: float | None = None
-        self._phase = "starting"
-        self._interrupted = ""
-        self._stop: Stop | None = None
+        self._opening = Opening(
+            config=self.config,
+            folder=self.folder,
+            env=process_environment() if env is None else env,
+            recipe=recipe,
+            sample=sample,
+            example_filter=None if example_filter is None else CustomFilter(example_filter),
+            restart=restart,
+        )
+        self._listeners = Listeners(
+            on_endpoint=on_endpoint or _ignored,
+            on_note=on_note or _ignored,
+            on_example=on_example,
+            on_open=self._opened,
+        )
+        self._control = Control()
+        self._monitor: Monitor | None = None
 
     async def execute(self) -> RunResult:
         """Run until the target is reached, or `stop`, or a budget is used up, or nothing new comes.
@@ -127,279 +98,43 @@ class Run:
             StoreError: the disk is full or fails.
             Aborted: `abort` was called; what was in flight is not in the store.
         """
-        self._began_at = time.monotonic()
-        async with AsyncExitStack() as stack:
-            thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
-            recipe = self._recipe or recipe_of(self.config)
-            prices = await asyncio.to_thread(find_prices, self.config, recipe.names)
-            self.prices = described_prices(prices, self.config)
-            begun = None if self._restart else await asyncio.to_thread(begun_identity, self.folder)
-            self.config = self.config if begun is None else as_begun(self.config, begun)
-            preparation = await asyncio.to_thread(partial(prepare, recipe=self._recipe), self.config, self._env, begun)
-            self.num_against = preparation.against.num_texts
-            folder = stack.enter_context(RunFolder(self.folder))
-            if self._restart and (earlier := await asyncio.to_thread(folder.set_aside)):
-                self._note(f"starts over; what was there is in {earlier}")
-            await asyncio.to_thread(folder.claim, preparation.identity(), _ABOUT)
-            store = await asyncio.to_thread(lambda: RunStore(folder.prepare_database(), folder))
-            stack.callback(store.close)
-            state = await asyncio.to_thread(self._open, folder, store, preparation, prices)
-            if notice := kind_notice(preparation.seeds):
-                self._note(notice)
-            indexing = asyncio.get_running_loop().run_in_executor(thread, self._build_indexes, preparation, state)
-            await self._emit_stored()
-            is_local = any(model.embedded for model in preparation.models.values())
-            self._phase = "loading the model" if is_local else "connecting"
-            fleet = await stack.enter_async_context(connected(preparation, self._env))
-            index, against = await indexing
-            assert self._monitor is not None  # `_open` has made it
-            desk = Desk(
-                store=store,
-                state=state,
-                preparation=preparation,
-                index=index,
-                against=against,
-                thread=thread,
-                monitor=self._monitor,
-            )
-            ended_by = await self._sit(desk, fleet)
-        self._phase = "done"
+        control = self._control
+        async with opened(self._opening, control, self._listeners) as session:
+            ended_by = await session.work()
+        control.phase = "done"
         if ended_by == "abort":
             raise Aborted("aborted; what the store had acknowledged is safe: run the same command to go on")
-        stop = self._stop if self._stop and self._stop.rule == ended_by else None
-        return RunResult(folder=self.folder, ended_by=ended_by, progress=self._snapshot(desk.monitor), stop=stop)
+        stop = control.stopped_by if control.stopped_by and control.stopped_by.rule == ended_by else None
+        return RunResult(folder=self.folder, ended_by=ended_by, progress=self._snapshot(session.monitor), stop=stop)
 
     def stop(self, why: str = "interrupt") -> None:
         """Send nothing new and finish what is in flight; the run can go on later."""
-        self._interrupted = self._interrupted or why
-        self._phase = "draining"
-        if self._scheduler is not None:
-            self._scheduler.stop()
+        self._control.stop(why)
 
     def abort(self) -> None:
         """Drop what is in flight and end; what the store acknowledged is safe."""
-        self._interrupted = "abort"
-        if self._scheduler is not None:
-            self._scheduler.abort()
+        self._control.abort()
 
     def progress(self) -> Progress | None:
         """Return how the run is doing, or None while the folder is not open yet."""
         return None if self._monitor is None else self._snapshot(self._monitor)
 
     def _snapshot(self, monitor: Monitor) -> Progress:
-        monitor.counters.phase = self._phase
-        statistics = self._scheduler.statistics() if self._scheduler else _NOTHING_IN_FLIGHT
-        elapsed_s = time.monotonic() - self._started_at if self._started_at else 0.0
-        return monitor.snapshot(statistics, elapsed_s, self._vitals.latest if self._vitals is not None else None)
+        control = self._control
+        elapsed_s = time.monotonic() - control.started_at if control.started_at is not None else 0.0
+        return monitor.snapshot(control.phase, control.statistics(), elapsed_s)
 
-    def _open(
-        self, folder: RunFolder, store: RunStore, preparation: Preparation, prices: Mapping[str, Price | None]
-    ) -> StoredState:
-        """Record what a new run starts from, read what a resumed one holds, and keep this sitting's configuration."""
-        templates = preparation.prompts.templates
-        sources = {name: (template.sha256, template.source) for name, template in templates.items()}
-        store.begin(preparation.seeds, sources, preparation.recipe.names)
-        if preparation.against.files:
-            store.set_meta(MetaKey.AGAINST, dumped(preparation.against.files))
-        folder.write("config.yaml", recorded(self.config, folder.path))
-        self._monitor = open_monitor(preparation, prices, folder.path, store, sample=self._sample)
-        return store.state(preparation.recipe.names)
-
-    def _build_indexes(self, preparation: Preparation, state: StoredState) -> tuple[RougeIndex, RougeIndex | None]:
-        """Load or compile the kernels, index pool and evaluation texts; runs in the similarity thread."""
-        warm_up()
-        similarity = self.config.similarity
-        index = RougeIndex(threshold=similarity.threshold, tokenizer=similarity.tokenizer)
-        index.add([*(seed.instruction for seed in preparation.seeds), *state.instructions])
-        return index, indexed(preparation.against, similarity, preparation.seeds)
-
-    async def _emit_stored(self) -> None:
-        if self._on_example is None:
-            return
-        with RunReader(self.folder) as reader:
-            for example in reader.examples():
-                await self._on_example(example)
-
-    async def _sit(self, desk: Desk, fleet: Fleet) -> str:
-        """Work from the first request to the last, and record how it ended."""
-        if self._on_endpoint is not None:
-            self._on_endpoint(described(fleet))
-        await asyncio.to_thread(desk.store.begin_sitting, __version__, described(fleet))
-        ended_by = "failure"
-        try:
-            await probe_all(fleet)
-            gc.collect()  # the scheduler keeps what is garbage now
-            with self._time_limit(), self._watched(desk, fleet):
-                ended_by = await self._generate(desk, fleet)
-        finally:
-            with suppress(StoreError):  # it is being reported
-                await asyncio.to_thread(desk.monitor.accounts.settle)
-            await asyncio.to_thread(desk.store.end_sitting, ended_by)
-        return ended_by
-
-    @contextmanager
-    def _time_limit(self) -> Iterator[None]:
-        """Stop the sitting when its time is up."""
-        limit_s = self.config.budget.max_time_s
-        if limit_s is None:
-            yield
-            return
-        left_s = limit_s - (time.monotonic() - self._began_at)
-        stop = Stop(rule="max_time", used=limit_s, limit=limit_s)
-        timer = asyncio.get_running_loop().call_later(max(0.0, left_s), self._heed, stop)
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def _watched(self, desk: Desk, fleet: Fleet) -> Vitals:
-        """Watch the process while the sitting works."""
-
-        def end(stop: Stop) -> None:
-            if desk.monitor.counters.remaining.is_any:
-                self._heed(stop)
-            elif self._scheduler is not None:  # all is done already
-                self._scheduler.stop()
-
-        record = partial(desk.store.note_meta, MetaKey.TELEMETRY)
-        self._vitals = Vitals(fleet, record=record, end=end, max_memory_mib=self.config.runtime.max_memory_mib)
-        return self._vitals
-
-    def _heed(self, stop: Stop) -> None:
-        """End the sitting by a rule, unless it is ending already; what a model gave before it ran dry is worked up."""
-        if self._interrupted:
-            return
-        if stop.rule != "saturation":
-            self._stop = stop
-            self.stop(stop.rule)
-        elif self._order is not None:
-            self._stop = self._stop or stop
-            self._order.run_dry()
-
-    async def _generate(self, desk: Desk, fleet: Fleet) -> str:
-        """Run all stages at once until there is nothing left to do."""
-        self._started_at = time.monotonic()
-        forms = await self._forms(desk, fleet)
-        threshold = None if forms is None else await self._threshold(desk, fleet)
-        if interruption := self._interruption():
-            return interruption
-        assert forms is not None  # else the sitting was to end
-        self._phase = "generating"
-        stages = desk.preparation.stages(forms, with_logprobs=threshold is not None, threshold=threshold)
-        admission = await asyncio.to_thread(desk.new_admission, stages, self._example_filter)
-        self._order = order = await open_order(self.config, desk, admission, stages, self._act)
-        scheduler: Scheduler[Task] = self._new_scheduler(desk, fleet)
-        self._scheduler = scheduler
-        desk.monitor.accounts.num_slots = scheduler.max_in_flight
-        gate = desk.monitor.accounts.gate(order.source, scheduler)
-        if (stop := desk.monitor.rules.saturation()) is not None:
-            self._heed(stop)
-        try:
-            await order.begin()
-            await scheduler.run(gate, order.deliver)
-        finally:
-            await order.close()
-        return self._interruption() or self._ending(desk.monitor, gate)
-
-    def _ending(self, monitor: Monitor, gate: Gate[Task]) -> str:
-        """Return why there was nothing left to do."""
-        if gate.refused is not None:
-            self._stop = monitor.accounts.stop(gate.refused)
-            return self._stop.rule
-        if self._sample is not None and monitor.counters.remaining.is_any:
-            return "estimate"
-        if monitor.counters.remaining.num_to_admit:
-            return "saturation"
-        if monitor.counters.num_examples:
-            return "target"
-        self._stop = Stop(rule="no_examples", used=0, limit=1)
-        return self._stop.rule
-
-    def _interruption(self) -> str:
-        """Return why the run was told to end; read anew after every await."""
-        return self._interrupted
-
-    async def _act(self, delivery: Delivery[Task], commit: Commit) -> None:
-        """Let one durable commit take effect."""
-        assert self._monitor is not None
-        assert self._order is not None  # `_generate` has made it
-        stop = self._monitor.count(delivery.job.request.key, commit)
-        self._order.committed(commit)
-        if stop is not None:
-            self._heed(stop)
-        if self._on_example is not None:
-            for example in _examples(delivery.job.about, commit):
-                await self._on_example(example)
-
-    async def _forms(self, desk: Desk, fleet: Fleet) -> Mapping[str, ReplyForm] | None:
-        """Return how each stage's replies are asked for; None where the sitting is to end."""
-        if self._interruption():
-            return None
-        self._phase = "asking what replies the endpoints bear"
-        self._scheduler = probes = FormProbes(partial(self._new_scheduler, desk))
-        try:
-            found = await settled_forms(desk.preparation, desk.store, fleet, desk.monitor.accounts, probes)
-        except FastInstructError:
-            if self._interruption():
-                return None
-            raise
-        if isinstance(found, Stop):
-            self._heed(found)
-            return None
-        self._note(described_forms(found))
-        return found
-
-    def _note(self, text: str) -> None:
-        if self._on_note is not None:
-            self._on_note(text)
-
-    async def _threshold(self, desk: Desk, fleet: Fleet) -> float | None:
-        """Return the log-odds above which stage 2 says yes; None where it reads the reply, or the sitting is to end."""
-        if not desk.preparation.uses_logprobs or self._interruption():
-            return None
-
-        def new_scheduler() -> Scheduler[int]:
-            self._phase = "calibrating stage 2"
-            self._scheduler = scheduler = self._new_scheduler(desk, fleet)
-            return scheduler
-
-        try:
-            accounts, cache = desk.monitor.accounts, cache_folder(self._env)
-            found = await run_threshold(desk.preparation, desk.store, cache, accounts, new_scheduler)
-        except FastInstructError:
-            if self._interruption():
-                return None
-            raise
-        if isinstance(found, Stop):
-            self._heed(found)
-            return None
-        return found
-
-    def _new_scheduler(self, desk: Desk, fleet: Fleet) -> Scheduler[Any]:
-        runtime = self.config.runtime
-        scheduler: Scheduler[Any] = Scheduler(
-            fleet,
-            max_in_flight=fleet.max_in_flight,
-            policy=RetryPolicy(max_attempts=runtime.max_attempts),
-            rng=random.Random(),  # jitter must differ between processes that share a server
-            max_outage_s=runtime.max_outage_s,
-            drain_timeout_s=runtime.drain_timeout_s,
-            strict_model=runtime.strict_model,
-        )
-        assert self._vitals is not None  # `_sit` has made them
-        self._vitals.watch(scheduler)
-        return scheduler
+    def _opened(self, preparation: Preparation, prices: Mapping[str, Price | None], monitor: Monitor) -> None:
+        self.config = preparation.config
+        self.num_against = preparation.against.num_texts
+        self.prices = described_prices(prices, self.config)
+        self._monitor = monitor
 
 
-def _examples(task: Task, commit: Commit) -> list[Example]:
-    return [
-        Example(
-            id=example_id(row.instruction_id, row.item),
-            instruction=task.instruction,
-            input=row.input,
-            output=row.output,
-            is_classification=task.is_classification,
-        )
-        for row in commit.instances
-        if row.reason is None
-    ]
+def run_folder(config: RunConfig) -> Path:
+    """Return the folder of a run, whether it is there or not."""
+    return config.out or Path("runs") / (config.seeds.stem if config.seeds else "seed_tasks")
+
+
+def _ignored(_: str) -> None:
+    """Nobody listens."""

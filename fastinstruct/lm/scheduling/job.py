@@ -9,12 +9,12 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from fastinstruct.lm.endpoints import Request
 from fastinstruct.lm.outcomes.outcomes import BadRequest, Fatal, Outcome, Overloaded, RateLimited, Transient, Truncated
 
-__all__ = ["Delivery", "FailedAttempt", "Job", "ListSource", "Source", "detail_of"]
+__all__ = ["Allowance", "Delivery", "FailedAttempt", "Job", "ListSource", "Source", "detail_of"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -60,16 +60,28 @@ class Source(ABC, Generic[T]):
     def take_back(self, job: Job[T]) -> None:
         """Take back the job that `next` has just given, because it is not to be sent now; `next` may give it again."""
 
-    def may_send(self, job: Job[T]) -> bool:
-        """Whether this attempt fits what may be spent; asked before each, the first included."""
-        return True
-
-    def attempted(self, job: Job[T], outcome: Outcome) -> None:
-        """Take note of what one attempt came to; `Aborted` for one that was cancelled."""
-
     def smaller(self, job: Job[T]) -> Job[T] | None:
         """Return the job with a shorter prompt, for a model whose context it does not fit; None if there is none."""
         return None
+
+
+class Allowance:
+    """What may be spent on requests: asked once before each attempt, told once what came of it. This one is unlimited.
+
+    Everything is called on the event loop and returns at once.
+    """
+
+    @property
+    def has_reserved(self) -> bool:
+        """Whether an attempt is out that may give back some of what was set aside for it."""
+        return True
+
+    def reserve(self, job: Job[Any]) -> bool:
+        """Set aside what an attempt may use at most; return False if that does not fit now."""
+        return True
+
+    def settle(self, job: Job[Any], outcome: Outcome) -> None:
+        """Replace what was set aside by what the attempt came to; `Aborted` for one that was cancelled."""
 
 
 class ListSource(Source[T]):

@@ -26,7 +26,7 @@ from fastinstruct.lm.process.garbage import seldom_collected
 from fastinstruct.lm.scheduling.alarms import Alarms
 from fastinstruct.lm.scheduling.channel import Channel, Ticket
 from fastinstruct.lm.scheduling.fleet import Fleet
-from fastinstruct.lm.scheduling.job import Delivery, FailedAttempt, Job, ListSource, Source, detail_of
+from fastinstruct.lm.scheduling.job import Allowance, Delivery, FailedAttempt, Job, ListSource, Source, detail_of
 from fastinstruct.lm.scheduling.retry import RetryPolicy
 from fastinstruct.lm.scheduling.retrying import Flight, Retrying
 
@@ -71,6 +71,8 @@ class Scheduler(Generic[T]):
         max_outage_s: how long no endpoint of a lane may be reached before the run fails.
         drain_timeout_s: how long `stop` waits for what is in flight.
         strict_model: whether a reply by another model than the one before ends the run.
+        allowance: what may be spent; by default anything.
+        most_of_each: how many jobs of each lane are begun at all; None sets no limit.
     """
 
     def __init__(
@@ -83,6 +85,8 @@ class Scheduler(Generic[T]):
         max_outage_s: float = 120.0,
         drain_timeout_s: float = 30.0,
         strict_model: bool = False,
+        allowance: Allowance | None = None,
+        most_of_each: int | None = None,
     ) -> None:
         self.max_in_flight = max_in_flight
         self.is_paused = False
@@ -91,6 +95,11 @@ class Scheduler(Generic[T]):
         self._retrying = Retrying(fleet, policy, rng)
         self._alarms = Alarms(fleet, max_outage_s=max_outage_s, strict_model=strict_model)
         self._drain_timeout_s = drain_timeout_s
+        self._allowance = allowance or Allowance()
+        self._most_of_each = most_of_each
+        self._num_begun: Counter[str] = Counter()  # by lane, where there is such a limit
+        self._refused: dict[str, Job[T]] = {}  # by lane, what did not fit when jobs were last drawn
+        self._refused_again: dict[str, Job[T]] = {}  # by key, further attempts that did not fit
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: dict[Flight[T], asyncio.TimerHandle] = {}
         self._ready: deque[Flight[T]] = deque()
@@ -110,6 +119,11 @@ class Scheduler(Generic[T]):
     def is_stopping(self) -> bool:
         """Whether `stop` was called: no slot is filled again."""
         return self._is_stopping
+
+    @property
+    def refused(self) -> Job[T] | None:
+        """The most urgent job that the allowance keeps back; None where it keeps back nothing."""
+        return next(iter([*self._refused.values(), *self._refused_again.values()]), None)
 
     async def run(self, source: Source[T], deliver: Callable[[Delivery[T]], Awaitable[None]]) -> None:
         """Work until the source is empty and everything is delivered, or until `stop`.
@@ -195,7 +209,7 @@ class Scheduler(Generic[T]):
             ticket = channel.start(flight.job.request, flight.job.lane, now)
             task = asyncio.create_task(self._fly(flight, ticket, source, deliver))
             self._tasks.add(task)
-            task.add_done_callback(partial(self._landed, flight, ticket, source))
+            task.add_done_callback(partial(self._landed, flight, ticket))
         self._await_opening(now)
         return False
 
@@ -213,7 +227,7 @@ class Scheduler(Generic[T]):
             if channel is None:
                 shut.add(way)
                 self._met_closed_lane = True
-            elif source.may_send(flight.job):
+            elif self._fits_again(flight.job):
                 del self._ready[place]
                 self._num_held[self.fleet.group(flight.job.lane)] -= 1
                 return flight, channel
@@ -222,24 +236,40 @@ class Scheduler(Generic[T]):
         return self._draw_fresh(source, now) if has_leave else None
 
     def _draw_fresh(self, source: Source[T], now: float) -> tuple[Flight[T], Channel] | None:
+        self._refused = refused = {}
+
         def is_open(lane: str) -> bool:
-            if self._holds_enough(lane):
+            if lane in refused or self._holds_enough(lane) or not self._may_begin(lane):
                 return False
             opened = self.fleet.is_open(lane, now)
             self._met_closed_lane = self._met_closed_lane or not opened
             return opened
 
-        job = source.next(is_open)
-        if job is None:
-            return None
-        flight = Flight(job=job)
-        if not source.may_send(job):
-            self._num_held[self.fleet.group(job.lane)] += 1
-            self._ready.append(flight)
-            return None
-        channel = self.fleet.choose(job.lane, now)
-        assert channel is not None  # its lane is open
-        return flight, channel
+        while (job := source.next(is_open)) is not None:
+            if self._allowance.reserve(job):
+                channel = self.fleet.choose(job.lane, now)
+                assert channel is not None  # its lane is open
+                if self._most_of_each is not None:
+                    self._num_begun[job.lane] += 1
+                return Flight(job=job), channel
+            # What is more urgent when something has settled goes first then.
+            refused[job.lane] = job
+            source.take_back(job)
+        return None
+
+    def _may_begin(self, lane: str) -> bool:
+        return self._most_of_each is None or self._num_begun[lane] < self._most_of_each
+
+    def _fits_again(self, job: Job[T]) -> bool:
+        """Whether another attempt at a job may be paid for; where it never will, whoever waits for it waits in vain."""
+        key = job.request.key
+        if self._allowance.reserve(job):
+            self._refused_again.pop(key, None)
+            return True
+        self._refused_again[key] = job
+        if not self._allowance.has_reserved:
+            asyncio.get_running_loop().call_soon(self.stop)  # not while it is looked for what to send next
+        return False
 
     def _holds_enough(self, lane: str) -> bool:
         """Whether so many wait for this lane's endpoints that no more are drawn: they must not collect without end.
@@ -274,7 +304,7 @@ class Scheduler(Generic[T]):
         try:
             outcome = await channel.transport.send(flight.job.request)
         finally:
-            self._end(flight, ticket, outcome, source)
+            self._end(flight, ticket, outcome)
         now = loop.time()
         latency_s = now - ticket.sent_at
         self._watch(channel, flight.job.lane, outcome, now)
@@ -287,16 +317,18 @@ class Scheduler(Generic[T]):
         else:
             await deliver(Delivery(job=flight.job, outcome=outcome, failed=tuple(flight.failed), latency_s=latency_s))
 
-    def _end(self, flight: Flight[T], ticket: Ticket, outcome: Outcome, source: Source[T]) -> None:
-        """Tell channel and source, once, what an attempt came to."""
+    def _end(self, flight: Flight[T], ticket: Ticket, outcome: Outcome) -> None:
+        """Tell channel and allowance, once, what an attempt came to."""
         if not ticket.has_ended:
             ticket.channel.end(ticket, outcome, asyncio.get_running_loop().time())
-            source.attempted(flight.job, outcome)
+            self._allowance.settle(flight.job, outcome)
+            if self._refused or self._refused_again:
+                self._changed.set()  # there may be room now
 
-    def _landed(self, flight: Flight[T], ticket: Ticket, source: Source[T], task: asyncio.Task[None]) -> None:
+    def _landed(self, flight: Flight[T], ticket: Ticket, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         try:
-            self._end(flight, ticket, Aborted(), source)  # if it was cancelled before it began
+            self._end(flight, ticket, Aborted())  # if it was cancelled before it began
         except Exception as error:  # noqa: BLE001 - as in `_dispatch`
             self._fail(error)
         if task.cancelled():
@@ -353,9 +385,8 @@ async def complete_all(
     scheduler: Scheduler[int],
     requests: Sequence[Request],
     lane: str = "",
-    gate: Callable[[Source[int]], Source[int]] | None = None,
 ) -> list[Outcome]:
-    """Send these requests, through a gate if there is one, and return their outcomes in the same order.
+    """Send these requests and return their outcomes in the same order.
 
     Raises:
         FastInstructError: what `Scheduler.run` raises, or the scheduler was stopped before all were answered.
@@ -366,8 +397,7 @@ async def complete_all(
         outcomes[delivery.job.about] = delivery.outcome
 
     jobs = [Job(request=request, about=number, lane=lane) for number, request in enumerate(requests)]
-    source: Source[int] = ListSource(jobs)
-    await scheduler.run(source if gate is None else gate(source), keep)
+    await scheduler.run(ListSource(jobs), keep)
     if len(outcomes) < len(requests):
         raise FastInstructError("stopped before every request was answered")
     return [outcomes[number] for number in range(len(requests))]

@@ -18,7 +18,7 @@ from fastinstruct.lm import Ok
 from fastinstruct.lm.scheduling.scheduler import Delivery, detail_of
 from fastinstruct.pipeline.stages.base import Read, Task
 from fastinstruct.pipeline.stages.bound import Stages
-from fastinstruct.records import Candidate, Example, Instance, Rejection, RejectReason
+from fastinstruct.records import Candidate, Example, Instance, Rejection, RejectReason, example_id
 from fastinstruct.similarity import RougeIndex, Verdict, Verdicts
 from fastinstruct.store import (
     FINAL,
@@ -33,7 +33,7 @@ from fastinstruct.store import (
 from fastinstruct.text.custom_filters import CustomFilter
 from fastinstruct.text.repeated_outputs import RepeatedOutputs
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "examples_of"]
 
 _LOG = package_logger("fastinstruct.pipeline")
 _MAX_DETAIL = 300
@@ -191,14 +191,7 @@ class Admission:
         """What the caller's own filter says of an instance."""
         if self._example_filter is None:
             return None
-        example = Example(
-            id=f"m{task.number}",
-            instruction=task.instruction,
-            input=instance.input,
-            output=instance.output,
-            is_classification=task.is_classification,
-        )
-        return self._example_filter.judge(example)
+        return self._example_filter.judge(_example(task, f"m{task.number}", instance.input, instance.output))
 
     def _request(
         self, delivery: Delivery[Task], outcome: str, detail: str | None, read: Read | None = None
@@ -226,6 +219,25 @@ class Admission:
             rest="" if read is None else read.rest,
             stumbled_over="" if read is None else _storable(read.stumbled_over),
         )
+
+
+def examples_of(task: Task, commit: Commit) -> list[Example]:
+    """Return the examples that a commit adds to a run."""
+    return [
+        _example(task, example_id(row.instruction_id, row.item), row.input, row.output)
+        for row in commit.instances
+        if row.reason is None
+    ]
+
+
+def _example(task: Task, id_: str, input_: str, output: str) -> Example:
+    return Example(
+        id=id_,
+        instruction=task.instruction,
+        input=input_,
+        output=output,
+        is_classification=task.is_classification,
+    )
 
 
 def _attempts(delivery: Delivery[Task]) -> tuple[AttemptRow, ...]:

@@ -20,7 +20,10 @@ from fastinstruct.lm.scheduling.scheduler import Delivery
 from fastinstruct.pipeline.stages.base import Task
 from fastinstruct.store import Commit, RunStore
 
-__all__ = ["Committer", "Judging"]
+__all__ = ["Committer", "Effect", "Judging"]
+
+Effect: TypeAlias = "Callable[[Delivery[Task], Commit], Awaitable[None] | None]"
+"""What a durable commit leads to; what it returns, if anything, is awaited before the next."""
 
 _Waiting: TypeAlias = "tuple[Delivery[Task], asyncio.Future[None]]"
 _Submitted: TypeAlias = "tuple[asyncio.Future[None], list[Commit], list[_Waiting]]"
@@ -40,7 +43,7 @@ class Committer:
     Args:
         judge: used in `thread` only.
         store: acknowledges in submission order.
-        act: what follows from one durable commit; called in commit order, never twice at a time.
+        effects: what follows from one durable commit, one after another; called in commit order, never twice at a time.
         thread: the similarity thread, a pool of one.
     """
 
@@ -48,12 +51,12 @@ class Committer:
         self,
         judge: Judging,
         store: RunStore,
-        act: Callable[[Delivery[Task], Commit], Awaitable[None]],
+        effects: Sequence[Effect],
         thread: ThreadPoolExecutor,
     ) -> None:
         self._judge = judge
         self._store = store
-        self._act = act
+        self._effects = tuple(effects)
         self._thread = thread
         self._inbox: list[_Waiting] = []
         self._submitted: deque[_Submitted] = deque()
@@ -68,7 +71,7 @@ class Committer:
 
         Raises:
             StoreError: it could not be stored, or this is closed; nothing was acted upon.
-            Exception: what `act` raised, for this delivery or one before it.
+            Exception: what an effect raised, for this delivery or one before it.
         """
         done = self._taken_in(delivery)
         try:
@@ -147,7 +150,10 @@ class Committer:
         for waiting, commit in zip(batch, commits, strict=True):
             if self._failure is None:
                 try:
-                    await self._act(waiting[0], commit)
+                    for effect in self._effects:
+                        found = effect(waiting[0], commit)
+                        if found is not None:
+                            await found
                 except Exception as error:  # noqa: BLE001 - as above, and for all that come later
                     self._failure = error
             _answer([waiting], self._failure)

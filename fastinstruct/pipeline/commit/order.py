@@ -7,24 +7,54 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
-from fastinstruct.config import RunConfig
+from fastinstruct.config import InstructionsConfig, RunConfig
 from fastinstruct.lm.scheduling.job import Delivery, Source
+from fastinstruct.pipeline.budget.stop_rules import Saturation
 from fastinstruct.pipeline.commit.admission import Admission
-from fastinstruct.pipeline.commit.committer import Committer
+from fastinstruct.pipeline.commit.committer import Committer, Effect
 from fastinstruct.pipeline.commit.early_answers import loaded_answer
 from fastinstruct.pipeline.commit.windowed import DrawingAdmission, DrawnWork, InOrder
-from fastinstruct.pipeline.desk import Desk
 from fastinstruct.pipeline.pool.queue import Queue
+from fastinstruct.pipeline.pool.task_pool import TaskPool
 from fastinstruct.pipeline.stages.base import Task
 from fastinstruct.pipeline.stages.bound import Stages
-from fastinstruct.store import Commit
+from fastinstruct.store import Commit, DrawRow, RunStore, StoredState
 
-__all__ = ["CommitOrder", "open_order"]
+__all__ = ["CommitOrder", "OrderParts", "open_order"]
 
-Act: TypeAlias = Callable[[Delivery[Task], Commit], Awaitable[None]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderParts:
+    """What either order is made of.
+
+    Attributes:
+        config: the run's.
+        settings: of the stage that makes candidates.
+        admission: judges.
+        stages: writes requests out.
+        store, thread: where answers are kept, and the similarity thread.
+        state: what earlier sessions left.
+        new_pool: returns a task pool that holds what is durable.
+        new_saturation: returns the rule that says whether a model has run dry.
+        effects: what follows from a durable commit, after its order has heard of it.
+        on_kept: told the key of a request whose answer is kept until its turn.
+    """
+
+    config: RunConfig
+    settings: InstructionsConfig
+    admission: Admission
+    stages: Stages
+    store: RunStore
+    thread: ThreadPoolExecutor
+    state: StoredState
+    new_pool: Callable[[], TaskPool]
+    new_saturation: Callable[[], Saturation]
+    effects: Sequence[Effect]
+    on_kept: Callable[[str], None]
 
 
 class CommitOrder(ABC):
@@ -44,10 +74,6 @@ class CommitOrder(ABC):
         """
 
     @abstractmethod
-    def committed(self, commit: Commit) -> None:
-        """Let a durable commit take effect: what can be shown, and what is asked next."""
-
-    @abstractmethod
     def run_dry(self) -> None:
         """Ask for no more new instructions; what was admitted is still worked up."""
 
@@ -56,52 +82,39 @@ class CommitOrder(ABC):
         """Commit nothing more."""
 
 
-async def open_order(config: RunConfig, desk: Desk, admission: Admission, stages: Stages, act: Act) -> CommitOrder:
-    """Return the configured order. `act` is told each commit, in order, once it is durable."""
-    queue = _new_queue(config, desk, stages)
-    if config.runtime.commit_order == "arrival":
-        return _Arrival(queue, Committer(admission, desk.store, act, desk.thread))
-    pending = [draw.row for draw in desk.state.pending]
-    saturation = desk.monitor.rules.new_saturation()
-    drawing = DrawingAdmission(admission, queue, saturation, window=config.runtime.window, pending=pending)
-    drawn = drawing.draw()
-    await asyncio.to_thread(desk.store.keep_draws, drawn)
-    source = DrawnWork(desk.new_pool(), stages)
-    source.add([*(draw.row for draw in desk.state.pending if draw.answer is None), *drawn])
-    early = [loaded_answer(draw, source.job) for draw in desk.state.pending if draw.answer is not None]
-    committer = Committer(drawing, desk.store, act, desk.thread)
-    in_order = InOrder(
-        committer,
-        desk.store,
-        on_kept=desk.monitor.accounts.kept,
-        pending=[*pending, *drawn],
-        early={delivery.job.request.key: delivery for delivery in early},
-    )
-    return _Windowed(source, in_order, committer)
-
-
-def _new_queue(config: RunConfig, desk: Desk, stages: Stages) -> Queue:
+async def open_order(parts: OrderParts) -> CommitOrder:
+    """Return the configured order."""
     queue = Queue(
-        desk.new_pool(),
-        stages,
-        target=config.target,
-        settings=desk.preparation.generating,
-        rng_seed=config.rng_seed,
+        parts.new_pool(),
+        parts.stages,
+        target=parts.config.target,
+        settings=parts.settings,
+        rng_seed=parts.config.rng_seed,
     )
-    queue.resume(desk.state)
-    return queue
+    queue.resume(parts.state)
+    return _Arrival(parts, queue) if parts.config.runtime.commit_order == "arrival" else await _windowed(parts, queue)
+
+
+async def _windowed(parts: OrderParts, queue: Queue) -> CommitOrder:
+    pending = [draw.row for draw in parts.state.pending]
+    drawing = DrawingAdmission(
+        parts.admission, queue, parts.new_saturation(), window=parts.config.runtime.window, pending=pending
+    )
+    drawn = drawing.draw()
+    await asyncio.to_thread(parts.store.keep_draws, drawn)
+    source = DrawnWork(parts.new_pool(), parts.stages)
+    source.add([*(draw.row for draw in parts.state.pending if draw.answer is None), *drawn])
+    early = [loaded_answer(draw, source.job) for draw in parts.state.pending if draw.answer is not None]
+    return _Windowed(parts, drawing, source, pending=[*pending, *drawn], early=early)
 
 
 class _Arrival(CommitOrder):
-    def __init__(self, queue: Queue, committer: Committer) -> None:
+    def __init__(self, parts: OrderParts, queue: Queue) -> None:
         self.source = self._queue = queue
-        self._committer = committer
+        self._committer = Committer(parts.admission, parts.store, (self._committed, *parts.effects), parts.thread)
 
     async def deliver(self, delivery: Delivery[Task]) -> None:
         await self._committer.deliver(delivery)
-
-    def committed(self, commit: Commit) -> None:
-        self._queue.committed(commit)
 
     def run_dry(self) -> None:
         self._queue.close()
@@ -109,12 +122,29 @@ class _Arrival(CommitOrder):
     async def close(self) -> None:
         await self._committer.close()
 
+    def _committed(self, _: Delivery[Task], commit: Commit) -> None:
+        self._queue.committed(commit)
+
 
 class _Windowed(CommitOrder):
-    def __init__(self, source: DrawnWork, in_order: InOrder, committer: Committer) -> None:
+    def __init__(
+        self,
+        parts: OrderParts,
+        drawing: DrawingAdmission,
+        source: DrawnWork,
+        *,
+        pending: Sequence[DrawRow],
+        early: Sequence[Delivery[Task]],
+    ) -> None:
         self.source = self._drawn = source
-        self._in_order = in_order
-        self._committer = committer
+        self._committer = Committer(drawing, parts.store, (self._committed, *parts.effects), parts.thread)
+        self._in_order = InOrder(
+            self._committer,
+            parts.store,
+            on_kept=parts.on_kept,
+            pending=pending,
+            early={delivery.job.request.key: delivery for delivery in early},
+        )
 
     async def begin(self) -> None:
         await self._in_order.begin()
@@ -122,12 +152,12 @@ class _Windowed(CommitOrder):
     async def deliver(self, delivery: Delivery[Task]) -> None:
         await self._in_order.deliver(delivery)
 
-    def committed(self, commit: Commit) -> None:
-        self._in_order.committed(commit)
-        self._drawn.committed(commit)
-
     def run_dry(self) -> None:
-        """Do nothing: the judge sees by itself that the model has run dry, at the same place in every run."""
+        """Do nothing: admission sees by itself that the model has run dry, at the same place in every run."""
 
     async def close(self) -> None:
         await self._committer.close()
+
+    def _committed(self, _: Delivery[Task], commit: Commit) -> None:
+        self._in_order.committed(commit)
+        self._drawn.committed(commit)

@@ -12,14 +12,14 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fastinstruct.lm import Ok, Request
 from fastinstruct.lm.process.off_loop import read_in_thread_if_large
-from fastinstruct.lm.scheduling.scheduler import Scheduler, Source, complete_all
+from fastinstruct.lm.scheduling.scheduler import Scheduler, complete_all
 from fastinstruct.pipeline.preparation import Preparation
 from fastinstruct.pipeline.stages.base import Item
 from fastinstruct.pipeline.stages.calibration import answer_accuracy, best_threshold, cross_validated_accuracy, log_odds
@@ -87,16 +87,15 @@ async def calibrate(
     preparation: Preparation,
     scheduler: Scheduler[int],
     cache: Path,
-    gate: Callable[[Source[int]], Source[int]] | None = None,
 ) -> Calibration:
-    """Ask about the held-out seeds, through a gate if there is one, and fit the threshold.
+    """Ask about the held-out seeds and fit the threshold.
 
     Raises:
         EndpointError: the server cannot be used.
-        FastInstructError: the scheduler was stopped, or the gate closed, before all were answered.
+        FastInstructError: the scheduler was stopped before all were answered.
     """
     seeds = preparation.held_out
-    outcomes = await complete_all(scheduler, calibration_requests(preparation), Classify.name, gate)
+    outcomes = await complete_all(scheduler, calibration_requests(preparation), Classify.name)
     odds = [log_odds(o.completion.top_logprobs) if isinstance(o, Ok) else None for o in outcomes]
     yes = [value for value, seed in zip(odds, seeds, strict=True) if value is not None and seed.is_classification]
     no = [value for value, seed in zip(odds, seeds, strict=True) if value is not None and not seed.is_classification]

@@ -18,9 +18,8 @@ from fastinstruct.lm import BadRequest, Ok, Outcome, Request, Transient, unreach
 from fastinstruct.lm.process.off_loop import read_in_thread_if_large
 from fastinstruct.lm.scheduling.channel import Channel
 from fastinstruct.lm.scheduling.fleet import Fleet
-from fastinstruct.lm.scheduling.scheduler import Scheduler, SchedulerStatistics, Source, complete_all, detail_of
-from fastinstruct.pipeline.budget.accounts import Accounts
-from fastinstruct.pipeline.budget.spending import Gate
+from fastinstruct.lm.scheduling.scheduler import Scheduler, SchedulerStatistics, complete_all, detail_of
+from fastinstruct.pipeline.budget.budget import Budget
 from fastinstruct.pipeline.budget.stop_rules import Stop
 from fastinstruct.pipeline.preparation import Preparation
 from fastinstruct.pipeline.stages.base import Stage
@@ -58,7 +57,7 @@ def stored_forms(told: str | None, stages: Sequence[str]) -> Forms | None:
 
 
 async def settled_forms(
-    preparation: Preparation, store: RunStore, fleet: Fleet, accounts: Accounts, probes: FormProbes
+    preparation: Preparation, store: RunStore, fleet: Fleet, budget: Budget, probes: FormProbes
 ) -> Forms | Stop:
     """Return the form of each stage's replies: the run's own, or what its endpoints bear, which is stored then.
 
@@ -74,9 +73,9 @@ async def settled_forms(
     if known is not None:
         return known
     try:
-        found = await probes.ask(preparation, fleet, accounts)
+        found = await probes.ask(preparation, fleet, budget)
     finally:
-        await asyncio.to_thread(accounts.settle)
+        await asyncio.to_thread(budget.write_off)
     if not isinstance(found, Stop):
         await asyncio.to_thread(store.set_meta, MetaKey.REPLY_FORMS, json.dumps(found))
     return found
@@ -130,7 +129,7 @@ class FormProbes:
         self,
         preparation: Preparation,
         fleet: Fleet,
-        accounts: Accounts | None,
+        budget: Budget | None,
         stages: Iterable[str] | None = None,
     ) -> Forms | Stop:
         """Return the lowest form that all endpoints of each stage bear, or the limit that asking would break.
@@ -138,7 +137,7 @@ class FormProbes:
         Args:
             preparation: says which forms are wanted, and what each stage's prompts are.
             fleet: the endpoints.
-            accounts: the budget that asking has to fit; None sets none.
+            budget: the one that asking has to fit; None sets none.
             stages: those to ask about, by default all; the others are taken for text.
 
         Raises:
@@ -148,7 +147,7 @@ class FormProbes:
         forms = dict.fromkeys(names, ReplyForm.TEXT)
         probes = list(_probes(preparation, fleet, names if stages is None else stages))
         channels = dict.fromkeys(probe.channel for probe in probes)
-        asking = [self._all_borne([p for p in probes if p.channel is channel], accounts) for channel in channels]
+        asking = [self._all_borne([p for p in probes if p.channel is channel], budget) for channel in channels]
         answers = await asyncio.gather(*asking, return_exceptions=True)
         borne: dict[str, list[ReplyForm]] = {}
         for answer in answers:
@@ -160,19 +159,17 @@ class FormProbes:
                 borne.setdefault(stage, []).append(form)
         return forms | {stage: min(found, key=_LOWEST_FIRST.index) for stage, found in borne.items()}
 
-    async def _all_borne(
-        self, probes: Iterable[_Probe], accounts: Accounts | None
-    ) -> list[tuple[str, ReplyForm]] | Stop:
+    async def _all_borne(self, probes: Iterable[_Probe], budget: Budget | None) -> list[tuple[str, ReplyForm]] | Stop:
         """Ask one endpoint about one stage after another: it may have one slot."""
         borne = []
         for probe in probes:
-            found = await self._borne(probe, accounts)
+            found = await self._borne(probe, budget)
             if isinstance(found, Stop):
                 return found
             borne.append((probe.stage.name, found))
         return borne
 
-    async def _borne(self, probe: _Probe, accounts: Accounts | None) -> ReplyForm | Stop:
+    async def _borne(self, probe: _Probe, budget: Budget | None) -> ReplyForm | Stop:
         """Step down until a form is borne.
 
         Where it must be JSON, a form is good enough that a reply kept to until it broke off: a small model may do so
@@ -180,7 +177,7 @@ class FormProbes:
         """
         why, broken_off = "", None
         for form, request in probe.requests:
-            told = await self._tried(probe, form, request, accounts)
+            told = await self._tried(probe, form, request, budget)
             if isinstance(told, Stop):
                 return told
             if not told:
@@ -197,12 +194,12 @@ class FormProbes:
             )
         return ReplyForm.TEXT
 
-    async def _tried(self, probe: _Probe, form: ReplyForm, request: Request, accounts: Accounts | None) -> str | Stop:
+    async def _tried(self, probe: _Probe, form: ReplyForm, request: Request, budget: Budget | None) -> str | Stop:
         """Ask in one form; return why it is not borne, "" if it is, or the limit that asking would break."""
         outcome: Outcome | Stop | str = ""
         for number in range(_MAX_EMPTY):
             asked = replace(request, key=f"form:{probe.stage.name}:{form}:{id(probe.channel)}:{number}")
-            outcome = await self._sent(probe, asked, accounts)
+            outcome = await self._sent(probe, asked, budget)
             if not (isinstance(outcome, BadRequest) and outcome.kind == "empty_reply"):
                 break
         if isinstance(outcome, Stop | str):
@@ -218,28 +215,22 @@ class FormProbes:
             return detail_of(outcome)  # such as Groq's failed constrained decoding
         raise unreachable_error(outcome, probe.channel.address)
 
-    async def _sent(self, probe: _Probe, request: Request, accounts: Accounts | None) -> Outcome | Stop | str:
+    async def _sent(self, probe: _Probe, request: Request, budget: Budget | None) -> Outcome | Stop | str:
         """Send one question within the budget: its outcome, the limit that it breaks, or the server's refusal."""
         if self._is_stopping:
             raise FastInstructError("stopped before every request was answered")
-        scheduler, gates = self._new_scheduler(Fleet.of(probe.channel)), list[Gate[int]]()
-
-        def gated(source: Source[int]) -> Source[int]:
-            if accounts is None:
-                return source
-            gates.append(accounts.gate(source, scheduler, is_sampled=False))
-            return gates[-1]
-
+        scheduler = self._new_scheduler(Fleet.of(probe.channel))
         self._running.add(scheduler)
         try:
-            return (await complete_all(scheduler, [request], probe.stage.name, gated))[0]
+            return (await complete_all(scheduler, [request], probe.stage.name))[0]
         except ReplyFormRefused as error:
             return str(error)
         except EndpointError:
             raise
         except FastInstructError:
-            if accounts is not None and gates and gates[-1].refused is not None:
-                return accounts.stop(gates[-1].refused)
+            refused = scheduler.refused
+            if budget is not None and refused is not None and (stop := budget.refusal(refused.lane, [request])):
+                return stop
             raise
         finally:
             self._running.discard(scheduler)

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import cast
 
 from fastinstruct.errors import FastInstructError
-from fastinstruct.lm.scheduling.scheduler import Scheduler, Source
-from fastinstruct.pipeline.budget.accounts import Accounts
-from fastinstruct.pipeline.budget.spending import Gate
+from fastinstruct.lm.scheduling.scheduler import Scheduler
+from fastinstruct.pipeline.budget.budget import Budget
 from fastinstruct.pipeline.budget.stop_rules import Stop
 from fastinstruct.pipeline.models.calibrate import Calibration, cached_calibration, calibrate, calibration_requests
 from fastinstruct.pipeline.preparation import Preparation
@@ -28,7 +27,7 @@ async def run_threshold(
     preparation: Preparation,
     store: RunStore,
     cache: Path,
-    accounts: Accounts,
+    budget: Budget,
     new_scheduler: Callable[[], Scheduler[int]],
 ) -> float | Stop | None:
     """Return the log-odds above which stage 2 says yes, for all sittings of a run.
@@ -44,7 +43,7 @@ async def run_threshold(
     stored = await asyncio.to_thread(store.get_meta, MetaKey.THRESHOLD)
     if stored is not None:
         return cast(float | None, json.loads(stored))
-    found = cached_calibration(preparation, cache) or await _calibrate(preparation, cache, accounts, new_scheduler)
+    found = cached_calibration(preparation, cache) or await _calibrate(preparation, cache, budget, new_scheduler)
     if isinstance(found, Stop):
         return found
     await asyncio.to_thread(store.set_meta, MetaKey.THRESHOLD, json.dumps(found.threshold))
@@ -52,22 +51,18 @@ async def run_threshold(
 
 
 async def _calibrate(
-    preparation: Preparation, cache: Path, accounts: Accounts, new_scheduler: Callable[[], Scheduler[int]]
+    preparation: Preparation, cache: Path, budget: Budget, new_scheduler: Callable[[], Scheduler[int]]
 ) -> Calibration | Stop:
-    refusal = accounts.refusal(Classify.name, calibration_requests(preparation))
+    refusal = budget.refusal(Classify.name, calibration_requests(preparation))
     if refusal is not None:
         return refusal
-    scheduler, gates = new_scheduler(), list[Gate[int]]()
-
-    def gated(source: Source[int]) -> Gate[int]:
-        gates.append(accounts.gate(source, scheduler, is_sampled=False))
-        return gates[-1]
-
+    scheduler = new_scheduler()
     try:
-        return await calibrate(preparation, scheduler, cache, gated)
+        return await calibrate(preparation, scheduler, cache)
     except FastInstructError:
-        if gates and gates[-1].refused is not None:  # attempts failed, and their repetitions no longer fit
-            return accounts.stop(gates[-1].refused)
+        # Attempts failed, and their repetitions no longer fit.
+        if scheduler.refused is not None and (stop := budget.refusal(Classify.name, [scheduler.refused.request])):
+            return stop
         raise
     finally:
-        await asyncio.to_thread(accounts.settle)
+        await asyncio.to_thread(budget.write_off)

@@ -1,50 +1,75 @@
-"""What a sitting's durable commits tell: how the run is doing, what it has spent, and whether it should end.
+"""What a session's durable commits tell: how the run is doing, what it has spent and will, and whether it should end.
 
-Joins counters, accounts and stop rules. Knows nothing of how work is done.
+Knows nothing of how work is done.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from fastinstruct.lm.scheduling.job import Delivery
 from fastinstruct.lm.scheduling.scheduler import SchedulerStatistics
-from fastinstruct.pipeline.budget.accounts import Accounts
+from fastinstruct.pipeline.budget.budget import Budget
 from fastinstruct.pipeline.budget.ledger import Price
 from fastinstruct.pipeline.budget.persistence import dumped_prices, limits_of, open_ledger
-from fastinstruct.pipeline.budget.spending import Spending
-from fastinstruct.pipeline.budget.stop_rules import Stop, StopRules
+from fastinstruct.pipeline.budget.stop_rules import StopRules
 from fastinstruct.pipeline.budget.worst_case import WorstCase
 from fastinstruct.pipeline.monitoring.forecast import WINDOW, Forecast
 from fastinstruct.pipeline.monitoring.progress import Counters, Progress
 from fastinstruct.pipeline.monitoring.telemetry import Telemetry
 from fastinstruct.pipeline.preparation import Preparation
-from fastinstruct.store import Commit, MetaKey, RunReader, RunStore, recent
+from fastinstruct.pipeline.stages.base import Task
+from fastinstruct.store import Commit, MetaKey, RunReader, RunStore, finished, recent
 
 __all__ = ["Monitor", "open_monitor"]
 
 
 class Monitor:
-    """Watches one sitting."""
+    """The gauges of one session.
 
-    def __init__(self, counters: Counters, accounts: Accounts, rules: StopRules) -> None:
+    Attributes:
+        counters: what was done, over all sessions.
+        budget: what may be spent.
+        forecast: what the rest will take.
+        rules: when a run ends before its target.
+        num_slots: how many requests may be in flight; None before that is known.
+        telemetry: how hard it works, a second old at most; None before the first second.
+    """
+
+    def __init__(
+        self, counters: Counters, budget: Budget, forecast: Forecast, rules: StopRules, *, is_sample: bool
+    ) -> None:
         self.counters = counters
-        self.accounts = accounts
+        self.budget = budget
+        self.forecast = forecast
         self.rules = rules
+        self.num_slots: int | None = None
+        self.telemetry: Telemetry | None = None
+        self._is_sample = is_sample
 
-    def count(self, key: str, commit: Commit) -> Stop | None:
-        """Take in one durable commit, of the request with this key; return the stop rule that it meets, if any.
+    def look(self, telemetry: Telemetry) -> None:
+        """Take in how hard the session works."""
+        self.telemetry = telemetry
 
-        Raises:
-            EndpointError, ParserFailed: going on is pointless.
-        """
+    def count(self, delivery: Delivery[Task], commit: Commit) -> None:
+        """Take in one durable commit."""
         self.counters.count(commit)
-        self.accounts.count(key, commit)
-        return self.rules.watch(commit)
+        self.budget.stored(delivery.job.request.key)
+        self.forecast.count(finished(commit))
 
-    def snapshot(self, statistics: SchedulerStatistics, elapsed_s: float, telemetry: Telemetry | None) -> Progress:
+    def snapshot(self, phase: str, statistics: SchedulerStatistics, elapsed_s: float) -> Progress:
         """Return the run as it is now."""
-        return self.counters.snapshot(statistics, elapsed_s, self.accounts, telemetry)
+        self.counters.phase = phase
+        projection = self.forecast.project(
+            self.counters.remaining,
+            self.budget.ledger,
+            num_slots=self.num_slots,
+            now=None if phase == "done" else time.time(),  # of a session that is over, no answer is missed
+            is_sample=self._is_sample,
+        )
+        return self.counters.snapshot(statistics, elapsed_s, self.budget.ledger, projection, self.telemetry)
 
 
 def open_monitor(
@@ -53,16 +78,16 @@ def open_monitor(
     folder: Path,
     store: RunStore,
     *,
-    sample: int | None = None,
+    is_sample: bool = False,
 ) -> Monitor:
-    """Return the monitor of a run's next sitting, which knows what the earlier ones did.
+    """Return the monitor of a run's next session, which knows what the earlier ones did.
 
     Args:
         preparation: the limits, the target and the stages.
         prices: stage -> what its model costs.
         folder: the run's.
         store: where its books are kept.
-        sample: how many requests of each stage this sitting sends at most.
+        is_sample: whether this session sends a few requests only, to estimate the rest.
     """
     config, stages = preparation.config, preparation.recipe.names
     store.set_meta(MetaKey.PRICES, dumped_prices(prices))
@@ -71,9 +96,10 @@ def open_monitor(
         totals = reader.totals()
         last = recent(reader, most)
         ledger = open_ledger(reader, totals, limits_of(config.budget), prices)
-    spending = Spending(ledger, WorstCase({stage: config.model_of(stage).extra_body for stage in stages}))
     return Monitor(
         Counters(config.target, totals, stages),
-        Accounts(spending, Forecast(stages, last), store, sample=sample),
+        Budget(ledger, WorstCase({stage: config.model_of(stage).extra_body for stage in stages}), store),
+        Forecast(stages, last),
         StopRules(config, preparation.generating, stages[0], last),
+        is_sample=is_sample,
     )

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fastinstruct.lm.scheduling.scheduler import SchedulerStatistics
-from fastinstruct.pipeline.budget.accounts import Accounts
-from fastinstruct.pipeline.budget.ledger import dollars
+from fastinstruct.pipeline.budget.ledger import Ledger, dollars
 from fastinstruct.pipeline.monitoring.forecast import Projection, Remaining
 from fastinstruct.pipeline.monitoring.telemetry import Telemetry
 from fastinstruct.store import FINAL, READ, Commit, Totals
@@ -160,10 +159,14 @@ class Counters:
             self._num_answered[request.stage] += 1
 
     def snapshot(
-        self, statistics: SchedulerStatistics, elapsed_s: float, accounts: Accounts, telemetry: Telemetry | None = None
+        self,
+        statistics: SchedulerStatistics,
+        elapsed_s: float,
+        ledger: Ledger,
+        projection: Projection | None,
+        telemetry: Telemetry | None = None,
     ) -> Progress:
         """Return the run as it is now."""
-        ledger = accounts.ledger
         return Progress(
             phase=self.phase,
             target=self.target,
@@ -185,7 +188,7 @@ class Counters:
             num_requests_used=ledger.num_requests,
             num_tokens_used=ledger.num_tokens,
             cost=None if ledger.cost is None else dollars(ledger.cost),
-            projection=accounts.project(self.remaining, is_over=self.phase == "done"),
+            projection=projection,
             elapsed_s=elapsed_s,
             num_admitted_here=self.num_admitted - self._admitted_before,
             completion_tokens_here=self.completion_tokens - self._tokens_before,

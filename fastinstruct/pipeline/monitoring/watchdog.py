@@ -28,7 +28,7 @@ from fastinstruct.pipeline.budget.stop_rules import Stop
 from fastinstruct.pipeline.monitoring.process_figures import cpu_s, memory_bytes
 from fastinstruct.pipeline.monitoring.telemetry import Telemetry, dumped
 
-__all__ = ["Vitals"]
+__all__ = ["Watchdog"]
 
 _LOG = package_logger("fastinstruct.pipeline")
 _BEAT_S = 1.0
@@ -39,13 +39,14 @@ _BEATS_WITHOUT_HOPE = 10  # over the limit with nothing in flight: what could be
 _MIB = 2**20
 
 
-class Vitals:
+class Watchdog:
     """Watches from `with` to its end; `latest` is the newest snapshot.
 
     Args:
         fleet: whose limits are kept from growing.
         record: keeps a snapshot, as JSON, for other processes; called every few seconds and at the end.
         end: ends the sitting by a rule.
+        on_look: told each snapshot.
         max_memory_mib: how much resident memory this process may take; None for any.
         memory: says how much it takes, in bytes.
     """
@@ -56,6 +57,7 @@ class Vitals:
         *,
         record: Callable[[str], None],
         end: Callable[[Stop], None],
+        on_look: Callable[[Telemetry], None] = lambda _: None,
         max_memory_mib: float | None = None,
         memory: Callable[[], int | None] = memory_bytes,
     ) -> None:
@@ -64,6 +66,7 @@ class Vitals:
         self._fleet = fleet
         self._record = record
         self._end = end
+        self._on_look = on_look
         self._max_memory_mib = max_memory_mib
         self._memory = memory
         self._scheduler: Scheduler[Any] | None = None
@@ -188,6 +191,7 @@ class Vitals:
             held_back=held_back,
             channels=tuple(channels),
         )
+        self._on_look(self.latest)
 
     def _tokens_per_s(self, now: float, channels: Sequence[ChannelStatistics]) -> float | None:
         """Return the completion tokens a second, from the snapshot of half a minute ago to this one."""

@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fastinstruct import __version__
+from fastinstruct._version import __version__
 from fastinstruct.config import RunConfig, load_config, settings_of
 from fastinstruct.config.recording import recorded
 from fastinstruct.errors import RunFolderError

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pkgutil
 import tarfile
 import zipfile
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,10 @@ def test_a_wheel_built_from_the_sdist_is_the_same(names: list[str], tmp_path: Pa
 
 def test_the_version_is_said_once_and_the_same_everywhere() -> None:
     assert f'version = "{fastinstruct.__version__}"' in (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("door", ["fastinstruct", "fastinstruct.lm", "fastinstruct.pipeline"])
+def test_what_a_door_loads_when_it_is_used_is_never_hidden_by_a_module_of_that_name(door: str) -> None:
+    """Importing a module puts it into its package under its own name, over whatever else is to be found there."""
+    package = import_module(door)
+    assert not set(package.__all__) & {module.name for module in pkgutil.iter_modules(package.__path__)}

@@ -22,7 +22,7 @@ from fastinstruct.lm.scheduling.job import Delivery
 from fastinstruct.lm.scheduling.scheduler import Scheduler
 from fastinstruct.pipeline.budget.stop_rules import Stop
 from fastinstruct.pipeline.monitoring.telemetry import Telemetry, figures, loaded
-from fastinstruct.pipeline.monitoring.watchdog import Vitals
+from fastinstruct.pipeline.monitoring.watchdog import Watchdog
 from fastinstruct.records import Usage
 from played import OK, SERVER_ERROR, Inbox, Jobs, Longest, Sender, Server, Step, ok
 from virtual_time import VirtualTimeLoop, in_virtual_time, now
@@ -49,7 +49,7 @@ class Sitting:
         self.scheduler: Scheduler[str] = Scheduler(
             self.fleet, max_in_flight=self.max_in_flight, policy=RetryPolicy(), rng=Longest()
         )
-        self.vitals = Vitals(
+        self.watchdog = Watchdog(
             self.fleet,
             record=lambda text: self.records.append(dict(loaded(text) or {})),
             end=self._end,
@@ -66,11 +66,11 @@ class Sitting:
         self.scheduler.stop()
 
     async def run(self, num_jobs: int, deliver: Callable[[Delivery[str]], Any] | None = None) -> Telemetry:
-        with self.vitals:
-            self.vitals.watch(self.scheduler)
+        with self.watchdog:
+            self.watchdog.watch(self.scheduler)
             await self.scheduler.run(Jobs(deque(map(str, range(num_jobs)))), deliver or self.inbox.deliver)
-        assert self.vitals.latest is not None
-        return self.vitals.latest
+        assert self.watchdog.latest is not None
+        return self.watchdog.latest
 
     def limit(self) -> float:
         return self.fleet.channels[0].controller.statistics(now()).limit
@@ -117,7 +117,7 @@ async def test_a_late_loop_keeps_limits_from_growing_warns_once_and_is_forgiven(
         sitting.seen(10, sitting.limit),
         sitting.seen(25, sitting.limit),
         sitting.seen(120, sitting.limit),
-        sitting.seen(15, lambda: sitting.vitals.latest and sitting.vitals.latest.held_back),
+        sitting.seen(15, lambda: sitting.watchdog.latest and sitting.watchdog.latest.held_back),
     )
     loop = asyncio.get_running_loop()
     loop.call_later(125, sitting.scheduler.abort)
@@ -160,9 +160,9 @@ async def test_a_slow_consumer_stops_dispatch_at_the_slots_and_growth_with_it() 
             await asyncio.sleep(1.0)
         await sitting.inbox.deliver(delivery)
 
-    held = sitting.seen(5.5, lambda: sitting.vitals.latest and sitting.vitals.latest.held_back)
+    held = sitting.seen(5.5, lambda: sitting.watchdog.latest and sitting.watchdog.latest.held_back)
     frozen, later = sitting.seen(5.5, sitting.limit), sitting.seen(50.5, sitting.limit)
-    delivering = sitting.seen(30.5, lambda: sitting.vitals.latest and sitting.vitals.latest.num_delivering)
+    delivering = sitting.seen(30.5, lambda: sitting.watchdog.latest and sitting.watchdog.latest.num_delivering)
     await sitting.run(100, deliver)
     assert len(sitting.inbox.names) == 100
     assert most_waiting <= 16
@@ -183,7 +183,7 @@ async def test_over_the_memory_limit_nothing_is_sent_until_it_is_less(caplog: py
 
     loop.call_later(3.5, use, 501)
     loop.call_later(8.5, use, 499)
-    held = sitting.seen(6.5, lambda: sitting.vitals.latest and sitting.vitals.latest.held_back)
+    held = sitting.seen(6.5, lambda: sitting.watchdog.latest and sitting.watchdog.latest.held_back)
     await sitting.run(40)
     times = [time for time, _ in server.sent]
     assert len(sitting.inbox.names) == 40  # what was in flight was finished, and the rest sent later
@@ -245,7 +245,7 @@ async def test_the_slots_of_an_endpoint_that_only_pauses_are_offered_and_an_outa
     """Eleven rounds of four requests, 1 s each; the last one says to wait for 300 s."""
     scripts: dict[str, Sequence[Step]] = {"40": [(1.0, RateLimited(retry_after_s=300.0)), (1.0, OK)]}
     sitting = Sitting([Server(scripts=scripts)], max_in_flight=4, has_breaker=True)
-    during = sitting.seen(60.5, lambda: sitting.vitals.latest)
+    during = sitting.seen(60.5, lambda: sitting.watchdog.latest)
     asyncio.get_running_loop().call_later(61, sitting.scheduler.stop)
     await sitting.run(100)
     (told,) = during
@@ -262,7 +262,7 @@ async def test_the_slots_of_an_endpoint_that_is_asked_no_more_are_not_offered() 
         controller=lambda: Fixed(2),
         max_in_flight=16,
     )
-    seen = sitting.seen(5.5, lambda: sitting.vitals.latest and sitting.vitals.latest.num_slots)
+    seen = sitting.seen(5.5, lambda: sitting.watchdog.latest and sitting.watchdog.latest.num_slots)
     asyncio.get_running_loop().call_later(2.5, sitting.fleet.close, sitting.fleet.channels[1], "the key is wrong")
     await sitting.run(40)
     assert seen == [2]
@@ -273,7 +273,7 @@ async def test_a_request_that_hangs_shows_by_its_age() -> None:
     hanging: dict[str, Sequence[Step]] = {"7": [(300.0, OK)]}
     servers = [Server(scripts=hanging), Server(scripts=hanging, endpoint=Endpoint(base_url="http://b/v1", model="m"))]
     sitting = Sitting(servers, max_in_flight=4)
-    seen = sitting.seen(245.5, lambda: sitting.vitals.latest)
+    seen = sitting.seen(245.5, lambda: sitting.watchdog.latest)
     ended = await sitting.run(1000)
     (told,) = seen
     assert isinstance(told, Telemetry)
@@ -306,7 +306,8 @@ async def test_tokens_a_second_are_those_of_the_last_half_minute() -> None:
     silent: dict[str, Sequence[Step]] = {str(n): [(100.0, answer)] for n in range(80, 84)}
     sitting = Sitting([Server(scripts=silent, usual=(1.0, answer))], max_in_flight=4)
     seen = [
-        sitting.seen(at, lambda: sitting.vitals.latest and sitting.vitals.latest.tokens_per_s) for at in (15, 40, 60)
+        sitting.seen(at, lambda: sitting.watchdog.latest and sitting.watchdog.latest.tokens_per_s)
+        for at in (15, 40, 60)
     ]
     await sitting.run(84)
     assert [told for (told,) in seen] == [pytest.approx(40 * 14 / 15), pytest.approx(44 / 3), 0.0]
@@ -324,7 +325,7 @@ async def test_a_snapshot_is_recorded_in_the_first_second_every_five_and_at_the_
 @in_virtual_time
 async def test_what_is_watched_leaves_no_timer_behind_however_it_ends() -> None:
     sitting, loop = Sitting(), asyncio.get_running_loop()
-    with pytest.raises(ZeroDivisionError), sitting.vitals:
+    with pytest.raises(ZeroDivisionError), sitting.watchdog:
         raise ZeroDivisionError
     assert isinstance(loop, VirtualTimeLoop)
     assert loop.num_timers == 0

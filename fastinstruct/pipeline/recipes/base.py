@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fastinstruct.config import RunConfig, nearest, settings_of
 from fastinstruct.errors import ConfigError
 from fastinstruct.pipeline.stages.base import Stage
-from fastinstruct.text.prompting import Placeholders
+from fastinstruct.text.prompting import JSON_SUFFIX, Placeholders
 
 __all__ = ["Recipe"]
 
@@ -63,9 +63,10 @@ class Recipe:
         return self.stages[0].name
 
     def placeholders(self, stages: Collection[str] | None = None) -> dict[str, Placeholders]:
-        """Return the templates of these stages, by default of all, with what each is filled with."""
+        """Return the templates of these stages, by default of all, those for text first, with what each is filled with."""
         asked = [stage for stage in self.stages if stages is None or stage.name in stages]
-        return {name: holes for stage in asked for name, holes in stage.placeholders().items()}
+        found = {name: holes for stage in asked for name, holes in stage.placeholders().items()}
+        return dict(sorted(found.items(), key=lambda item: item[0].endswith(JSON_SUFFIX)))
 
     def stage_of_template(self, kind: str) -> str:
         """Return the name of the stage that asks with a template."""

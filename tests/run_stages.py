@@ -11,7 +11,7 @@ from fastinstruct.pipeline.stages.bound import Stages
 from fastinstruct.records import Api, ReplyForm
 from fastinstruct.text.prompting import PromptSet, load_templates
 
-__all__ = ["PLACEHOLDERS", "STAGES", "packaged_prompts", "stages_of"]
+__all__ = ["PLACEHOLDERS", "SELF_INSTRUCT", "STAGES", "packaged_prompts", "stages_of"]
 
 SELF_INSTRUCT = RECIPES["self_instruct"]
 STAGES = SELF_INSTRUCT.names

@@ -6,13 +6,14 @@ import json
 import random
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from fastinstruct.config import ClassificationConfig, InstancesConfig
+from fastinstruct.config import RunConfig, settings_of
 from fastinstruct.errors import ConfigError
 from fastinstruct.records import Api, Instance, Message, Prompt, ReplyForm, SeedTask
 from fastinstruct.scripted_server.replies import Kind, recognise
@@ -29,9 +30,10 @@ from fastinstruct.text.demonstrations import (
     render_output_first_as_json,
 )
 from fastinstruct.text.folder import prompt_folder
-from fastinstruct.text.prompting import PLACEHOLDERS, PromptSet, load_templates, render
+from fastinstruct.text.prompting import PromptSet, asking_for_tasks, load_templates, render
 from fastinstruct.text.seeds import packaged_seeds
 from fastinstruct.text.structured import examples_format, is_answer, is_classification_format
+from run_stages import PLACEHOLDERS, SELF_INSTRUCT
 
 PACKAGED = packaged_seeds()
 KINDS = {
@@ -63,13 +65,18 @@ json_names = pytest.mark.parametrize("name", [f"{name}.json" for name in KINDS])
 
 def prompt_set(api: Api, seeds: tuple[SeedTask, ...] = PACKAGED, folder: Path | None = None) -> PromptSet:
     """Make the prompts of a run with the default configuration."""
-    shown, instances = ClassificationConfig(), InstancesConfig()
-    return PromptSet(
-        load_templates(api, PLACEHOLDERS, folder),
-        classification=classification_demonstrations(seeds, PACKAGED, shown.num_demonstrations),
-        input_first=input_first_demonstrations(seeds, PACKAGED, instances.num_input_first_demonstrations),
-        output_first=output_first_demonstrations(seeds, PACKAGED, instances.num_output_first_demonstrations),
-    )
+    shown: dict[str, Sequence[str]] = {}
+    for stage in SELF_INSTRUCT.stages:
+        shown |= stage.demonstrations(seeds, PACKAGED, settings_of(RunConfig(), stage.name, stage.settings))
+    return PromptSet(load_templates(api, PLACEHOLDERS, folder), shown)
+
+
+def for_tasks(prompts: PromptSet, in_context: Sequence[str], num_items: int, name: str = "instructions") -> Prompt:
+    return asking_for_tasks(prompts.templates[name], in_context, num_items)
+
+
+def phrases_of(prompts: PromptSet) -> tuple[str, ...]:
+    return prompts.phrases(SELF_INSTRUCT.stages[0].placeholders())
 
 
 def text_of(prompt: Prompt) -> str:
@@ -78,7 +85,7 @@ def text_of(prompt: Prompt) -> str:
 
 def filled(prompts: PromptSet, name: str, about: str = "Name three birds.") -> str:
     if name.startswith("instructions"):
-        return text_of(prompts.instructions([about, "Fold a paper hat."], 8, name))
+        return text_of(for_tasks(prompts, [about, "Fold a paper hat."], 8, name))
     return text_of(prompts.about(name, about))
 
 
@@ -116,7 +123,7 @@ def test_two_prompts_of_a_stage_share_everything_before_their_tasks(api: Api, na
 def test_a_chat_prompt_is_a_system_and_a_user_message() -> None:
     prompts = prompt_set(Api.CHAT)
     for prompt in (
-        prompts.instructions(["Name three birds."], 8),
+        for_tasks(prompts, ["Name three birds."], 8),
         prompts.about("classification", "Name three birds."),
     ):
         assert isinstance(prompt, tuple)
@@ -165,12 +172,12 @@ def test_a_completions_prompt_ends_where_the_model_goes_on(name: str) -> None:
 
 @apis
 def test_tasks_are_numbered_from_one_with_white_space_collapsed_and_no_trailing_colon(api: Api) -> None:
-    text = text_of(prompt_set(api).instructions(["Name  three\n birds:", "Sort these words::", "Why?"], 5))
+    text = text_of(for_tasks(prompt_set(api), ["Name  three\n birds:", "Sort these words::", "Why?"], 5))
     assert "\n1. Name three birds\n2. Sort these words\n3. Why?\n" in text
 
 
 def test_a_chat_prompt_says_which_numbers_to_write() -> None:
-    text = text_of(prompt_set(Api.CHAT).instructions(["a", "b", "c"], 5))
+    text = text_of(for_tasks(prompt_set(Api.CHAT), ["a", "b", "c"], 5))
     assert "Add 5 tasks" in text
     assert "Now write tasks 4 to 8, one a line" in text
 
@@ -187,7 +194,7 @@ def test_braces_and_markers_in_tasks_stay_as_they_are(api: Api) -> None:
 @apis
 def test_quotes_braces_and_scripts_in_tasks_are_json_in_a_json_prompt(api: Api) -> None:
     nasty = [r'Say "{tasks}" in C:\temp {num_items}:', "请写一首诗。", "two\nlines \u2028 and more"]
-    text = text_of(prompt_set(api).instructions(nasty, 8, "instructions.json"))
+    text = text_of(for_tasks(prompt_set(api), nasty, 8, "instructions.json"))
     line = next(line for line in text.splitlines() if line.startswith('{"tasks":["Say'))
     assert json.loads(line) == {
         "tasks": [r'Say "{tasks}" in C:\temp {num_items}', "请写一首诗。", "two lines and more"]
@@ -198,8 +205,11 @@ def test_quotes_braces_and_scripts_in_tasks_are_json_in_a_json_prompt(api: Api) 
 @apis
 def test_braces_in_demonstrations_stay_as_they_are(api: Api) -> None:
     shown = [replace(SINGLE, instruction="Explain what {instruction} and {demonstrations} mean.")]
-    prompts = PromptSet(load_templates(api, PLACEHOLDERS), classification=shown, input_first=shown, output_first=shown)
-    for name in ("classification", "input_first", "output_first"):
+    ways = (render_classification, render_input_first, render_output_first)
+    kinds = ("classification", "input_first", "output_first")
+    written = {kind: [*map(way, shown)] for kind, way in zip(kinds, ways, strict=True)}
+    prompts = PromptSet(load_templates(api, PLACEHOLDERS), written)
+    for name in kinds:
         text = filled(prompts, name, "Fold a paper hat.")
         assert text.count("Task: Explain what {instruction} and {demonstrations} mean.\n") == 1
         assert text.count("Fold a paper hat.") == 1
@@ -223,7 +233,7 @@ def write(folder: Path, name: str, text: str) -> Path:
 def test_a_users_template_replaces_the_packaged_one_and_the_others_stay(tmp_path: Path) -> None:
     write(tmp_path, "instructions", "Mine:\n{tasks}\n{next_number}.\n")
     prompts = prompt_set(Api.COMPLETIONS, folder=tmp_path)
-    assert prompts.instructions(["One."], 8) == "Mine:\n1. One.\n2."
+    assert for_tasks(prompts, ["One."], 8) == "Mine:\n1. One.\n2."
     assert prompts.about("classification", "x") == prompt_set(Api.COMPLETIONS).about("classification", "x")
 
 
@@ -233,7 +243,7 @@ def test_a_users_chat_template_may_have_any_sections(tmp_path: Path) -> None:
         "instructions",
         "[user]\nHello.\n[assistant]  \nHi!\n[user]\n{tasks}\n\n[section] {next_number}-{last_number}: {num_items}\n",
     )
-    assert prompt_set(Api.CHAT, folder=tmp_path).instructions(["One."], 8) == (
+    assert for_tasks(prompt_set(Api.CHAT, folder=tmp_path), ["One."], 8) == (
         Message(role="user", content="Hello."),
         Message(role="assistant", content="Hi!"),
         Message(role="user", content="1. One.\n\n[section] 2-9: 8"),
@@ -242,14 +252,14 @@ def test_a_users_chat_template_may_have_any_sections(tmp_path: Path) -> None:
 
 def test_a_template_saved_by_notepad_is_read(tmp_path: Path) -> None:
     (tmp_path / "instructions.txt").write_bytes(b"\xef\xbb\xbf[user]\r\nMine:\r\n{tasks}\r\n{next_number}\r\n")
-    assert prompt_set(Api.CHAT, folder=tmp_path).instructions(["One."], 8) == (
+    assert for_tasks(prompt_set(Api.CHAT, folder=tmp_path), ["One."], 8) == (
         Message(role="user", content="Mine:\n1. One.\n2"),
     )
 
 
 @apis
 @pytest.mark.parametrize(
-    ("name", "missing"), [(name, hole) for name, holes in PLACEHOLDERS.items() for hole in sorted(holes)]
+    ("name", "missing"), [(name, hole) for name, holes in PLACEHOLDERS.items() for hole in sorted(holes.required)]
 )
 def test_a_missing_placeholder_is_named_with_its_file(tmp_path: Path, api: Api, name: str, missing: str) -> None:
     packaged = (prompt_folder() / api / f"{name}.txt").read_text(encoding="utf-8")
@@ -271,7 +281,7 @@ def test_an_unknown_placeholder_is_named_with_its_file(tmp_path: Path, api: Api,
 
 def test_braces_that_are_no_placeholder_may_stand_in_a_template(tmp_path: Path) -> None:
     write(tmp_path, "instructions", 'As JSON {"a": {}} {1} {Not one}:\n{tasks}\n{next_number}.')
-    text = text_of(prompt_set(Api.COMPLETIONS, folder=tmp_path).instructions(["One."], 8))
+    text = text_of(for_tasks(prompt_set(Api.COMPLETIONS, folder=tmp_path), ["One."], 8))
     assert text == 'As JSON {"a": {}} {1} {Not one}:\n1. One.\n2.'
 
 
@@ -372,7 +382,7 @@ def test_a_users_json_template_leaves_the_text_one_to_the_package(tmp_path: Path
     write(tmp_path, "instructions.json", '[user]\nJSON {"tasks":{tasks}}, {num_items} more')
     found = load_templates(Api.CHAT, PLACEHOLDERS, tmp_path)
     assert found["instructions"] == load_templates(Api.CHAT, PLACEHOLDERS)["instructions"]
-    assert prompt_set(Api.CHAT, folder=tmp_path).instructions(["One."], 8, "instructions.json") == (
+    assert for_tasks(prompt_set(Api.CHAT, folder=tmp_path), ["One."], 8, "instructions.json") == (
         Message(role="user", content='JSON {"tasks":["One."]}, 8 more'),
     )
 
@@ -381,8 +391,8 @@ def test_a_users_folder_may_hold_both_kinds(tmp_path: Path) -> None:
     write(tmp_path, "instructions", "Mine:\n{tasks}\n{next_number}.")
     write(tmp_path, "instructions.json", "Mine too:\n{tasks}")
     prompts = prompt_set(Api.COMPLETIONS, folder=tmp_path)
-    assert prompts.instructions(["One."], 8) == "Mine:\n1. One.\n2."
-    assert prompts.instructions(["One."], 8, "instructions.json") == 'Mine too:\n["One."]\n'
+    assert for_tasks(prompts, ["One."], 8) == "Mine:\n1. One.\n2."
+    assert for_tasks(prompts, ["One."], 8, "instructions.json") == 'Mine too:\n["One."]\n'
     assert len(prompts.fingerprints()) == 8
 
 
@@ -395,7 +405,7 @@ def test_rendering_leaves_the_template_as_it_is() -> None:
 
 @apis
 def test_the_phrases_of_a_prompt_are_its_own_whole_lines(api: Api) -> None:
-    phrases = prompt_set(api).phrases()
+    phrases = phrases_of(prompt_set(api))
     assert phrases
     text = filled(prompt_set(api), "instructions") + filled(prompt_set(api), "instructions.json")
     assert len(set(phrases)) == len(phrases)
@@ -409,7 +419,7 @@ def test_the_phrases_of_a_prompt_are_its_own_whole_lines(api: Api) -> None:
 def test_a_short_line_of_a_users_template_is_no_phrase(tmp_path: Path, line: str) -> None:
     """Candidates that begin with a phrase are rejected as echoes: "..." would reject every one of them."""
     write(tmp_path, "instructions", f"{line}\n{{tasks}}\n{line}\n{{next_number}}.")
-    assert prompt_set(Api.COMPLETIONS, folder=tmp_path).phrases() == ()
+    assert phrases_of(prompt_set(Api.COMPLETIONS, folder=tmp_path)) == ()
 
 
 def test_a_long_line_of_a_users_template_is_a_phrase_in_any_script(tmp_path: Path) -> None:
@@ -418,7 +428,7 @@ def test_a_long_line_of_a_users_template_is_a_phrase_in_any_script(tmp_path: Pat
         "instructions",
         "- Each task differs from the others.\n请写出八个不同的任务。\n{tasks}\n{next_number}.",
     )
-    assert prompt_set(Api.COMPLETIONS, folder=tmp_path).phrases() == (
+    assert phrases_of(prompt_set(Api.COMPLETIONS, folder=tmp_path)) == (
         "Each task differs from the others.",
         "请写出八个不同的任务。",
     )

@@ -88,8 +88,10 @@ def rows(folder: Path, sql: str) -> list[tuple[Any, ...]]:
     connection = sqlite3.connect(folder / "run.db")
     try:
         return connection.execute(sql).fetchall()
-    except sqlite3.OperationalError:  # killed before the tables were made
-        return []
+    except sqlite3.OperationalError:
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+            raise
+        return []  # killed before the tables were made
     finally:
         connection.close()
 
@@ -101,6 +103,6 @@ def everything(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
         "request": rows(folder, f"SELECT {request} FROM request ORDER BY id"),
         "candidate": rows(folder, "SELECT * FROM candidate ORDER BY id"),
         "instruction": rows(folder, "SELECT * FROM instruction ORDER BY id"),
-        "classification": rows(folder, "SELECT * FROM classification ORDER BY instruction_id"),
+        "annotation": rows(folder, "SELECT * FROM annotation ORDER BY id"),
         "instance": rows(folder, "SELECT * FROM instance ORDER BY id"),
     }

@@ -191,8 +191,8 @@ def _items(reader: RunReader, id_: int, stage: str) -> list[tuple[Any, str | Non
         sql = "SELECT text, reason FROM candidate WHERE request_id = ? ORDER BY id"
         return [(text, reason) for text, reason in reader.rows(sql, (id_,))]
     if stage == "classification":
-        sql = "SELECT is_classification FROM classification WHERE request_id = ? ORDER BY instruction_id"
-        return [(answer, None) for (answer,) in reader.rows(sql, (id_,))]
+        sql = "SELECT value FROM annotation WHERE request_id = ? AND name = 'is_classification' ORDER BY subject_id"
+        return [(json.loads(answer), None) for (answer,) in reader.rows(sql, (id_,))]
     sql = "SELECT input, output, reason FROM instance WHERE request_id = ? ORDER BY id"
     return [((given, output), reason) for given, output, reason in reader.rows(sql, (id_,))]
 

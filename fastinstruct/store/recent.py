@@ -60,7 +60,7 @@ def recent(reader: RunReader, most: Mapping[str, int]) -> list[Finished]:
     Raises:
         RunFolderError: the database cannot be read.
     """
-    generating = next(iter(most))
+    generating = next(iter(most), None)
     with reader.snapshot():
         rows = [row for stage, count in most.items() for row in reader.rows(_RECENT, (stage, count))]
         rows.sort(key=lambda row: int(row[0]))

@@ -17,7 +17,7 @@ import pytest
 
 from fastinstruct.errors import RunFolderError
 from fastinstruct.scripted_server import Latency, Script, ScriptedServer
-from fastinstruct.store import RunReader
+from fastinstruct.store import MetaKey, RunReader
 from places import REPOSITORY
 
 PATHS = os.pathsep.join(map(str, (REPOSITORY, REPOSITORY / "kernels")))
@@ -58,7 +58,7 @@ def endpoint(server: ScriptedServer) -> tuple[str, ...]:
     return ("--base-url", server.base_url, "--model", "scripted", "--set", "model.replies=text")
 
 
-def meta_of(folder: Path, key: str) -> str | None:
+def meta_of(folder: Path, key: MetaKey) -> str | None:
     """What a run's store holds under a key; None while there is no such run yet."""
     try:
         with RunReader(folder) as reader:
@@ -99,7 +99,7 @@ async def test_status_shows_how_a_going_run_works_its_endpoints_and_the_summary_
         more = f"model.endpoints=[{{base_url: {second.base_url}}}]"
         limits = ("--target", "5000", "--max-in-flight", "8")
         process = await start(tmp_path, "run", *endpoint(first), "--set", more, *limits, "-o", "here")
-        await until(lambda: meta_of(tmp_path / "here", "telemetry") is not None)
+        await until(lambda: meta_of(tmp_path / "here", MetaKey.TELEMETRY) is not None)
         going = await command(tmp_path, "status", "here")
         told = json.loads((await command(tmp_path, "status", "here", "--json")).out)["telemetry"]
         process.send_signal(signal.SIGINT)

@@ -21,6 +21,7 @@ from fastinstruct.cli.status import status
 from fastinstruct.cli.terminal import labelled, printable, shortened
 from fastinstruct.errors import FastInstructError, InputError, RunFolderError
 from fastinstruct.records import RejectReason, rule_reason
+from fastinstruct.store import MetaKey
 
 ESCAPE = "\x1b[2J\x1b]0;owned\x07 red \x9b31m \u202eright to left \x00 \U000e0041"
 
@@ -180,10 +181,10 @@ def test_status_says_what_was_used_what_that_cost_and_what_is_still_to_come(tmp_
         built.admit("Name a colour.", ("", "Red."), ("of the sky", "Blue."))
         price = {"input": 1_000_000, "cached_input": 500_000, "output": 2_000_000, "request": 0, "source": "x"}
         built.store.set_meta(
-            "prices", json.dumps(dict.fromkeys(["instructions", "classification", "instances"], price))
+            MetaKey.PRICES, json.dumps(dict.fromkeys(["instructions", "classification", "instances"], price))
         )
         used = {"num_requests": 2, "prompt_tokens": 100, "cached_tokens": 20, "completion_tokens": 50}
-        built.store.set_meta("used_besides", json.dumps({"instances": used}))
+        built.store.set_meta(MetaKey.USED_BESIDES, json.dumps({"instances": used}))
     (found,) = rows_of("status", tmp_path / "run", "--json")
     # Three answered requests of 10 and 3 tokens, and besides two failed attempts; 20 tokens were half price.
     assert (found["num_requests_used"], found["num_tokens_used"], found["tokens_per_example"]) == (5, 189, 94.5)
@@ -291,7 +292,7 @@ def test_status_tells_how_slots_machine_and_endpoints_stood_when_that_was_last_r
         "channels": [channel, dead],
     }
     with BuiltRun(tmp_path / "run") as built:
-        built.store.set_meta("telemetry", json.dumps(told))
+        built.store.set_meta(MetaKey.TELEMETRY, json.dumps(told))
         (found,) = rows_of("status", built.folder, "--json")
         assert found["telemetry"] == told
         lines = typed("status", built.folder)[0].splitlines()

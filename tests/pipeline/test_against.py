@@ -34,7 +34,7 @@ from fastinstruct.pipeline.decontamination import Against, index_of, indexed, su
 from fastinstruct.records import Instance, SeedTask
 from fastinstruct.scripted_server import Script, ScriptedServer
 from fastinstruct.similarity import RougeIndex
-from fastinstruct.store import RunReader
+from fastinstruct.store import MetaKey, RunReader
 
 Rows = list[tuple[Any, ...]]
 OPTION = "--against-field, or field in similarity.against"
@@ -417,7 +417,7 @@ async def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path: Path) 
     sql = "SELECT text, reason, nearest, score FROM candidate ORDER BY id"
     assert rows(tmp_path / "halves", sql) == rows(tmp_path / "whole", sql)
     with RunReader(tmp_path / "halves") as reader:
-        assert [file.path for file in loaded(reader.meta("against"))] == [moved]
+        assert [file.path for file in loaded(reader.meta(MetaKey.AGAINST))] == [moved]
 
 
 def rows_so_far(run: Run) -> int:

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import typer
-from fastinstruct.pipeline.stages.reading import reading_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -27,9 +26,10 @@ from fastinstruct.cli.status import status
 from fastinstruct.config import RunConfig, load_config
 from fastinstruct.errors import ConfigError, FastInstructError, RunFolderError, StoreError
 from fastinstruct.pipeline import Run, RunResult, refilter
+from fastinstruct.pipeline.commit.admission import Admission
 from fastinstruct.pipeline.pool.task_pool import TaskPool
 from fastinstruct.pipeline.refiltering.replay import Rejudge
-from fastinstruct.records import Api, RejectReason
+from fastinstruct.records import RejectReason
 from fastinstruct.scripted_server import Latency, Script, ScriptedServer
 from fastinstruct.scripted_server.replies import Kind
 from fastinstruct.similarity import RougeIndex
@@ -43,8 +43,9 @@ from fastinstruct.store import (
     read_manifest,
     schema,
 )
+from run_stages import stages_of
 
-TABLES = ("meta", "seed", "template", "request", "attempt", "candidate", "instruction", "classification", "instance")
+TABLES = ("meta", "seed", "template", "request", "attempt", "candidate", "instruction", "annotation", "instance")
 SCRIPT = Script(duplicate_rate=0.5, junk_rate=0.2, length_rate=0.1)
 OTHER = {"similarity.threshold": 0.4, "filters.keywords": [], "filters.min_words": 2}  # some are gained, some lost
 
@@ -132,7 +133,7 @@ def test_without_changes_the_data_are_equal_to_the_last_row(tmp_path: Path, flag
     assert rows(old, "SELECT count(*) FROM attempt") != [(0,)]
     assert found.changes == {}
     assert (found.before, found.num_gained, found.num_lost, found.num_left_out) == (found.after, 0, 0, 0)
-    assert (found.num_to_classify, found.num_to_instantiate) == (0, 0)
+    assert found.num_to_ask == {"classification": 0, "instances": 0}
 
 
 def test_a_value_that_is_set_to_what_it_was_is_no_change(run: Path, tmp_path: Path) -> None:
@@ -212,12 +213,10 @@ def test_instructions_in_both_keep_their_answers_and_the_others_have_none(run: P
     assert found.num_kept == len({*before} & {*after}) > 0
     assert found.num_lost == len({*before} - {*after}) > 0
     assert found.num_gained == len({*after} - {*before}) > 0
-    assert found.num_to_classify == found.num_gained
+    assert found.num_to_ask["classification"] == found.num_gained
     old_examples, new_examples = examples_by_instruction(run), examples_by_instruction(tmp_path / "new")
     assert new_examples == {text: cases for text, cases in old_examples.items() if text in after}
-    classified = (
-        "SELECT i.text, c.is_classification FROM classification AS c JOIN instruction AS i ON i.id = instruction_id"
-    )
+    classified = "SELECT i.text, c.name, c.value FROM annotation AS c JOIN instruction AS i ON i.id = c.subject_id"
     assert {*rows(tmp_path / "new", classified)} == {row for row in rows(run, classified) if row[0] in after}
 
 
@@ -269,8 +268,8 @@ NEW = ["List five cheap breakfasts for students.", "Turn these meeting notes int
 def new_rejudge(old: Sequence[str] = (), candidate_ids: Sequence[int] = ()) -> Rejudge:
     index = RougeIndex()
     index.add(SEEDS)
-    judge = Judge(reading_of(RunConfig(), Api.COMPLETIONS), index, num_seeds=1, rng_seed=0, threshold=None)
-    return Rejudge(judge, TaskPool(SEEDS, old), candidate_ids)
+    stages = stages_of()
+    return Rejudge(Admission(stages, index, num_seeds=1), stages, TaskPool(SEEDS, old), candidate_ids)
 
 
 def request(id_: int, stage: str, number: int, text: str | None, **facts: Any) -> RequestRow:
@@ -312,7 +311,7 @@ def test_only_a_refusal_leaves_an_instruction_unclassified_for_good(outcome: str
     rejudge.settle(generated(NEW[:1]), [candidate(1, NEW[0])])
     commit = rejudge.settle(request(2, "classification", 0, None, outcome=outcome, detail="no"), [])
     assert commit is not None
-    assert (commit.classification is not None) == is_settled
+    assert bool(commit.annotations) == is_settled
     assert (commit.request.outcome, commit.request.detail) == (outcome, "no")
 
 

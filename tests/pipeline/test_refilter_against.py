@@ -27,9 +27,9 @@ from fastinstruct.pipeline import Run, refilter
 from fastinstruct.records import RejectReason
 from fastinstruct.scripted_server import Script, ScriptedServer
 from fastinstruct.similarity import RougeIndex
-from fastinstruct.store import RunReader, history
+from fastinstruct.store import MetaKey, RunReader, history
 
-TABLES = ("request", "candidate", "instruction", "classification", "instance", "seed", "attempt")
+TABLES = ("request", "candidate", "instruction", "annotation", "instance", "seed", "attempt")
 SCRIPT = Script(duplicate_rate=0.4, junk_rate=0.1)
 
 
@@ -80,7 +80,7 @@ def identity_of(folder: Path) -> dict[str, Any]:
 
 def files_of(folder: Path) -> list[Path]:
     with RunReader(folder) as reader:
-        return [file.path for file in loaded(reader.meta("against"))]
+        return [file.path for file in loaded(reader.meta(MetaKey.AGAINST))]
 
 
 @pytest.fixture(scope="module")

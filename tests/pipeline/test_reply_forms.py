@@ -16,7 +16,7 @@ from fastinstruct.errors import ConfigError, ProtocolMismatch, ReplyFormRefused
 from fastinstruct.pipeline import Run, RunResult, prepare
 from fastinstruct.records import ReplyForm
 from fastinstruct.scripted_server import JsonReplies, Script, ScriptedServer
-from fastinstruct.store import RunReader
+from fastinstruct.store import MetaKey, RunReader
 from run_stages import STAGES
 
 SCHEMA = dict.fromkeys(("classification", "instances", "instructions"), "json_schema")
@@ -48,7 +48,7 @@ async def scripted(**script: Any) -> AsyncIterator[ScriptedServer]:
 def stored(folder: Path) -> tuple[dict[str, str] | None, set[str]]:
     """What the run has settled, and the templates that it has asked with."""
     with RunReader(folder) as reader:
-        told = reader.meta("reply_forms")
+        told = reader.meta(MetaKey.REPLY_FORMS)
         templates = {name for (name,) in reader.rows("SELECT DISTINCT template FROM request")}
     return (None if told is None else json.loads(told)), templates
 

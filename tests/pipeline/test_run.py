@@ -32,7 +32,7 @@ from fastinstruct.records import Example
 from fastinstruct.scripted_server import Latency, Script, ScriptedServer
 from fastinstruct.scripted_server.replies import Kind
 from fastinstruct.similarity import RougeIndex
-from fastinstruct.store import RunReader, schema
+from fastinstruct.store import MetaKey, RunReader, schema
 
 KEY = "sk-test-0123456789abcdef"
 
@@ -349,7 +349,7 @@ async def test_progress_tells_slots_machine_and_endpoints_and_the_store_keeps_th
     assert (told.num_slots, told.num_in_flight, told.num_delivering) == (16, 0, 0)
     assert sum(channel.completion_tokens for channel in told.channels) == result.progress.completion_tokens
     with RunReader(tmp_path / "run") as reader:
-        kept = dict(loaded(reader.meta("telemetry")) or {})
+        kept = dict(loaded(reader.meta(MetaKey.TELEMETRY)) or {})
     assert kept.pop("at")
     assert kept == json.loads(json.dumps(figures(told)))
 
@@ -358,7 +358,7 @@ async def test_the_latest_telemetry_holds_neither_keys_nor_texts(tmp_path: Path)
     async with scripted(api_key=KEY) as server:
         await execute(config_for(server, tmp_path / "run"), {"OPENAI_API_KEY": KEY, "XDG_CACHE_HOME": str(tmp_path)})
     with RunReader(tmp_path / "run") as reader:
-        kept = reader.meta("telemetry") or ""
+        kept = reader.meta(MetaKey.TELEMETRY) or ""
         texts = [text for (text,) in reader.rows("SELECT text FROM instruction")]
     assert '"ok": ' in kept
     assert KEY not in kept
@@ -429,13 +429,13 @@ async def test_log_probabilities_calibrate_stage_two_once_and_are_remembered(tmp
         asked_then = sum(entry.kind is Kind.CLASSIFICATION for entry in server.log) - asked_first
     with RunReader(tmp_path / "one") as reader:
         admitted = reader.totals().num_admitted
-        threshold = reader.meta("stage2_threshold")
+        threshold = reader.meta(MetaKey.THRESHOLD)
     assert asked_first > admitted
     assert asked_first - admitted <= 40
     assert asked_then == rows(tmp_path / "two", "SELECT count(*) FROM instruction")[0][0]
     assert threshold is not None
     assert float(threshold) == float(threshold)
-    assert rows(tmp_path / "one", "SELECT count(*) FROM classification WHERE margin IS NULL") == [(0,)]
+    assert rows(tmp_path / "one", "SELECT count(*) FROM annotation WHERE confidence IS NULL") == [(0,)]
 
 
 async def collect(config: RunConfig, most: int | None = None) -> list[Example]:

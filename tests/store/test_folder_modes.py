@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastinstruct.store import RunFolder, RunStore
+from fastinstruct.store import MetaKey, RunFolder, RunStore
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077, 0o377])
@@ -23,7 +23,7 @@ def made(path: Path) -> set[int]:
     with RunFolder(path) as folder:
         folder.claim({"a": 1}, {})
         store = RunStore(folder.prepare_database())
-        store.set_meta("a", "b")
+        store.set_meta(MetaKey.THRESHOLD, "0.5")
         folder.write("config.yaml", "a: 1")
         names = {file.name for file in path.iterdir()}
         assert names == {"run.lock", "run.db", "run.db-wal", "run.db-shm", "manifest.json", "config.yaml"}

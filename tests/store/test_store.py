@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +21,14 @@ import pytest
 from fastinstruct.errors import RunFolderError, StoreError
 from fastinstruct.records import Example, Instance, RejectReason, SeedTask
 from fastinstruct.store import (
+    AnnotationRow,
     AttemptRow,
     CandidateRow,
-    ClassificationRow,
     Commit,
     Finished,
     InstanceRow,
     InstructionRow,
+    MetaKey,
     RequestRow,
     RunFolder,
     RunReader,
@@ -37,6 +38,7 @@ from fastinstruct.store import (
     finished,
     recent,
 )
+from run_stages import STAGES
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 SEED = SeedTask(
@@ -48,8 +50,7 @@ SEED = SeedTask(
 )
 EMPTY = StoredState(
     instructions=(),
-    to_classify=(),
-    to_instantiate=(),
+    to_do={"classification": (), "instances": ()},
     next_number=0,
     missing_numbers=(),
     next_request_id=1,
@@ -86,10 +87,14 @@ def generated(id_: int, *texts: str, number: int | None = None, first: int = 0) 
     )
 
 
+def noted(instruction_id: int, answer: bool | None) -> AnnotationRow:
+    return AnnotationRow(instruction_id=instruction_id, name="is_classification", value=answer)
+
+
 def classified(id_: int, instruction_id: int, answer: bool | None) -> Commit:
     return Commit(
         request=request(id_, "classification", instruction_id),
-        classification=ClassificationRow(instruction_id=instruction_id, is_classification=answer),
+        annotations=(noted(instruction_id, answer),),
     )
 
 
@@ -99,6 +104,16 @@ def instantiated(id_: int, instruction_id: int, *outputs: str, outcome: str = "o
         for item, output in enumerate(outputs)
     ]
     return Commit(request=request(id_, "instances", instruction_id, outcome), instances=tuple(rows))
+
+
+def to_do(
+    to_classify: Sequence[int], to_instantiate: Sequence[tuple[int, bool | None]]
+) -> dict[str, tuple[tuple[int, dict[str, bool | None]], ...]]:
+    """What a state says is left for stages 2 and 3: instructions, for stage 3 with their kind."""
+    return {
+        "classification": tuple((number, {}) for number in to_classify),
+        "instances": tuple((number, {"is_classification": answer}) for number, answer in to_instantiate),
+    }
 
 
 def submit(store: RunStore, *commits: Commit) -> None:
@@ -125,7 +140,7 @@ def test_commits_are_stored_in_submission_order_and_survive_reopening(tmp_path: 
     store.close()
     assert stored_numbers(tmp_path) == list(range(101, 401))
     again = RunStore(tmp_path / "run.db")
-    assert again.state().next_request_id == 301
+    assert again.state(STAGES).next_request_id == 301
     again.close()
 
 
@@ -191,7 +206,7 @@ with RunFolder(Path({str(tmp_path)!r})) as folder:
     with RunFolder(tmp_path) as folder:
         assert stored_numbers(tmp_path) == list(range(20))
         store = RunStore(folder.database)
-        assert store.state().next_number == 20
+        assert store.state(STAGES).next_number == 20
         store.close()
 
 
@@ -278,7 +293,7 @@ def test_a_failed_write_fails_all_later_ones_and_nothing_is_stored_after_the_gap
     with pytest.raises(StoreError, match="UNIQUE constraint failed"):
         submit(store, generated(2))
     with pytest.raises(StoreError, match="UNIQUE constraint failed"):
-        store.state()
+        store.state(STAGES)
     assert stored_numbers(store.path.parent) == [0]
 
 
@@ -356,7 +371,7 @@ def test_any_text_comes_back_as_it_was(store: RunStore, text: str) -> None:
             instructions=(InstructionRow(id=0, candidate_id=1, text=text),),
         ),
     )
-    assert store.state().instructions == (text,)
+    assert store.state(STAGES).instructions == (text,)
     with RunReader(store.path.parent) as reader:
         assert list(reader.rows("SELECT text, model FROM request")) == [(text, text[:9])]
 
@@ -449,7 +464,7 @@ def test_a_run_that_was_killed_before_its_first_table_can_be_started_again(tmp_p
     with pytest.raises(RunFolderError, match="holds no run yet"):
         RunReader(tmp_path)
     store = RunStore(tmp_path / "run.db")
-    assert store.state() == EMPTY
+    assert store.state(STAGES) == EMPTY
     store.close()
 
 
@@ -651,18 +666,18 @@ def test_a_file_that_cannot_be_written_is_a_store_error_and_leaves_the_old_one(
 
 
 def test_a_new_run_has_nothing_behind_it(store: RunStore) -> None:
-    assert store.state() == EMPTY
+    assert store.state(STAGES) == EMPTY
 
 
 def test_numbers_without_an_answer_are_holes(store: RunStore) -> None:
     submit(store, generated(1, number=0), generated(2, number=3), generated(3, number=5))
-    state = store.state()
+    state = store.state(STAGES)
     assert (state.next_number, state.missing_numbers, state.next_request_id) == (6, (1, 2, 4), 4)
 
 
 def test_a_failed_stage_1_request_leaves_no_hole(store: RunStore) -> None:
     submit(store, Commit(request=request(1, number=0, outcome="deadline")), generated(2, number=1))
-    assert store.state().missing_numbers == ()
+    assert store.state(STAGES).missing_numbers == ()
 
 
 def test_pending_work_is_listed_by_instruction(store: RunStore) -> None:
@@ -674,10 +689,9 @@ def test_pending_work_is_listed_by_instruction(store: RunStore) -> None:
         classified(4, 0, answer=False),
         instantiated(5, 1, "done"),
     )
-    state = store.state()
+    state = store.state(STAGES)
     assert state.instructions == ("a", "b", "c", "d", "e")
-    assert state.to_classify == (2, 4)
-    assert state.to_instantiate == ((0, False), (3, None))
+    assert state.to_do == to_do([2, 4], [(0, False), (3, None)])
     assert state.next_candidate_id == 6
 
 
@@ -690,34 +704,31 @@ def test_a_stage_2_or_3_request_that_failed_is_asked_again(store: RunStore, outc
         classified(3, 1, answer=True),
         instantiated(4, 1, outcome=outcome),
     )
-    state = store.state()
-    assert state.to_classify == (0,)
-    assert state.to_instantiate == ((1, True),)
+    assert store.state(STAGES).to_do == to_do([0], [(1, True)])
 
 
 @pytest.mark.parametrize("outcome", ["ok", "bad_request", "parser_failed"])
 def test_a_stage_3_request_that_was_answered_or_refused_is_not_asked_again(store: RunStore, outcome: str) -> None:
     submit(store, generated(1, "a"), classified(2, 0, answer=True), instantiated(3, 0, outcome=outcome))
-    assert store.state().to_instantiate == ()
+    assert store.state(STAGES).to_do == to_do([], [])
 
 
 def test_an_instruction_that_stage_2_refused_goes_on_as_unknown(store: RunStore) -> None:
     refused = Commit(
         request=request(2, "classification", 0, "bad_request"),
-        classification=ClassificationRow(instruction_id=0, is_classification=None),
+        annotations=(noted(0, None),),
     )
     submit(store, generated(1, "a"), refused)
-    state = store.state()
-    assert (state.to_classify, state.to_instantiate) == ((), ((0, None),))
+    assert store.state(STAGES).to_do == to_do([], [(0, None)])
 
 
 def test_meta_is_remembered_and_replaced(store: RunStore) -> None:
-    assert store.get_meta("stage2_threshold") is None
-    store.set_meta("stage2_threshold", "0.5")
-    store.set_meta("stage2_threshold", "1.5")
-    assert store.get_meta("stage2_threshold") == "1.5"
+    assert store.get_meta(MetaKey.THRESHOLD) is None
+    store.set_meta(MetaKey.THRESHOLD, "0.5")
+    store.set_meta(MetaKey.THRESHOLD, "1.5")
+    assert store.get_meta(MetaKey.THRESHOLD) == "1.5"
     with RunReader(store.path.parent) as reader:
-        assert (reader.meta("stage2_threshold"), reader.meta("absent")) == ("1.5", None)
+        assert (reader.meta(MetaKey.THRESHOLD), reader.meta(MetaKey.TELEMETRY)) == ("1.5", None)
 
 
 def test_seeds_come_back_and_a_second_start_changes_nothing(store: RunStore) -> None:
@@ -843,9 +854,9 @@ def test_candidates_older_than_what_is_asked_for_are_not_counted(store: RunStore
 
 
 def test_a_note_is_stored_without_anybody_waiting_for_it(store: RunStore) -> None:
-    store.note_meta("k", "1")
-    store.note_meta("k", "2")
-    assert store.get_meta("k") == "2"
+    store.note_meta(MetaKey.TELEMETRY, "1")
+    store.note_meta(MetaKey.TELEMETRY, "2")
+    assert store.get_meta(MetaKey.TELEMETRY) == "2"
 
 
 def test_examples_come_by_instruction_with_stable_ids(store: RunStore) -> None:

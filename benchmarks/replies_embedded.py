@@ -22,18 +22,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import fastinstruct
+from fastinstruct.config import InstancesConfig
 from fastinstruct.config.environment import cache_folder
 from fastinstruct.lm.transports.embedded import NUM_SLOTS, EmbeddedServer, find_model
+from fastinstruct.pipeline.recipes import RECIPES
+from fastinstruct.pipeline.stages.generate_instances import GenerateInstances
 from fastinstruct.records import Api, FinishReason, ReplyForm, SeedTask
-from fastinstruct.text.demonstrations import (
-    classification_demonstrations,
-    input_first_demonstrations,
-    output_first_demonstrations,
-)
+from fastinstruct.text.demonstrations import input_first_demonstrations, output_first_demonstrations
 from fastinstruct.text.filters import InstructionFilter
 from fastinstruct.text.parsed import Parsed
 from fastinstruct.text.parsing import parse_instances, parse_instructions
-from fastinstruct.text.prompting import JSON_SUFFIX, PromptSet, load_templates
+from fastinstruct.text.prompting import JSON_SUFFIX, PromptSet, asking_for_tasks, load_templates
 from fastinstruct.text.seeds import packaged_seeds
 from fastinstruct.text.sifting import sift_instances
 from fastinstruct.text.structured import examples_format, is_answer, read_examples, read_tasks, tasks_format
@@ -145,7 +144,8 @@ def body_of(arm: str, ask: Ask, prompts: PromptSet, max_tokens: int) -> dict[str
     """The request's body."""
     name = ask.kind if arm == "text" else ask.kind + JSON_SUFFIX
     is_list = ask.kind == "instructions"
-    prompt = prompts.instructions(ask.shown, NUM_ITEMS, name) if is_list else prompts.about(name, ask.instruction)
+    template = prompts.templates[name]
+    prompt = asking_for_tasks(template, ask.shown, NUM_ITEMS) if is_list else prompts.about(name, ask.instruction)
     body: dict[str, Any] = {
         "prompt": prompt,
         "max_tokens": max_tokens,
@@ -227,13 +227,15 @@ class OneThread(EmbeddedServer):
 def measure(count: int, max_tokens: int, told: Callable[[str, Ask, Answer], None]) -> list[tuple[str, Ask, Answer]]:
     """Ask all prompts in all ways; `told` hears of each answer as it comes."""
     seeds = packaged_seeds()
-    shown = {
-        "classification": classification_demonstrations(seeds, seeds, 31),
-        "input_first": input_first_demonstrations(seeds, seeds, 6),
-        "output_first": output_first_demonstrations(seeds, seeds, 5),
-    }
-    prompts = PromptSet(load_templates(Api.COMPLETIONS, PLACEHOLDERS), **shown)
-    asks = drawn_asks(count, seeds, {task.id for name in KINDS[:2] for task in shown[name]})
+    recipe = RECIPES["self_instruct"]
+    settings = InstancesConfig(num_input_first_demonstrations=6, num_output_first_demonstrations=5)
+    shown = [*input_first_demonstrations(seeds, seeds, 6), *output_first_demonstrations(seeds, seeds, 5)]
+    prompts = PromptSet(
+        load_templates(Api.COMPLETIONS, recipe.placeholders()),
+        GenerateInstances.demonstrations(seeds, seeds, settings),
+    )
+    phrases = prompts.phrases(recipe.placeholders(["instructions"]))
+    asks = drawn_asks(count, seeds, {task.id for task in shown})
     answers: list[tuple[str, Ask, Answer]] = []
     with (
         OneThread(find_model(None, cache_folder(os.environ))) as server,
@@ -242,7 +244,7 @@ def measure(count: int, max_tokens: int, told: Callable[[str, Ask, Answer], None
 
         def answer(arm: str, ask: Ask) -> tuple[str, Ask, Answer]:
             reply = post(server, body_of(arm, ask, prompts, max_tokens))
-            found = judged(arm, ask, reply, prompts.phrases())
+            found = judged(arm, ask, reply, phrases)
             told(arm, ask, found)
             return arm, ask, found
 

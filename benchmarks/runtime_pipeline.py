@@ -36,8 +36,8 @@ from fastinstruct.pipeline.preparation import prepare
 from fastinstruct.similarity import warm_up
 from fastinstruct.store import (
     FORMAT_VERSION,
+    AnnotationRow,
     CandidateRow,
-    ClassificationRow,
     Commit,
     InstanceRow,
     InstructionRow,
@@ -125,7 +125,7 @@ def commits_of(texts: list[str]) -> Iterator[Commit]:
         for row in rows:
             yield Commit(
                 request=request("classification", row.id, "classification", "No"),
-                classification=ClassificationRow(instruction_id=row.id, is_classification=False),
+                annotations=(AnnotationRow(instruction_id=row.id, name="is_classification", value=False),),
             )
             yield Commit(
                 request=request("instances", row.id, "input_first", "Output: One."),

@@ -18,7 +18,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from fastinstruct.pipeline.stages.reading import reading_of
 from measuring import Goal, How, Ratio, run_loop
 from runtime_arms import MODEL, Batches, Client, Drawn, Ours, Prompts
 from runtime_cost import prompts_of_a_run
@@ -27,9 +26,11 @@ from slot_use import busy_share
 
 from fastinstruct.config import load_config
 from fastinstruct.lm.scheduling.job import Delivery, Job
+from fastinstruct.pipeline.commit.admission import Admission
 from fastinstruct.pipeline.commit.committer import Committer
 from fastinstruct.pipeline.preparation import Preparation, prepare
-from fastinstruct.pipeline.stages.base import Task
+from fastinstruct.pipeline.stages.base import Item, Task
+from fastinstruct.pipeline.stages.bound import Stages
 from fastinstruct.similarity import RougeIndex, warm_up
 from fastinstruct.store import Commit, RunStore
 
@@ -124,7 +125,7 @@ def _percents(shares: list[float]) -> str:
 # --------------------------------------------------------------------------------------------- with work for each reply
 
 
-class _Toiling(Judge):
+class _Toiling(Admission):
     """Judges, and computes for 1 ms for each answer, the interpreter's lock released, as in the filter's kernels."""
 
     def settle(self, deliveries: Sequence[Delivery[Task]]) -> list[Commit]:
@@ -164,18 +165,18 @@ async def _judged(url: str, folder: Path, num_requests: int, in_flight: int) -> 
     """Stage 2 of a run, through the run's own committer and store: what a reply takes is the 1 ms, or hardly more."""
     flags = {"model.base_url": url, "model.name": MODEL, "out": folder / "run"}
     preparation = prepare(load_config(flags=flags), {})
-    stages = preparation.stages(with_logprobs=False)
+    stages = preparation.stages()
     seed = preparation.seeds[0].instruction
 
     def make(number: int) -> Job[Task]:
-        return stages.classify(number, f"{seed} ({number})")  # latencies are drawn by prompt
+        return stages["classification"].build(Item(number, f"{seed} ({number})"))  # latencies are drawn by prompt
 
     store = RunStore(folder / "run.db")
     templates = preparation.prompts.templates
     store.begin(preparation.seeds, {name: (each.sha256, each.source) for name, each in templates.items()})
     try:
         with ThreadPoolExecutor(1) as thread:
-            committer = Committer(_toiling(preparation), store, _do_nothing, thread)
+            committer = Committer(_toiling(preparation, stages), store, (), thread)
             async with Ours(url, prompts_of_a_run()) as ours:
                 await ours.run(Drawn(make, range(num_requests)), committer.deliver, in_flight)
             await committer.close()
@@ -183,20 +184,10 @@ async def _judged(url: str, folder: Path, num_requests: int, in_flight: int) -> 
         store.close()
 
 
-def _toiling(preparation: Preparation) -> Judge:
+def _toiling(preparation: Preparation, stages: Stages) -> Admission:
     index = RougeIndex(threshold=preparation.config.similarity.threshold)
     index.add([seed.instruction for seed in preparation.seeds])
-    return _Toiling(
-        reading_of(preparation.config, preparation.api, preparation.prompts.phrases()),
-        index,
-        num_seeds=len(preparation.seeds),
-        rng_seed=0,
-        threshold=None,
-    )
-
-
-async def _do_nothing(_delivery: Delivery[Task], _commit: Commit) -> None:
-    """Nothing follows: the source holds all jobs."""
+    return _Toiling(stages, index, num_seeds=len(preparation.seeds))
 
 
 # ------------------------------------------------------------------------------------------------------------------ lag

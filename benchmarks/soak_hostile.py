@@ -34,6 +34,7 @@ from fastinstruct.errors import FastInstructError
 from fastinstruct.files.rows import Source, rows_of
 from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.outcomes.classify import classify_reply
+from fastinstruct.pipeline.recipes import RECIPES
 from fastinstruct.records import Api, FinishReason, Sampling, SeedTask
 from fastinstruct.store import CandidateRow, Commit, InstanceRow, InstructionRow, RequestRow, RunFolder, RunStore
 from fastinstruct.text.marker_names import load_marker_names
@@ -126,7 +127,7 @@ def read_file(rng: random.Random, folder: Path) -> None:
         lambda: list(rows_of(Source(folder / "file.txt", None))),
         *(lambda suffix=suffix: load_config(folder / f"file{suffix}") for suffix in (".yaml", ".json", ".toml")),
         lambda: load_marker_names(folder / "file.txt"),
-        lambda: load_templates(Api.CHAT, PLACEHOLDERS, prompts),
+        lambda: load_templates(Api.CHAT, RECIPES["self_instruct"].placeholders(), prompts),
     ]
     for read in readers:
         with suppress(FastInstructError):

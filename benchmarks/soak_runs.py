@@ -43,6 +43,7 @@ from fastinstruct.config import load_config
 from fastinstruct.lm import Endpoint
 from fastinstruct.lm.transports.codec import encode_body
 from fastinstruct.pipeline.preparation import prepare
+from fastinstruct.pipeline.stages.base import Item
 from fastinstruct.records import Api
 from fastinstruct.scripted_server import Script
 from fastinstruct.scripted_server.draws import text_sha256
@@ -267,7 +268,7 @@ def problems(
         yield f"{num_missing} of stage 1's numbers are missing"
     if plan.is_windowed and connection.execute("SELECT count(*) FROM draw").fetchone() != (0,):
         yield "draws are left over"
-    for table in ("classification", "instruction"):
+    for table in ("annotation", "instruction"):
         count = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
         if count != sum(stage == "instances" for stage, _ in asked):
             yield f"{count} rows in {table}, and another number of answers for instances"
@@ -278,7 +279,7 @@ class Expected:
 
     def __init__(self, connection: sqlite3.Connection, plan: Plan, flags: dict[str, Any]) -> None:
         self._preparation = prepare(load_config(flags=flags, env={}), {})
-        self._stages = self._preparation.stages(with_logprobs=False)
+        self._stages = self._preparation.stages()
         self._script = Script(seed=plan.seed)
         self._endpoint = Endpoint(base_url=flags["model.base_url"], model="scripted", api=Api.COMPLETIONS)
         self._texts = [text for (text,) in connection.execute("SELECT text FROM instruction ORDER BY id")]
@@ -288,11 +289,10 @@ class Expected:
         """The sha256 of the prompt, and the reply's text."""
         if stage == "instructions":
             positions = tuple(json.loads(in_context or "[]"))
-            job = self._stages.generate(number, positions, tuple(self._pool[position] for position in positions))
-        elif stage == "classification":
-            job = self._stages.classify(number, self._texts[number])
+            item = Item(number, in_context=positions, shown=tuple(self._pool[position] for position in positions))
         else:
-            job = self._stages.instantiate(number, self._texts[number], is_classification=template == "output_first")
+            item = Item(number, self._texts[number], self._stages[stage].known_by(template))
+        job = self._stages[stage].build(item)
         ask = read_ask("/v1/completions", encode_body(self._endpoint, job.request, ()))
         assert not isinstance(ask, str), ask
         return text_sha256(ask.prompt), reply_to(ask, seed=self._script.seed, rates=self._script).text

@@ -5,6 +5,7 @@ The server is OpenAI-shaped, answers on loopback, tells the stages apart, and kn
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager

@@ -63,7 +63,7 @@ class Recipe:
         return self.stages[0].name
 
     def placeholders(self, stages: Collection[str] | None = None) -> dict[str, Placeholders]:
-        """Return the templates of these stages, by default of all, those for text first: name -> what it is filled with."""
+        """Return the templates of these stages, by default of all, and what fills them; those for text first."""
         asked = [stage for stage in self.stages if stages is None or stage.name in stages]
         found = {name: holes for stage in asked for name, holes in stage.placeholders().items()}
         return dict(sorted(found.items(), key=lambda item: item[0].endswith(JSON_SUFFIX)))

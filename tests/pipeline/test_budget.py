@@ -31,6 +31,7 @@ from fastinstruct.lm.scheduling.channel import Channel
 from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.lm.scheduling.job import ListSource, Source
 from fastinstruct.lm.scheduling.scheduler import Delivery, Job, Scheduler
+from fastinstruct.lm.transports.base import Transport
 from fastinstruct.lm.transports.reported import MOST_TOKENS
 from fastinstruct.pipeline.budget.budget import Budget
 from fastinstruct.pipeline.budget.ledger import Ledger, Limits, Price, Use
@@ -145,7 +146,7 @@ def stop(used: int, next_use: int, limit: int = 400) -> Stop:
 
 
 @dataclass
-class Server:
+class Server(Transport):
     """Answers by a script and bills what it likes: a whole worst case for whatever it had begun, nothing it refused."""
 
     outcomes: deque[tuple[float, Outcome]]

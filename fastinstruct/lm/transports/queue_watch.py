@@ -11,7 +11,7 @@ from collections.abc import Callable
 from fastinstruct.escaping import package_logger
 from fastinstruct.lm.limits.concurrency import QueueAware, parse_queue_metrics
 from fastinstruct.lm.process.off_loop import read_in_thread_if_large
-from fastinstruct.lm.transports.http import HttpTransport
+from fastinstruct.lm.transports.base import Transport
 
 __all__ = ["watch_queue"]
 
@@ -21,7 +21,7 @@ _LONGEST_INTERVAL_S = 30.0
 
 
 async def watch_queue(
-    transport: HttpTransport, controller: QueueAware, changed: Callable[[], None], interval_s: float = _INTERVAL_S
+    transport: Transport, controller: QueueAware, changed: Callable[[], None], interval_s: float = _INTERVAL_S
 ) -> None:
     """Read the server's metrics every `interval_s` seconds until cancelled; rarely where there are none.
 

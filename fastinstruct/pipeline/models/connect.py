@@ -13,16 +13,16 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from fastinstruct.config import EndpointConfig, ModelConfig, RunConfig
 from fastinstruct.errors import EndpointError
 from fastinstruct.escaping import package_logger
-from fastinstruct.lm import HttpTransport
+from fastinstruct.lm import Fatal, fatal_error, unreachable_error
 from fastinstruct.lm.limits.breaker import CircuitBreaker
 from fastinstruct.lm.limits.concurrency import Aimd, Controller, Fixed, QueueAware
 from fastinstruct.lm.limits.rate_budget import RateBudget
 from fastinstruct.lm.scheduling.channel import Channel
 from fastinstruct.lm.scheduling.fleet import Fleet
+from fastinstruct.lm.transports import open_transport
+from fastinstruct.lm.transports.base import Transport
 from fastinstruct.lm.transports.queue_watch import watch_queue
-from fastinstruct.lm.transports.registry import open_transport
 from fastinstruct.pipeline.models.capacity import bearable, warn_of_slow_parser
-from fastinstruct.pipeline.models.probing import probe
 from fastinstruct.pipeline.models.resolve import ServedModel, max_in_flight, served
 from fastinstruct.pipeline.preparation import Preparation
 
@@ -53,7 +53,7 @@ async def connected(preparation: Preparation, env: Mapping[str, str]) -> AsyncIt
         wanted = max_in_flight(config, preparation.model, num_endpoints)
         fleet = Fleet(lanes, bearable(config, preparation.recipe.names, wanted))
         for channel in fleet.channels:
-            if isinstance(channel.controller, QueueAware) and isinstance(channel.transport, HttpTransport):
+            if isinstance(channel.controller, QueueAware):
                 watching = watch_queue(channel.transport, channel.controller, fleet.wake)
                 stack.push_async_callback(_cancel, asyncio.create_task(watching))
         yield fleet
@@ -81,12 +81,31 @@ def described(fleet: Fleet) -> str:
 
 
 async def _probed(channel: Channel) -> EndpointError | None:
-    assert isinstance(channel.transport, HttpTransport)
     try:
-        await probe(channel.transport)
+        await _listed(channel.transport)
     except EndpointError as error:
         return error
     return None
+
+
+async def _listed(transport: Transport) -> list[str]:
+    """Return the models that the endpoint lists; empty where it lists none.
+
+    A model that is not listed is only worth a warning: aliases often are not, and the first request will tell.
+
+    Raises:
+        EndpointError: no connection, a refused key, or an answer that is no OpenAI-compatible endpoint's.
+    """
+    endpoint = transport.endpoint
+    found = await transport.probe()
+    if isinstance(found, Fatal):
+        raise fatal_error(found)
+    if not isinstance(found, list):
+        raise unreachable_error(found, endpoint.address)
+    if found and endpoint.model not in found:
+        listed = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
+        _LOG.warning("%s does not list the model %s; it lists %s", endpoint.address, endpoint.model, listed)
+    return found
 
 
 async def _opened(

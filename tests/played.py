@@ -124,5 +124,8 @@ class Inbox:
 class Sender(Transport):
     """A transport that a function plays."""
 
-    send: Callable[[Request], Awaitable[Outcome]]
+    answer: Callable[[Request], Awaitable[Outcome]]
     endpoint: Endpoint = field(default_factory=lambda: Endpoint(base_url=WHERE, model="m"))
+
+    async def send(self, request: Request) -> Outcome:
+        return await self.answer(request)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fastinstruct.doctor.finding import Finding, Level
 from fastinstruct.errors import FastInstructError
 from fastinstruct.lm import Ok, Outcome, RetryPolicy
-from fastinstruct.lm.process.off_loop import read_in_thread_if_large
+from fastinstruct.lm.process import read_in_thread_if_large
 from fastinstruct.lm.scheduling.channel import Channel
 from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.lm.scheduling.job import Job

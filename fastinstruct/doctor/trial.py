@@ -26,9 +26,9 @@ from fastinstruct.lm.scheduling.scheduler import Scheduler
 from fastinstruct.lm.transports import open_transport
 from fastinstruct.lm.transports.base import Transport
 from fastinstruct.lm.transports.embedded import TERMS, find_model
-from fastinstruct.pipeline.models.calibrate import cached_calibration, calibrate, text_accuracy
-from fastinstruct.pipeline.models.capacity import num_endpoints
+from fastinstruct.pipeline.models.connect import num_endpoints
 from fastinstruct.pipeline.models.resolve import ServedModel, max_in_flight, resolve, served
+from fastinstruct.pipeline.models.threshold import cached_calibration, calibrate, text_accuracy
 from fastinstruct.pipeline.preparation import Preparation, prepare
 from fastinstruct.pipeline.recipes import Recipe
 from fastinstruct.pipeline.stages.classify import Classify

@@ -29,7 +29,7 @@ from fastinstruct.escaping import package_logger
 from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.outcomes.classify import classify_exception, classify_reply
 from fastinstruct.lm.outcomes.outcomes import BadRequest, Deadline, Fatal, Outcome, Transient
-from fastinstruct.lm.process.off_loop import SMALL, read_in_thread_if_large
+from fastinstruct.lm.process import SMALL, read_in_thread_if_large
 from fastinstruct.lm.transports.base import Transport
 from fastinstruct.lm.transports.codec import DROPPABLE_PARAMETERS, ROUTES, encode_body, length_limits, parse_json
 from fastinstruct.lm.transports.deadlines import Deadlines

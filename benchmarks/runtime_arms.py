@@ -26,7 +26,7 @@ from fastinstruct.lm.scheduling.channel import Channel
 from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.lm.scheduling.job import Delivery, Job, Source
 from fastinstruct.lm.scheduling.scheduler import Scheduler
-from fastinstruct.lm.transports.queue_watch import watch_queue
+from fastinstruct.lm.transports.queue_metrics import watch_queue
 from fastinstruct.records import Sampling
 
 T = TypeVar("T")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from fastinstruct.lm import BadRequest, Endpoint, Ok, Outcome, Request, Transient
 from fastinstruct.lm.scheduling.job import Delivery, Job, Source
+from fastinstruct.lm.transports.base import Transport
 from fastinstruct.records import Completion, FinishReason, Sampling, Usage
 from virtual_time import now
 
@@ -41,7 +42,7 @@ class Longest(random.Random):
 
 
 @dataclass
-class Server:
+class Server(Transport):
     """Plays each job's script, attempt by attempt; the last step repeats. A transport, too.
 
     `usual` may be changed while it plays: a server that dies, or comes back.
@@ -120,8 +121,11 @@ class Inbox:
 
 
 @dataclass
-class Sender:
+class Sender(Transport):
     """A transport that a function plays."""
 
-    send: Callable[[Request], Awaitable[Outcome]]
+    answer: Callable[[Request], Awaitable[Outcome]]
     endpoint: Endpoint = field(default_factory=lambda: Endpoint(base_url=WHERE, model="m"))
+
+    async def send(self, request: Request) -> Outcome:
+        return await self.answer(request)

@@ -14,7 +14,6 @@ from fastinstruct.errors import FastInstructError
 from fastinstruct.lm import (
     Endpoint,
     Fatal,
-    HttpTransport,
     Ok,
     Outcome,
     Overloaded,
@@ -24,6 +23,7 @@ from fastinstruct.lm import (
     unreachable_error,
 )
 from fastinstruct.lm.scheduling.scheduler import detail_of
+from fastinstruct.lm.transports.base import Transport
 from fastinstruct.pipeline.recipes import Recipe
 from fastinstruct.records import Api, Message, Prompt, Sampling
 
@@ -38,7 +38,7 @@ _MAX_TOKENS = {Api.CHAT: 512, Api.COMPLETIONS: 16}
 
 
 async def ask(
-    config: RunConfig, recipe: Recipe, stage: str, transport: HttpTransport, *, is_listing_told: bool
+    config: RunConfig, recipe: Recipe, stage: str, transport: Transport, *, is_listing_told: bool
 ) -> list[Finding]:
     """Return what the endpoint lists, where that is to be told, and what it answers.
 
@@ -101,7 +101,7 @@ def _listing(found: list[str] | Outcome, endpoint: Endpoint) -> Finding:
     return Finding(name="endpoint", level=Level.WARNING, found=f"{what}; it lists {listed}", advice=advice)
 
 
-async def _check_completion(config: RunConfig, recipe: Recipe, stage: str, transport: HttpTransport) -> Finding:
+async def _check_completion(config: RunConfig, recipe: Recipe, stage: str, transport: Transport) -> Finding:
     """Ask one short question with the decoding parameters of a stage."""
     api = transport.endpoint.api
     settings = recipe[stage].effective_sampling(config.stage(stage), api).model_dump() | {

@@ -20,8 +20,8 @@ from fastinstruct.config import RunConfig
 from fastinstruct.config.environment import cache_folder
 from fastinstruct.doctor.finding import Finding, Level
 from fastinstruct.errors import ConfigError
-from fastinstruct.lm.process.descriptors import allowed
-from fastinstruct.pipeline.models.capacity import descriptors_for, num_endpoints
+from fastinstruct.lm.process import descriptors_allowed
+from fastinstruct.pipeline.models.connect import descriptors_for, num_endpoints
 from fastinstruct.pipeline.models.resolve import DEFAULT_IN_FLIGHT
 from fastinstruct.pipeline.run import run_folder
 from fastinstruct.similarity import warm_up
@@ -92,7 +92,7 @@ def check_descriptors(config: RunConfig, stages: Sequence[str], limit: int | Non
     """Whether every request in flight can have its socket; `limit` stands in for what a run can raise its own to."""
     wanted = config.runtime.max_in_flight or num_endpoints(config, stages) * DEFAULT_IN_FLIGHT
     needed = descriptors_for(config, stages, wanted)
-    limit = allowed(raised=True) if limit is None else limit
+    limit = descriptors_allowed(raised=True) if limit is None else limit
     if limit is None:
         return Finding(name="descriptors", level=Level.OK, found="no limit is known on this platform")
     found = f"{limit} allowed, {needed} suffice for {wanted} requests in flight"

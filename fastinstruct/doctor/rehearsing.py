@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fastinstruct.doctor.finding import Finding, Level
 from fastinstruct.errors import FastInstructError
-from fastinstruct.lm import HttpTransport, Ok, Outcome, RetryPolicy
-from fastinstruct.lm.process.off_loop import read_in_thread_if_large
+from fastinstruct.lm import Ok, Outcome, RetryPolicy
+from fastinstruct.lm.process import read_in_thread_if_large
 from fastinstruct.lm.scheduling.channel import Channel
 from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.lm.scheduling.job import Job
 from fastinstruct.lm.scheduling.scheduler import Scheduler, complete_all, detail_of
+from fastinstruct.lm.transports.base import Transport
 from fastinstruct.pipeline.models.reply_forms import FormProbes, described_forms
 from fastinstruct.pipeline.preparation import Preparation
 from fastinstruct.pipeline.stages.base import Item, Read, Stage, Task
@@ -36,7 +37,7 @@ _ADVICE = "look at the reply above; try model.replies, prompts of your own (--pr
 
 
 async def settle(
-    preparation: Preparation, transports: Sequence[HttpTransport], stages: Sequence[str]
+    preparation: Preparation, transports: Sequence[Transport], stages: Sequence[str]
 ) -> tuple[Forms, Finding]:
     """Return in what form these endpoints bear each stage's replies to be asked for, and the same as a finding.
 
@@ -50,7 +51,7 @@ async def settle(
     return forms, Finding(name="replies", level=Level.OK, found=described_forms(forms))
 
 
-async def rehearse(preparation: Preparation, transport: HttpTransport, forms: Forms) -> list[Finding]:
+async def rehearse(preparation: Preparation, transport: Transport, forms: Forms) -> list[Finding]:
     """Ask each of these stages once and say what was read out of its reply, and what was not."""
     findings = []
     stages = preparation.stages(forms)

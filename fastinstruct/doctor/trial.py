@@ -19,15 +19,16 @@ from fastinstruct.doctor.finding import Finding, Level
 from fastinstruct.doctor.inputs import model_description
 from fastinstruct.doctor.rehearsing import Forms, rehearse, settle
 from fastinstruct.errors import FastInstructError
-from fastinstruct.lm import HttpTransport, RetryPolicy
+from fastinstruct.lm import RetryPolicy
 from fastinstruct.lm.scheduling.channel import Channel
 from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.lm.scheduling.scheduler import Scheduler
+from fastinstruct.lm.transports import open_transport
+from fastinstruct.lm.transports.base import Transport
 from fastinstruct.lm.transports.embedded import TERMS, find_model
-from fastinstruct.lm.transports.registry import open_transport
-from fastinstruct.pipeline.models.calibrate import cached_calibration, calibrate, text_accuracy
-from fastinstruct.pipeline.models.capacity import num_endpoints
+from fastinstruct.pipeline.models.connect import num_endpoints
 from fastinstruct.pipeline.models.resolve import ServedModel, max_in_flight, resolve, served
+from fastinstruct.pipeline.models.threshold import cached_calibration, calibrate, text_accuracy
 from fastinstruct.pipeline.preparation import Preparation, prepare
 from fastinstruct.pipeline.recipes import Recipe
 from fastinstruct.pipeline.stages.classify import Classify
@@ -107,7 +108,7 @@ async def _try_model(
         endpoints = await stack.enter_async_context(served(model, found, env))
         if found.embedded is not None:
             report(_loaded(found, time.perf_counter() - started))
-        findings: dict[HttpTransport, list[Finding]] = {}
+        findings: dict[Transport, list[Finding]] = {}
         for endpoint in endpoints:
             transport = await asyncio.to_thread(open_transport, endpoint, model)
             await stack.enter_async_context(transport)
@@ -134,7 +135,7 @@ def _has_problem(findings: Iterable[Finding]) -> bool:
 async def _try_stages(
     config: RunConfig,
     env: Mapping[str, str],
-    working: Sequence[HttpTransport],
+    working: Sequence[Transport],
     stages: tuple[str, ...],
     *,
     report: Report,
@@ -165,7 +166,7 @@ def _loaded(model: ServedModel, seconds: float) -> Finding:
 
 
 async def _check_stage_2(
-    preparation: Preparation, transport: HttpTransport, forms: Forms, env: Mapping[str, str]
+    preparation: Preparation, transport: Transport, forms: Forms, env: Mapping[str, str]
 ) -> Finding:
     """Measure how well this model tells classification tasks among seeds that its prompt does not show."""
     if preparation.uses_logprobs:
@@ -196,7 +197,7 @@ def _accuracy(balanced_accuracy: float, num_seeds: int, how: str) -> Finding:
     return Finding(name="stage 2", level=Level.WARNING, found=found, advice=advice)
 
 
-def _scheduler(preparation: Preparation, transport: HttpTransport) -> Scheduler[int]:
+def _scheduler(preparation: Preparation, transport: Transport) -> Scheduler[int]:
     runtime = preparation.config.runtime
     return Scheduler(
         Fleet.of(Channel.unlimited(transport)),

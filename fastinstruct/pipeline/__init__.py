@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from fastinstruct.pipeline.monitoring.progress import Progress
     from fastinstruct.pipeline.preparation import Preparation, dry_run, prepare
     from fastinstruct.pipeline.refiltering.refilter import Refiltered, refilter
-    from fastinstruct.pipeline.result import RunResult
-    from fastinstruct.pipeline.run import Run
+    from fastinstruct.pipeline.run import Run, RunResult
     from fastinstruct.pipeline.streaming import stream
 
 __all__ = ["Preparation", "Progress", "Refiltered", "Run", "RunResult", "dry_run", "prepare", "refilter", "stream"]
@@ -26,7 +25,7 @@ _HOMES = {
     "Progress": "monitoring.progress",
     "Refiltered": "refiltering.refilter",
     "Run": "run",
-    "RunResult": "result",
+    "RunResult": "run",
     "dry_run": "preparation",
     "prepare": "preparation",
     "refilter": "refiltering.refilter",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastinstruct.config import RunConfig
@@ -11,12 +12,12 @@ from fastinstruct.config.environment import process_environment
 from fastinstruct.errors import Aborted, ConfigError
 from fastinstruct.pipeline.budget.ledger import Price
 from fastinstruct.pipeline.budget.prices import described as described_prices
+from fastinstruct.pipeline.budget.stop_rules import Stop
 from fastinstruct.pipeline.control import Control
 from fastinstruct.pipeline.monitoring.monitor import Monitor
 from fastinstruct.pipeline.monitoring.progress import Progress
 from fastinstruct.pipeline.preparation import Preparation
 from fastinstruct.pipeline.recipes import Recipe
-from fastinstruct.pipeline.result import RunResult
 from fastinstruct.pipeline.session import Listeners, Opening, opened
 from fastinstruct.records import Example
 from fastinstruct.text.custom_filters import CustomFilter, ExampleFilter
@@ -138,3 +139,26 @@ def run_folder(config: RunConfig) -> Path:
 
 def _ignored(_: str) -> None:
     """Nobody listens."""
+
+
+_EXIT_CODES = {"target": 0, "estimate": 0, "interrupt": 130, "terminate": 143}
+_STOPPED_EARLY = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """How a sitting ended.
+
+    `ended_by` is target, estimate, interrupt, terminate, or the rule that `stop` tells of: max_cost, max_tokens,
+    max_requests, max_time, max_memory, error_rate or saturation.
+    """
+
+    folder: Path
+    ended_by: str
+    progress: Progress
+    stop: Stop | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """Return what a command line exits with: 0 if done or estimated, 3 if stopped early, else 130 or 143."""
+        return _EXIT_CODES.get(self.ended_by, _STOPPED_EARLY)

@@ -8,8 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 from fastinstruct.config import RunConfig
-from fastinstruct.pipeline.result import RunResult
-from fastinstruct.pipeline.run import Run
+from fastinstruct.pipeline.run import Run, RunResult
 from fastinstruct.records import Example
 
 __all__ = ["stream"]

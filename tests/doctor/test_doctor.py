@@ -20,7 +20,7 @@ from fastinstruct.cli.doctor import doctor
 from fastinstruct.config import ModelConfig, RunConfig, load_config
 from fastinstruct.doctor import Finding, Level, diagnose, inputs, machine, trial
 from fastinstruct.errors import ConfigError
-from fastinstruct.pipeline.models.calibrate import TextAccuracy
+from fastinstruct.pipeline.models.threshold import TextAccuracy
 from fastinstruct.pipeline.preparation import prepare
 from fastinstruct.records import Api
 from fastinstruct.scripted_server import Script, ScriptedServer

@@ -43,7 +43,7 @@ from fastinstruct.lm.limits.rate_budget import RateBudget
 from fastinstruct.lm.outcomes.outcomes import FatalKind
 from fastinstruct.lm.scheduling.channel import Channel
 from fastinstruct.lm.scheduling.fleet import Fleet
-from fastinstruct.lm.scheduling.job import Job
+from fastinstruct.lm.scheduling.job import Allowance, Job
 from fastinstruct.lm.scheduling.scheduler import Scheduler
 from fastinstruct.lm.scheduling.statistics import LatencyHistogram
 from fastinstruct.records import Usage
@@ -603,91 +603,92 @@ async def test_a_stop_does_not_wait_for_a_lane_to_open() -> None:
 
 
 @dataclass
-class Spending(Jobs):
-    """A source with an allowance of attempts; knows what was asked and told of each."""
+class Purse(Allowance):
+    """So many attempts; knows what was asked and told of each."""
 
-    allowance: int = MANY
+    left: int = MANY
     asked: list[str] = field(default_factory=list)
     told: list[tuple[str, Outcome]] = field(default_factory=list)
 
-    def may_send(self, job: Job[str]) -> bool:
-        if self.allowance <= 0:
+    def reserve(self, job: Job[str]) -> bool:
+        if self.left <= 0:
             return False
-        self.allowance -= 1
+        self.left -= 1
         self.asked.append(job.about)
         return True
 
-    def attempted(self, job: Job[str], outcome: Outcome) -> None:
+    def settle(self, job: Job[str], outcome: Outcome) -> None:
         self.told.append((job.about, outcome))
 
-
-def spending(num: int, allowance: int = MANY) -> Spending:
-    return Spending(jobs(names(num)).waiting, allowance=allowance)
+    @property
+    def has_reserved(self) -> bool:
+        return len(self.asked) > len(self.told)
 
 
 @in_virtual_time
 async def test_a_retry_that_may_not_be_sent_is_left_and_the_run_ends() -> None:
-    source, inbox = spending(1, allowance=1), Inbox()
-    scheduled = scheduler(Fleet.of(channel(named("a", (1.0, SERVER_ERROR)))))
-    await scheduled.run(source, inbox.deliver)
-    assert (now(), inbox.names, source.asked) == (1.5, [], ["0"])
+    purse, inbox = Purse(1), Inbox()
+    scheduled = scheduler(Fleet.of(channel(named("a", (1.0, SERVER_ERROR)))), allowance=purse)
+    await scheduled.run(jobs(names(1)), inbox.deliver)
+    assert (now(), inbox.names, purse.asked) == (1.5, [], ["0"])
     assert scheduled.statistics().num_waiting == 0
 
 
 @in_virtual_time
 async def test_the_first_attempt_needs_leave_too_and_what_has_none_waits_for_what_is_in_flight() -> None:
-    server, inbox, source = named("a"), Inbox(), spending(10, allowance=3)
-    asyncio.get_running_loop().call_later(0.5, setattr, source, "allowance", 2)
-    await scheduler(Fleet.of(channel(server))).run(source, inbox.deliver)
+    server, inbox, purse, source = named("a"), Inbox(), Purse(3), jobs(names(10))
+    asyncio.get_running_loop().call_later(0.5, setattr, purse, "left", 2)
+    await scheduler(Fleet.of(channel(server)), allowance=purse).run(source, inbox.deliver)
     assert [time for time, _ in server.sent] == [0, 0, 0, 1, 1]
     assert sorted(inbox.names) == ["0", "1", "2", "3", "4"]
-    assert source.drawn == ["0", "1", "2", "3", "4", "5"]  # one that may not be sent stops the drawing
+    assert list(source.waiting) == ["5", "6", "7", "8", "9"]  # what may not be sent goes back to where it came from
 
 
 @in_virtual_time
 async def test_a_lane_that_opens_later_does_not_keep_a_run_without_allowance() -> None:
-    source, inbox = spending(3, allowance=1), Inbox()
-    await scheduler(Fleet.of(channel(named("a", (0.0, OK)), per_minute=6))).run(source, inbox.deliver)
+    inbox = Inbox()
+    fleet = Fleet.of(channel(named("a", (0.0, OK)), per_minute=6))
+    await scheduler(fleet, allowance=Purse(1)).run(jobs(names(3)), inbox.deliver)
     assert inbox.names == ["0"]
     assert now() < 15
 
 
 @in_virtual_time
 async def test_each_attempt_is_told_once_also_one_that_is_cancelled() -> None:
-    server = named("a", (10.0, OK), {"0": [(0.5, SERVER_ERROR), (1.0, OK)]})
-    source = spending(3)
-    scheduled = scheduler(Fleet.of(channel(server, per_minute=6000)), 3)
+    server, purse = named("a", (10.0, OK), {"0": [(0.5, SERVER_ERROR), (1.0, OK)]}), Purse()
+    scheduled = scheduler(Fleet.of(channel(server, per_minute=6000)), 3, allowance=purse)
     asyncio.get_running_loop().call_later(4, scheduled.abort)
-    await scheduled.run(source, Inbox().deliver)
-    assert sorted(source.asked) == sorted(name for name, _ in source.told)
-    assert source.told[:2] == [("0", SERVER_ERROR), ("0", OK)]
-    assert {outcome for _, outcome in source.told[2:]} == {Aborted()}
+    await scheduled.run(jobs(names(3)), Inbox().deliver)
+    assert sorted(purse.asked) == sorted(name for name, _ in purse.told)
+    assert purse.told[:2] == [("0", SERVER_ERROR), ("0", OK)]
+    assert {outcome for _, outcome in purse.told[2:]} == {Aborted()}
     assert is_idle(scheduled.fleet)
 
 
 @in_virtual_time
 async def test_an_attempt_that_is_cancelled_before_it_began_is_told_too() -> None:
-    source, server = spending(3), named("a")
-    scheduled = scheduler(Fleet.of(channel(server, per_minute=6000)))
-    running = asyncio.create_task(scheduled.run(source, Inbox().deliver))
+    purse, server = Purse(), named("a")
+    scheduled = scheduler(Fleet.of(channel(server, per_minute=6000)), allowance=purse)
+    running = asyncio.create_task(scheduled.run(jobs(names(3)), Inbox().deliver))
     asyncio.get_running_loop().call_soon(scheduled.abort)  # after the dispatch, before the tasks' first step
     await running
     assert server.sent == []
-    assert sorted(source.told, key=lambda told: told[0]) == [(name, Aborted()) for name in ("0", "1", "2")]
+    assert sorted(purse.told, key=lambda told: told[0]) == [(name, Aborted()) for name in ("0", "1", "2")]
     assert is_idle(scheduled.fleet)
 
 
 @in_virtual_time
-async def test_a_source_that_fails_when_it_is_asked_for_leave_ends_the_run_and_what_is_in_flight_is_delivered() -> None:
-    class Broken(Spending):
-        def may_send(self, job: Job[str]) -> bool:
+async def test_an_allowance_that_fails_when_it_is_asked_ends_the_run_and_what_is_in_flight_is_delivered() -> None:
+    class Broken(Purse):
+        def reserve(self, job: Job[str]) -> bool:
             if len(self.asked) == 2:
                 raise ZeroDivisionError
-            return super().may_send(job)
+            return super().reserve(job)
 
-    source, inbox = Broken(jobs(names(5)).waiting), Inbox()
+    inbox = Inbox()
+    scheduled = scheduler(Fleet.of(channel(named("a", (9.0, OK)))), allowance=Broken())
     with pytest.raises(ZeroDivisionError):
-        await scheduler(Fleet.of(channel(named("a", (9.0, OK))))).run(source, inbox.deliver)
+        await scheduled.run(jobs(names(5)), inbox.deliver)
     assert (sorted(inbox.names), now()) == (["0", "1"], 9)
 
 
@@ -954,8 +955,9 @@ def test_in_any_fleet_every_job_drawn_is_delivered_once_or_left(data: st.DataObj
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualTimeLoop)
         fleet = random_fleet(drawn, scripts)
-        source, inbox = SpendingByLane(jobs(work).waiting, allowance=allowance), Inbox()
-        scheduled = Counted(fleet, max_in_flight=slots, policy=RetryPolicy(max_attempts=3), rng=random.Random(1))
+        source, inbox, purse = Alternating(jobs(work).waiting), Inbox(), Purse(allowance)
+        policy = RetryPolicy(max_attempts=3)
+        scheduled = Counted(fleet, max_in_flight=slots, policy=policy, rng=random.Random(1), allowance=purse)
         most = 0
 
         async def deliver(delivery: Any) -> None:
@@ -977,17 +979,13 @@ def test_in_any_fleet_every_job_drawn_is_delivered_once_or_left(data: st.DataObj
         assert most <= slots
         if ended_by is None and stop_s is None and allowance == MANY:
             assert sorted(inbox.names) == sorted(work)
-        assert sorted(source.asked) == sorted(name for name, _ in source.told)
-        assert scheduled.statistics().num_attempts <= len(source.told)
+        assert sorted(purse.asked) == sorted(name for name, _ in purse.told)
+        assert scheduled.statistics().num_attempts <= len(purse.told)
         assert is_idle(fleet)
         assert (scheduled.statistics().num_in_flight, scheduled.statistics().num_waiting) == (0, 0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert loop.num_timers == 0
         # Every look is for something: an end, a wait that is over, a lane that opens.
-        assert scheduled.num_looks <= 20 * (1 + len(source.told)) + now() * 2
+        assert scheduled.num_looks <= 20 * (1 + len(purse.told)) + now() * 2
 
     run()
-
-
-class SpendingByLane(Spending, Alternating):
-    """Draws from whichever lane is open, with an allowance."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastinstruct.lm.process.garbage import seldom_collected
+from fastinstruct.lm.process import seldom_collected
 
 
 def thresholds() -> tuple[int, int]:

@@ -19,16 +19,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastinstruct.lm import Endpoint, HttpTransport, Outcome, Request, Transient
-from fastinstruct.lm.limits.concurrency import QueueAware, parse_queue_metrics
+from fastinstruct.lm.limits.concurrency import QueueAware
 from fastinstruct.lm.limits.rate_budget import RateBudget
 from fastinstruct.lm.outcomes.classify import classify_reply
 from fastinstruct.lm.outcomes.error_body import error_info, parse_error, shown
 from fastinstruct.lm.outcomes.json_words import in_words
-from fastinstruct.lm.process.off_loop import SMALL
+from fastinstruct.lm.process import SMALL
 from fastinstruct.lm.scheduling.scheduler import detail_of
 from fastinstruct.lm.transports.codec import parse_json
 from fastinstruct.lm.transports.decoding import decode_reply
 from fastinstruct.lm.transports.http import _model_ids
+from fastinstruct.lm.transports.queue_metrics import parse_queue_metrics
 from fastinstruct.pipeline.stages.calibration import log_odds
 from fastinstruct.records import Api, Completion, FinishReason, ReplyForm, ReplyFormat, Sampling
 from hostile_json import DEPTHS, VALUES, error_bodies, nested, reply_bodies

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from fastinstruct.lm.process.loop_lag import LagWindow, LoopLag
+from fastinstruct.lm.process import LagWindow, LoopLag
 from virtual_time import VirtualTimeLoop, in_virtual_time
 
 

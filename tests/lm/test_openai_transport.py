@@ -24,9 +24,9 @@ from fastinstruct.config import ModelConfig, load_config
 from fastinstruct.errors import ConfigError
 from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.outcomes.outcomes import Fatal, Ok, Overloaded, RateLimited, Transient
+from fastinstruct.lm.transports import open_transport
 from fastinstruct.lm.transports.http import HttpTransport
 from fastinstruct.lm.transports.openai_sdk import AzureAccess, OpenAITransport
-from fastinstruct.lm.transports.registry import open_transport
 from fastinstruct.pipeline import Run
 from fastinstruct.records import Api, Message, Sampling
 from fastinstruct.scripted_server import Latency, Script, ScriptedServer

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastinstruct.lm.limits.concurrency import QueueMetrics, parse_queue_metrics
+from fastinstruct.lm.transports.queue_metrics import QueueMetrics, parse_queue_metrics
 
 VLLM = """\
 # HELP vllm:num_requests_running Number of requests in model execution batches.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastinstruct.lm.limits.sliding_window import SlidingWindow
+from fastinstruct.lm.limits.rate_budget import SlidingWindow
 
 CHARGE = st.tuples(st.just("charge"), st.integers(0, 100), st.floats(0, 3))
 CORRECT = st.tuples(st.just("correct"), st.integers(-50, 50), st.floats(0, 0.2))

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from fastinstruct.config import RunConfig, load_config
-from fastinstruct.lm.process import descriptors
-from fastinstruct.pipeline import capacity, process_figures
+from fastinstruct.lm import process
+from fastinstruct.lm import process as process_figures
+from fastinstruct.pipeline.models import connect as capacity
 
 resource = pytest.importorskip("resource")
 
@@ -34,17 +35,17 @@ def soft_limit() -> Iterator[None]:
 
 @pytest.mark.usefixtures("soft_limit")
 def test_the_soft_limit_is_raised_to_what_is_wanted_and_never_lowered() -> None:
-    assert descriptors.raise_to(300) == 300
-    assert descriptors.raise_to(200) == 300
+    assert process.raise_descriptors_to(300) == 300
+    assert process.raise_descriptors_to(200) == 300
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 300
 
 
 @pytest.mark.usefixtures("soft_limit")
 def test_the_hard_limit_is_as_far_as_it_goes() -> None:
-    hard = descriptors.allowed(raised=True)
+    hard = process.descriptors_allowed(raised=True)
     if hard is None:
         pytest.skip("there is no hard limit")
-    assert descriptors.raise_to(hard + 1) == hard
+    assert process.raise_descriptors_to(hard + 1) == hard
 
 
 def test_a_system_that_refuses_leaves_the_limit_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +54,7 @@ def test_a_system_that_refuses_leaves_the_limit_as_it_was(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    assert descriptors.raise_to(1000) == 256
+    assert process.raise_descriptors_to(1000) == 256
 
 
 def test_enough_descriptors_for_all_requests_are_wanted_twice_and_nothing_is_said(

@@ -113,7 +113,7 @@ async def desk(thread: ThreadPoolExecutor) -> AsyncIterator[Desk]:
         acted.append(number)
 
     judge, store = FakeJudge(), FakeStore()
-    committer = Committer(cast(Admission, judge), cast(RunStore, store), act, thread)
+    committer = Committer(cast(Admission, judge), cast(RunStore, store), (act,), thread)
     yield Desk(judge, store, committer, acted, slow, failing)
     judge.gate.set()
     await committer.close()
@@ -319,7 +319,7 @@ def test_a_loop_that_ends_meanwhile_does_not_hang(thread: ThreadPoolExecutor) ->
     judge, store = FakeJudge(), FakeStore()
 
     async def main() -> None:
-        committer = Committer(cast(Admission, judge), cast(RunStore, store), act, thread)
+        committer = Committer(cast(Admission, judge), cast(RunStore, store), (act,), thread)
         kept = asyncio.create_task(committer.deliver(delivery(0)))
         await until(lambda: len(store.submitted) == 1)
         assert not kept.done()
@@ -342,7 +342,7 @@ async def test_with_a_real_store_everything_is_stored_in_the_order_it_took_effec
         assert found == 1
         acted.append(handed.job.about.number)
 
-    committer = Committer(cast(Admission, judge), store, act, thread)
+    committer = Committer(cast(Admission, judge), store, (act,), thread)
     await asyncio.gather(*(committer.deliver(delivery(number)) for number in range(100)))
     await committer.close()
     await asyncio.to_thread(store.close)

@@ -23,9 +23,9 @@ import pytest
 import fastinstruct
 from adversarial import pieces, worst_texts
 from fastinstruct.lm.endpoints import Endpoint, Request
-from fastinstruct.lm.limits.concurrency import parse_queue_metrics
 from fastinstruct.lm.outcomes.classify import classify_reply
 from fastinstruct.lm.outcomes.error_body import parse_error, retry_after_s, shown
+from fastinstruct.lm.transports.queue_metrics import parse_queue_metrics
 from fastinstruct.lm.transports.reasoning import without_reasoning
 from fastinstruct.records import Api, FinishReason, Instance, ReplyForm, ReplyFormat, Sampling
 from fastinstruct.text import paper

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from fastinstruct.escaping import package_logger
-from fastinstruct.lm.endpoints import Endpoint, Request
+from fastinstruct.lm.endpoints import Request
 from fastinstruct.lm.limits.breaker import BreakerState, CircuitBreaker, is_failure
 from fastinstruct.lm.limits.concurrency import Controller, Fixed
 from fastinstruct.lm.limits.rate_budget import Lease, RateBudget
@@ -22,9 +21,10 @@ from fastinstruct.lm.limits.token_estimates import TokenEstimator
 from fastinstruct.lm.outcomes.outcomes import Aborted, BadRequest, Ok, Outcome, Overloaded, RateLimited, Transient
 from fastinstruct.lm.scheduling.retry import MAX_HINT_S
 from fastinstruct.lm.scheduling.statistics import Tally
+from fastinstruct.lm.transports.base import Transport
 from fastinstruct.lm.transports.codec import schema_size
 
-__all__ = ["CONFIRM_S", "Channel", "ChannelStatistics", "Ticket", "Transport", "is_unreachable"]
+__all__ = ["CONFIRM_S", "Channel", "ChannelStatistics", "Ticket", "is_unreachable"]
 
 CONFIRM_S = 1.0
 """How long after the first refusal a key that worked until then is asked once more, in seconds."""
@@ -36,16 +36,6 @@ _REST_S = 1.0
 _MAX_RESTING = 10_000
 _MAX_MODELS = 8
 _MAX_NAME = 80  # characters of a model's name, which the server makes up
-
-
-class Transport(Protocol):
-    """What sends: `HttpTransport`, or whatever keeps its contract."""
-
-    endpoint: Endpoint
-
-    def send(self, request: Request, /) -> Awaitable[Outcome]:
-        """Return what became of the request; raise nothing but CancelledError."""
-        ...
 
 
 class Ticket:

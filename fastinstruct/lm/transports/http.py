@@ -14,7 +14,7 @@ import asyncio
 import socket
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Final, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -29,7 +29,8 @@ from fastinstruct.escaping import package_logger
 from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.outcomes.classify import classify_exception, classify_reply
 from fastinstruct.lm.outcomes.outcomes import BadRequest, Deadline, Fatal, Outcome, Transient
-from fastinstruct.lm.process.off_loop import SMALL, read_in_thread_if_large
+from fastinstruct.lm.process import SMALL, read_in_thread_if_large
+from fastinstruct.lm.transports.base import Transport
 from fastinstruct.lm.transports.codec import DROPPABLE_PARAMETERS, ROUTES, encode_body, length_limits, parse_json
 from fastinstruct.lm.transports.deadlines import Deadlines
 
@@ -83,14 +84,12 @@ def has_c_parser() -> bool:
     return http_parser.HttpResponseParser is not http_parser.HttpResponseParserPy
 
 
-class HttpTransport:
+class HttpTransport(Transport):
     """Sends requests to one endpoint over one connection pool: `async with HttpTransport(endpoint) as transport`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._url = route_address(endpoint, ROUTES[endpoint.api])
-        self.on_headers: Callable[[Mapping[str, str], float], None] | None = None
-        """Told the headers of every reply and the loop's time."""
         self._dropped: frozenset[str] = frozenset()
         self._deadlines = Deadlines(endpoint.total_timeout_s)
         self._session: aiohttp.ClientSession | None = None

@@ -7,26 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from fastinstruct.config import EndpointConfig, ModelConfig, RunConfig
 from fastinstruct.errors import EndpointError
 from fastinstruct.escaping import package_logger
-from fastinstruct.lm import HttpTransport
+from fastinstruct.lm import Fatal, fatal_error, has_c_parser, unreachable_error
 from fastinstruct.lm.limits.breaker import CircuitBreaker
 from fastinstruct.lm.limits.concurrency import Aimd, Controller, Fixed, QueueAware
 from fastinstruct.lm.limits.rate_budget import RateBudget
+from fastinstruct.lm.process import DESCRIPTORS_BESIDE, raise_descriptors_to
 from fastinstruct.lm.scheduling.channel import Channel
 from fastinstruct.lm.scheduling.fleet import Fleet
-from fastinstruct.lm.transports.queue_watch import watch_queue
-from fastinstruct.lm.transports.registry import open_transport
-from fastinstruct.pipeline.models.capacity import bearable, warn_of_slow_parser
-from fastinstruct.pipeline.models.probing import probe
+from fastinstruct.lm.transports import open_transport
+from fastinstruct.lm.transports.base import Transport
+from fastinstruct.lm.transports.queue_metrics import watch_queue
 from fastinstruct.pipeline.models.resolve import ServedModel, max_in_flight, served
 from fastinstruct.pipeline.preparation import Preparation
 
-__all__ = ["connected", "described", "probe_all"]
+__all__ = ["bearable", "connected", "described", "descriptors_for", "num_endpoints", "probe_all", "warn_of_slow_parser"]
 
 _LOG = package_logger("fastinstruct.pipeline")
 
@@ -53,7 +53,7 @@ async def connected(preparation: Preparation, env: Mapping[str, str]) -> AsyncIt
         wanted = max_in_flight(config, preparation.model, num_endpoints)
         fleet = Fleet(lanes, bearable(config, preparation.recipe.names, wanted))
         for channel in fleet.channels:
-            if isinstance(channel.controller, QueueAware) and isinstance(channel.transport, HttpTransport):
+            if isinstance(channel.controller, QueueAware):
                 watching = watch_queue(channel.transport, channel.controller, fleet.wake)
                 stack.push_async_callback(_cancel, asyncio.create_task(watching))
         yield fleet
@@ -81,12 +81,31 @@ def described(fleet: Fleet) -> str:
 
 
 async def _probed(channel: Channel) -> EndpointError | None:
-    assert isinstance(channel.transport, HttpTransport)
     try:
-        await probe(channel.transport)
+        await _listed(channel.transport)
     except EndpointError as error:
         return error
     return None
+
+
+async def _listed(transport: Transport) -> list[str]:
+    """Return the models that the endpoint lists; empty where it lists none.
+
+    A model that is not listed is only worth a warning: aliases often are not, and the first request will tell.
+
+    Raises:
+        EndpointError: no connection, a refused key, or an answer that is no OpenAI-compatible endpoint's.
+    """
+    endpoint = transport.endpoint
+    found = await transport.probe()
+    if isinstance(found, Fatal):
+        raise fatal_error(found)
+    if not isinstance(found, list):
+        raise unreachable_error(found, endpoint.address)
+    if found and endpoint.model not in found:
+        listed = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
+        _LOG.warning("%s does not list the model %s; it lists %s", endpoint.address, endpoint.model, listed)
+    return found
 
 
 async def _opened(
@@ -126,3 +145,52 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+def num_endpoints(config: RunConfig, stages: Sequence[str]) -> int:
+    """Return how many endpoints serve these stages; those with the same model share its endpoints."""
+    return sum(1 + len(model.endpoints) for model, _ in config.models(stages))
+
+
+def descriptors_for(config: RunConfig, stages: Sequence[str], num_in_flight: int) -> int:
+    """Return how many descriptors suffice for so many requests in flight."""
+    is_embedded = any(model.base_url is None for model, _ in config.models(stages))
+    # The embedded server is in this process: both ends of each connection count.
+    return num_in_flight * (2 if is_embedded else 1) + DESCRIPTORS_BESIDE
+
+
+def bearable(
+    config: RunConfig,
+    stages: Sequence[str],
+    num_in_flight: int,
+    raise_to: Callable[[int], int | None] = raise_descriptors_to,
+) -> int:
+    """Return how many requests may be in flight at once: as many as are wanted, or as have descriptors.
+
+    Raises the soft limit where that helps; `raise_to` stands in for the system. Warns where it does not suffice.
+    """
+    needed = descriptors_for(config, stages, num_in_flight)
+    # Idle connections are kept while others open: where the system gives more than is needed, take some for them.
+    limit = raise_to(2 * needed)
+    if limit is None or limit >= needed:
+        return num_in_flight
+    each = descriptors_for(config, stages, 1) - DESCRIPTORS_BESIDE
+    # Where the limit is below the reserve, some of that is left for requests, too.
+    fewer = max(1, max(limit - DESCRIPTORS_BESIDE, limit // 2) // each)
+    _LOG.warning(
+        "%d file descriptors are allowed: %d requests in flight instead of %d; `ulimit -n %d` allows them all",
+        limit,
+        fewer,
+        num_in_flight,
+        needed,
+    )
+    return min(fewer, num_in_flight)
+
+
+def warn_of_slow_parser(is_fast: Callable[[], bool] = has_c_parser) -> None:
+    """Warn where aiohttp parses HTTP in pure Python."""
+    if not is_fast():
+        _LOG.warning(
+            "aiohttp runs without its compiled HTTP parser, which makes every request 2.6 times as dear in CPU time; "
+            "install aiohttp from a wheel, and unset AIOHTTP_NO_EXTENSIONS"
+        )

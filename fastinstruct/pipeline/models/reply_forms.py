@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from fastinstruct.errors import EndpointError, FastInstructError, ProtocolMismatch, ReplyFormRefused
 from fastinstruct.lm import BadRequest, Ok, Outcome, Request, Transient, unreachable_error
-from fastinstruct.lm.process.off_loop import read_in_thread_if_large
+from fastinstruct.lm.process import read_in_thread_if_large
 from fastinstruct.lm.scheduling.channel import Channel
 from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.lm.scheduling.scheduler import Scheduler, SchedulerStatistics, complete_all, detail_of

@@ -20,12 +20,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from fastinstruct.escaping import package_logger
-from fastinstruct.lm.process.loop_lag import LIMIT_S, LoopLag
+from fastinstruct.lm.process import LIMIT_S, LoopLag, cpu_s, memory_bytes
 from fastinstruct.lm.scheduling.channel import ChannelStatistics
 from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.lm.scheduling.scheduler import Scheduler
 from fastinstruct.pipeline.budget.stop_rules import Stop
-from fastinstruct.pipeline.monitoring.process_figures import cpu_s, memory_bytes
 from fastinstruct.pipeline.monitoring.telemetry import Telemetry, dumped
 
 __all__ = ["Watchdog"]

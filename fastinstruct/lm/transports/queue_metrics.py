@@ -1,20 +1,54 @@
-"""What a server says of its queue in Prometheus' text format: a pure function over hostile text.
+"""What a server reports of its queue at /metrics: how it is read, and how a controller is told of it again and again.
 
-Knows nothing of HTTP or controllers. Guarantees: any text gives an answer or None, in time linear in its length; counts
-are finite and not negative.
-
-Source: Prometheus text exposition format 0.0.4; the gauges' names from the metrics documentation of vLLM, SGLang and
-llama.cpp. SGLang's newer exporters write an underscore where the colon stood.
+Knows nothing of what the controller does with it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["QueueMetrics", "parse_queue_metrics"]
+from fastinstruct.escaping import package_logger
+from fastinstruct.lm.limits.concurrency.queue_aware import QueueAware
+from fastinstruct.lm.process import read_in_thread_if_large
+from fastinstruct.lm.transports.base import Transport
+
+__all__ = ["QueueMetrics", "parse_queue_metrics", "watch_queue"]
+
+_LOG = package_logger("fastinstruct.lm")
+_INTERVAL_S = 0.5
+_LONGEST_INTERVAL_S = 30.0
+
+
+async def watch_queue(
+    transport: Transport, controller: QueueAware, changed: Callable[[], None], interval_s: float = _INTERVAL_S
+) -> None:
+    """Read the server's metrics every `interval_s` seconds until cancelled; rarely where there are none.
+
+    `changed` is called when the controller's limit has risen: the next request need not wait for an answer.
+    """
+    loop = asyncio.get_running_loop()
+    wait_s, has_warned = interval_s, False
+    while True:
+        text = await transport.metrics()
+        metrics = None if text is None else await read_in_thread_if_large(len(text), parse_queue_metrics, text)
+        if metrics is not None:
+            before = controller.limit(loop.time())
+            controller.on_metrics(metrics.running, metrics.waiting, loop.time())
+            if controller.limit(loop.time()) > before:
+                changed()
+            wait_s = interval_s
+        else:
+            wait_s = min(2 * wait_s, _LONGEST_INTERVAL_S)
+            if not has_warned:
+                has_warned = True
+                _LOG.warning("%s tells no queue at /metrics; its limit stays as it is", transport.endpoint.address)
+        await asyncio.sleep(wait_s)
+
 
 _MAX_CHARACTERS: Final = 4 * 2**20
 

@@ -1,1 +1,0 @@
-"""What this process must look after: its event loop, its descriptors, its garbage."""

@@ -10,8 +10,8 @@ import pytest
 
 from fastinstruct.config import RunConfig, load_config
 from fastinstruct.lm import process
-from fastinstruct.lm import process as process_figures
 from fastinstruct.pipeline.models import connect as capacity
+from run_stages import STAGES
 
 resource = pytest.importorskip("resource")
 
@@ -66,7 +66,7 @@ def test_enough_descriptors_for_all_requests_are_wanted_twice_and_nothing_is_sai
         wanted.append(num_wanted)
         return 1064
 
-    assert capacity.bearable(load_config(flags=ENDPOINT), 1000, raise_to) == 1000
+    assert capacity.bearable(load_config(flags=ENDPOINT), STAGES, 1000, raise_to) == 1000
     assert wanted == [2128]
     assert warnings_of(caplog) == []
 
@@ -75,25 +75,25 @@ def test_enough_descriptors_for_all_requests_are_wanted_twice_and_nothing_is_sai
 def test_too_few_descriptors_cap_the_requests_with_one_warning_that_names_ulimit(
     limit: int, fewer: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert capacity.bearable(load_config(flags=ENDPOINT), 1000, lambda _: limit) == fewer
+    assert capacity.bearable(load_config(flags=ENDPOINT), STAGES, 1000, lambda _: limit) == fewer
     told = f"{limit} file descriptors are allowed: {fewer} requests in flight instead of 1000; `ulimit -n 1064` "
     assert warnings_of(caplog) == [f"{told}allows them all"]
 
 
 def test_a_system_without_a_limit_bears_everything() -> None:
-    assert capacity.bearable(load_config(flags=ENDPOINT), 100_000, lambda _: None) == 100_000
+    assert capacity.bearable(load_config(flags=ENDPOINT), STAGES, 100_000, lambda _: None) == 100_000
 
 
 def test_an_embedded_server_takes_two_descriptors_a_request() -> None:
-    assert capacity.descriptors_for(RunConfig(), 100) == 264
-    assert capacity.bearable(RunConfig(), 100, lambda _: 164) == 50
+    assert capacity.descriptors_for(RunConfig(), STAGES, 100) == 264
+    assert capacity.bearable(RunConfig(), STAGES, 100, lambda _: 164) == 50
 
 
 def test_endpoints_of_all_stages_are_counted_once() -> None:
     more = {"model.endpoints": [{"base_url": "http://g/v1"}, {"base_url": "http://i/v1"}]}
-    assert capacity.num_endpoints(load_config(flags={**ENDPOINT, **more})) == 3
+    assert capacity.num_endpoints(load_config(flags={**ENDPOINT, **more}), STAGES) == 3
     own = {"instances.model": {"base_url": "http://j/v1", "name": "n"}}
-    assert capacity.num_endpoints(load_config(flags={**ENDPOINT, **more, **own})) == 4
+    assert capacity.num_endpoints(load_config(flags={**ENDPOINT, **more, **own}), STAGES) == 4
 
 
 def test_a_parser_in_pure_python_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -105,10 +105,10 @@ def test_a_parser_in_pure_python_is_warned_of_once(caplog: pytest.LogCaptureFixt
 
 
 def test_memory_is_told_by_the_system_or_by_its_peak(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    used = process_figures.memory_bytes()
+    used = process.memory_bytes()
     assert used is not None
     assert 10 * 2**20 < used < 2**36
-    monkeypatch.setattr(process_figures, "_STATM", tmp_path / "none")
-    peak = process_figures.memory_bytes()
+    monkeypatch.setattr(process, "_STATM", tmp_path / "none")
+    peak = process.memory_bytes()
     assert peak is not None
     assert 10 * 2**20 < peak < 2**36

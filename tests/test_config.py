@@ -577,9 +577,11 @@ def test_a_key_in_the_configuration_is_refused_with_what_to_do_instead(key: str)
     )
 
 
-def test_a_representation_shows_neither_headers_nor_extra_body() -> None:
-    config = load_config(flags={"model.headers": {"A": SECRET}, "model.extra_body": {"a": SECRET}})
+def test_a_representation_shows_neither_headers_nor_query_nor_extra_body() -> None:
+    hidden = {"model.headers": {"A": SECRET}, "model.query": {"code": SECRET}, "model.extra_body": {"a": "not-shown"}}
+    config = load_config(flags=hidden)
     assert SECRET not in repr(config)
+    assert "not-shown" not in repr(config)
     assert config.model.headers == {"A": SECRET}
 
 

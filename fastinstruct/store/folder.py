@@ -326,10 +326,18 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """Say what differs, key by key: `similarity.threshold is 0.7 there and 0.6 here`; the outermost keys first."""
     return [
-        f"{key} is {_show(there.get(key, _MISSING))} there and {_show(here.get(key, _MISSING))} here"
+        _difference(key, there.get(key, _MISSING), here.get(key, _MISSING))
         for key in sorted({*there, *here}, key=lambda key: (key.count("."), key))
         if there.get(key, _MISSING) != here.get(key, _MISSING)
     ]
+
+
+def _difference(key: str, there: object, here: object) -> str:
+    from fastinstruct.config.secret_words import secret_in  # with it comes pydantic, which a view does without
+
+    if secret_in({key: [there, here]}) is not None:  # older versions let extra_body hold one
+        return f"{key} differs"
+    return f"{key} is {_show(there)} there and {_show(here)} here"
 
 
 def _advice(differences: list[str]) -> str:

@@ -910,8 +910,8 @@ def test_headers_are_recorded_masked_and_the_mask_is_never_sent(tmp_path: Path, 
     with pytest.raises(
         ConfigError, match=r"^model\.headers\.X-Key: a run's config\.yaml does not hold its value; give"
     ):
-        refuse_masked(read_back.model.headers)
-    refuse_masked(load_config(write(text), flags={"model.headers.X-Key": SECRET}).model.headers)
+        refuse_masked(read_back.model)
+    refuse_masked(load_config(write(text), flags={"model.headers.X-Key": SECRET}).model)
 
 
 @pytest.mark.parametrize(

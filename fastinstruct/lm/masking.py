@@ -25,7 +25,13 @@ def secrets_of(endpoint: Endpoint) -> tuple[list[str], list[str]]:
     """What of an endpoint is secret even in part, and what is only as a whole (words of other headers)."""
     parts = urlsplit(endpoint.base_url)
     pairs = [pair.partition("=")[2] for pair in parts.query.split("&")]
-    even_in_part = [endpoint.api_key or "", parts.password or "", *pairs, *map(unquote, pairs)]
+    even_in_part = [
+        endpoint.api_key or "",
+        parts.password or "",
+        *pairs,
+        *map(unquote, pairs),
+        *endpoint.query.values(),
+    ]
     whole = [parts.query]
     for name, value in endpoint.headers.items():
         (even_in_part if _SECRET_HEADER.search(name) else whole).extend([value, *value.split()])

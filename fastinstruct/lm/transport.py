@@ -148,11 +148,9 @@ class HttpTransport:
 
     async def metrics(self) -> str | None:
         """What the server reports at `/metrics`, next to the API; None where it does not."""
-        root = URL(self.endpoint.base_url)
-        url = (root.parent if root.name in _VERSIONS else root) / "metrics"
         try:
             async with asyncio.timeout(_METRICS_TIMEOUT_S):
-                reply = await self._exchange(url, None, Exchange())
+                reply = await self._exchange(_metrics_address(self.endpoint), None, Exchange())
         except Exception:  # noqa: BLE001 - whoever has no metrics goes without, whatever the reason
             return None
         if not isinstance(reply, Reply) or reply.status != 200:
@@ -255,6 +253,13 @@ class HttpTransport:
             response.close()
             return content
         return Reply(response.status, response.headers, content)
+
+
+def _metrics_address(endpoint: Endpoint) -> URL:
+    """Next to the API's version, not below it."""
+    url = route_address(endpoint, "metrics")
+    version = url.parent
+    return (version.parent / url.name).with_query(url.query) if version.name in _VERSIONS else url
 
 
 def route_address(endpoint: Endpoint, route: str) -> URL:

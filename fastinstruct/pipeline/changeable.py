@@ -174,7 +174,7 @@ def _of_run(key: str) -> str:
 
 
 def _shown(key: str) -> str:
-    """The key, without what stands inside `model.headers` and `model.extra_body`: it is not ours to repeat."""
+    """The key, without what stands inside `model.headers`, `query` and `extra_body`: it is not ours to repeat."""
     rest = _of_run(key)
     return key.removesuffix(rest) + ".".join(rest.split(".")[:2]) if rest.startswith("model.") else key
 

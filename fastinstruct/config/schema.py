@@ -17,6 +17,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 
 from fastinstruct.config.budgets import BudgetConfig, PriceConfig, SaturationConfig
 from fastinstruct.config.filters import PAPER_FILTERS, FilterConfig
+from fastinstruct.config.modes import checked_mode
 from fastinstruct.config.part import Part
 from fastinstruct.config.requests import as_text, checked_body, checked_url
 from fastinstruct.records import Api, Stage
@@ -260,6 +261,9 @@ class RuntimeConfig(Part):
     `commit_order` is `arrival`, or `windowed`: the same data whatever the latencies, by drawing at most `window`
     requests ahead of their commit.
     With more resident memory than `max_memory_mib` nothing is sent until it is less.
+    `folder_mode` is the run's folder's, as chmod has it, whatever the umask; its files have the same without x. Null
+    makes it the owner's alone (0700). A folder that was there keeps its own mode, and its files follow this one, or the
+    folder's where this is null.
     """
 
     max_in_flight: int | None = Field(None, ge=1, le=100_000)
@@ -271,6 +275,17 @@ class RuntimeConfig(Part):
     commit_order: Literal["arrival", "windowed"] = "arrival"
     window: int = Field(1024, ge=1, le=1_000_000)
     max_memory_mib: float | None = Field(None, gt=0)
+    folder_mode: str | None = None
+
+    @field_validator("folder_mode", mode="before")
+    @classmethod
+    def _is_a_mode(cls, value: object) -> object:
+        return None if value is None else checked_mode(value)
+
+    @property
+    def folder_bits(self) -> int | None:
+        """Return `folder_mode` as a number."""
+        return None if self.folder_mode is None else int(self.folder_mode, 8)
 
     @model_validator(mode="after")
     def _window_holds_the_slots(self) -> RuntimeConfig:

@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-__all__ = ["is_secret_name", "looks_like_a_key", "secret_in", "secret_in_url", "words_of"]
+__all__ = [
+    "is_secret_name",
+    "is_secret_pair",
+    "looks_like_a_key",
+    "secret_in",
+    "secret_in_url",
+    "without_keys",
+    "words_of",
+]
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # api_key, apiKey and API-KEY are two words, keywords is one
 # What says nothing of what a value is: api_key_value is an api_key.
@@ -99,9 +107,9 @@ _IN_URLS = frozenset({"code", "sig", "signature"})  # Azure's function keys and 
 _PAIRED = frozenset({"value", "values", "match", "op", "operator", "range", "type"})  # beside a key that is a name
 _LOOKS = re.compile(
     r"(?<![A-Za-z0-9_-])(?:"
-    r"(?:sk|rk|pk)[-_][A-Za-z0-9_-]{8,}|(?:hf|gsk|fw|r8|npm)_[A-Za-z0-9]{16,}|(?:xai|nvapi|pplx|csk)-[A-Za-z0-9_-]{16,}"
+    r"(?:sk|rk|pk)[-_][A-Za-z0-9_-]{8,}|(?:hf|gsk|fw|r8|npm)_[A-Za-z0-9]{16,}|(?:xai|pplx|csk)-[A-Za-z0-9]{16,}"
     r"|AIza[A-Za-z0-9_-]{20,}|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[opsu]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{16,}"
-    r"|glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}|ya29\.[A-Za-z0-9_-]{16,}|tgp_v1_[A-Za-z0-9_-]{16,}"
+    r"|nvapi-[A-Za-z0-9_-]{16,}|glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}|ya29\.[A-Za-z0-9_-]{16,}|tgp_v1_[A-Za-z0-9_-]{16,}"
     r"|eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,})"
     r"|-----BEGIN [A-Z ]{0,20}PRIVATE KEY"
 )
@@ -165,6 +173,17 @@ def secret_in(tree: Mapping[str, object], known: Collection[str] = ()) -> str | 
     return None
 
 
+def without_keys(text: str) -> str:
+    """The text, with *** for what looks like a well known service's key."""
+    return _LOOKS.sub("***", text)
+
+
+def is_secret_pair(name: str, value: str) -> bool:
+    """Whether this name and value of a URL's query are a secret, by either of them."""
+    is_named = bool(value.strip()) and (is_secret_name(name) or name.lower() in _IN_URLS)
+    return is_named or looks_like_a_key(value)
+
+
 def secret_in_url(url: str, known: Collection[str] = ()) -> str | None:
     """What of a URL's user-info, query, parameters or fragment is a secret, in words; None where nothing is."""
     try:
@@ -174,10 +193,9 @@ def secret_in_url(url: str, known: Collection[str] = ()) -> str | None:
     if parts.password:
         return "its user-info"
     for name, value in _pairs(parts):
-        is_named = bool(value.strip()) and (is_secret_name(name) or name.lower() in _IN_URLS)
         if looks_like_a_key(name) or _holds_one(name, known):
             return "its query"
-        if is_named or looks_like_a_key(value) or _holds_one(value, known):
+        if is_secret_pair(name, value) or _holds_one(value, known):
             return f"{_shown((None, name))} in its query"
     return None
 

@@ -33,7 +33,16 @@ _FILLERS = frozenset(
 # Where a name ends so, without the marks between its words, nothing before it makes it harmless.
 _ENDINGS = (
     *("apikey", "apikeys", "accesskey", "accesskeyid", "secretkey", "privatekey", "subscriptionkey", "authkey"),
-    *("apitoken", "accesstoken", "authtoken", "bearertoken", "refreshtoken", "sessiontoken", "securitytoken"),
+    *(
+        "apitoken",
+        "accesstoken",
+        "authtoken",
+        "bearertoken",
+        "refreshtoken",
+        "sessiontoken",
+        "securitytoken",
+        "clienttoken",
+    ),
     *("password", "passwords", "passwd", "passphrase", "passcode", "pwd", "secret", "secrets", "secretid"),
     *("credential", "credentials", "authorization", "authorisation", "authentication", "auth", "bearer", "jwt"),
     *("cookie", "cookies"),
@@ -105,6 +114,10 @@ _OWNERS = frozenset(
 )
 _IN_URLS = frozenset({"code", "sig", "signature"})  # Azure's function keys and shared access signatures
 _PAIRED = frozenset({"value", "values", "match", "op", "operator", "range", "type"})  # beside a key that is a name
+_OF_SCHEMAS = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const", "description"})
+_NO_SECRETS = frozenset(
+    {"none", "null", "no", "off", "false", "disabled", "yes", "on", "true", "enabled", "auto", "required", "optional"}
+)
 _LOOKS = re.compile(
     r"(?<![A-Za-z0-9_-])(?:"
     r"(?:sk|rk|pk)[-_][A-Za-z0-9_-]{8,}|(?:hf|gsk|fw|r8|npm)_[A-Za-z0-9]{16,}|(?:xai|pplx|csk)-[A-Za-z0-9]{16,}"
@@ -232,12 +245,15 @@ def _entries(meaning: _Meaning, group: Mapping[str, object]) -> Iterator[tuple[s
     stated = next((text for key in ("name", "key") if isinstance(text := group.get(key), str)), "")
     is_pair = not _PAIRED.isdisjoint(group)
     of_pair = _meaning(stated) if is_pair else _NOTHING
+    is_schema = not _OF_SCHEMAS.isdisjoint(group)
     for key, value in group.items():
         own = _meaning(str(key))
         if key == "key" and is_pair:  # it is a name: of a field, a header, a variable
             own = _NOTHING
         elif not own.tells:  # {name: api_key, value: x}, or {api_key: {value: x}}
             own = of_pair if of_pair.is_secret else meaning
+        elif meaning.is_sure and not is_schema and not own.is_secret:  # {credentials: {openai: x}}
+            own = meaning
         yield str(key), own, value
 
 
@@ -247,7 +263,9 @@ def _is_secret(meaning: _Meaning, value: object, known: Collection[str]) -> bool
             return True
         if "://" in value and secret_in_url(value):
             return True
-        return meaning.is_secret and bool(value.strip()) and not (meaning.is_token and _is_models_token(value.strip()))
+        text = value.strip()
+        is_plain = not text or text.lower() in _NO_SECRETS or (meaning.is_token and _is_models_token(text))
+        return meaning.is_secret and not is_plain
     if isinstance(value, int) and not isinstance(value, bool):
         return meaning.is_sure and abs(value) >= _LEAST_NUMBER
     return False

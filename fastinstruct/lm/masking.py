@@ -24,6 +24,7 @@ _SHORTEST = 4  # what is shorter cannot be told from words
 _SURE = 16  # so many characters of a key stand in no text by chance
 _LONGEST_NAME = 200
 _NAME_READ = 2000
+_MOST_NAMES = 100  # that are remembered
 _MASK = "***"
 _UNIT = re.compile(r"%(?:25)*+(?P<code>[0-9A-Fa-f]{2})|.", re.DOTALL)  # one character, however often it was encoded
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password|signature", re.IGNORECASE)
@@ -69,37 +70,46 @@ def masked_name(name: str, endpoint: Endpoint) -> str:
 
     The name that the endpoint itself has stays as it is.
     """
-    return name if name == endpoint.model else _masked_name(name[:_NAME_READ], endpoint)
-
-
-@lru_cache(maxsize=256)  # a server tells the same few with every reply
-def _masked_name(name: str, endpoint: Endpoint) -> str:
-    line = without_keys(" ".join(name.split()))
+    if name == endpoint.model:
+        return name
+    line = without_keys(" ".join(name[:_NAME_READ].split()))
     return masked(line, secrets_of(endpoint)[0])[:_LONGEST_NAME]
 
 
 def without_echo(completion: Completion, endpoint: Endpoint) -> Completion:
     """The completion, its model's name masked, and without any whole key in its text: a run's data may be published."""
-    keys = _keys_of(endpoint)
-    if any(key in completion.text for key in keys):
-        completion = replace(completion, text=_without(completion.text, keys))
-    if completion.top_logprobs and any(key in token for token in completion.top_logprobs for key in keys):
-        found = {_without(token, keys): value for token, value in completion.top_logprobs.items()}
-        completion = replace(completion, top_logprobs=found)
-    name = masked_name(completion.model, endpoint)
+    watch = _watch(endpoint)
+    for key in watch.keys:
+        if key in completion.text:
+            completion = replace(completion, text=completion.text.replace(key, _MASK))
+        if completion.top_logprobs is not None and any(key in token for token in completion.top_logprobs):
+            found = {token.replace(key, _MASK): value for token, value in completion.top_logprobs.items()}
+            completion = replace(completion, top_logprobs=found)
+    name = watch.name(completion.model)
     return completion if name == completion.model else replace(completion, model=name)
 
 
+class _Watch:
+    """What of an endpoint no reply's text may hold, and the names that it has told so far: mostly the same."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        keys = {key for key in secrets_of(endpoint)[0] if len(key) >= _SURE}
+        self.keys = sorted(keys, key=len, reverse=True)
+        self._endpoint = endpoint
+        self._names: dict[str, str] = {}
+
+    def name(self, told: str) -> str:
+        found = self._names.get(told)
+        if found is None:
+            found = masked_name(told, self._endpoint)
+            if len(self._names) < _MOST_NAMES and len(told) <= _NAME_READ:
+                self._names[told] = found
+        return found
+
+
 @lru_cache(maxsize=256)
-def _keys_of(endpoint: Endpoint) -> tuple[str, ...]:
-    keys = {key for key in secrets_of(endpoint)[0] if len(key) >= _SURE}
-    return tuple(sorted(keys, key=len, reverse=True))
-
-
-def _without(text: str, keys: Iterable[str]) -> str:
-    for key in keys:
-        text = text.replace(key, _MASK)
-    return text
+def _watch(endpoint: Endpoint) -> _Watch:
+    return _Watch(endpoint)
 
 
 def _folded(character: str) -> str:

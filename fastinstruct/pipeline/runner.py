@@ -133,7 +133,7 @@ class Run:
             self.config = self.config if begun is None else as_begun(self.config, begun)
             preparation = await asyncio.to_thread(prepare, self.config, self._env, begun)
             self.num_against = preparation.against.num_texts
-            folder = stack.enter_context(RunFolder(self.folder))
+            folder = stack.enter_context(RunFolder(self.folder, self.config.runtime.folder_bits))
             if self._restart and (earlier := await asyncio.to_thread(folder.set_aside)):
                 self._note(f"starts over; what was there is in {earlier}")
             await asyncio.to_thread(folder.claim, preparation.identity(), _ABOUT)

@@ -107,6 +107,7 @@ def test_the_examples_that_are_not_run_are_these_for_these_reasons() -> None:
     assert {(name_of(block.page), block.not_run) for block in ALL if block.not_run} == NOT_RUN
 
 
+@pytest.mark.timeout(600)  # the kernels may have to be compiled first
 @pytest.mark.parametrize("page", of_page("python"))
 async def test_the_python_of_a_page_runs_from_top_to_bottom_and_prints_what_its_comments_say(
     page: Path, tmp_path: Path

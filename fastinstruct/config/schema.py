@@ -47,20 +47,24 @@ class SamplingConfig(Part):
 
 
 class EndpointConfig(Part):
-    """One more server of a model: its address, its key, and what it bears. `name` is the model's name there.
+    """One more server of a model: its address, its key, and what it bears.
 
     Nothing of the model's own `headers` or `query` goes there.
     """
 
-    base_url: str
-    name: str | None = None
-    api_key_env: str | None = None
-    headers: dict[str, str] = Field(default_factory=dict, repr=False)
-    query: dict[str, str] = Field(default_factory=dict, repr=False)
-    weight: float = Field(1, gt=0, le=1000)
-    max_in_flight: int | None = Field(None, ge=1, le=100_000)
-    requests_per_minute: float | None = Field(None, gt=0)
-    tokens_per_minute: float | None = Field(None, gt=0)
+    base_url: str = Field(description="the server's address with its version, as in `model`")
+    name: str | None = Field(None, description="the model's name there; null takes that of `model`")
+    api_key_env: str | None = Field(None, description="the NAME of the variable that holds its key; null sends none")
+    headers: dict[str, str] = Field(default_factory=dict, repr=False, description="its own HTTP headers, never stored")
+    query: dict[str, str] = Field(
+        default_factory=dict, repr=False, description="its own parameters of the address, never stored"
+    )
+    weight: float = Field(1, gt=0, le=1000, description="the load it takes beside the others; 2: twice as much")
+    max_in_flight: int | None = Field(
+        None, ge=1, le=100_000, description="requests at once there; null takes `runtime.max_in_flight`"
+    )
+    requests_per_minute: float | None = Field(None, gt=0, description="its limit, where its headers don't tell it")
+    tokens_per_minute: float | None = Field(None, gt=0, description="the same for tokens, prompt and reply together")
 
     @field_validator("base_url")
     @classmethod
@@ -206,13 +210,12 @@ class InstancesConfig(Part):
 
 
 class AgainstConfig(Part):
-    """A file of evaluation texts: JSON Lines with the text in `field`, or lines of text; a path alone will do, too.
+    """A file of evaluation texts: JSON Lines with the text in `field`, or lines of text; a path alone will do, too."""
 
-    `field` null: `instruction`, or every line of a .txt. The file may be compressed (.gz, .zst).
-    """
-
-    path: Path
-    field: str | None = Field(None, min_length=1)
+    path: Path = Field(description="JSON Lines or a .txt, plain, .gz or .zst")
+    field: str | None = Field(
+        None, min_length=1, description="where a row has the text; null: `instruction`, or every line of a .txt"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from fastinstruct.config import OF_THE_PAPER, InstructionsConfig, ModelConfig, RunConfig, settings_of
+from fastinstruct.config.environment import refuse_secrets
 from fastinstruct.errors import ConfigError
 from fastinstruct.pipeline.decontamination import Against, survey
 from fastinstruct.pipeline.models.resolve import ServedModel, resolve
@@ -206,6 +207,7 @@ def prepare(
     Raises:
         InputError, EmbeddedModelError: what is wrong with which file or key.
     """
+    refuse_secrets(config, env)
     packaged_marker_names()  # a fault in their file is told before anything is asked
     if recipe is None:
         recipe = recipe_of(config)

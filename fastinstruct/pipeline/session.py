@@ -322,7 +322,7 @@ async def opened(opening: Opening, control: Control, listeners: Listeners) -> As
     async with AsyncExitStack() as stack:
         thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
         preparation, prices = await _prepared(opening)
-        folder = stack.enter_context(RunFolder(opening.folder))
+        folder = stack.enter_context(RunFolder(opening.folder, preparation.config.runtime.folder_bits))
         if opening.restart and (earlier := await asyncio.to_thread(folder.set_aside)):
             listeners.on_note(f"starts over; what was there is in {earlier}")
         await asyncio.to_thread(folder.claim, preparation.identity(), _ABOUT)

@@ -156,7 +156,7 @@ def refilter(
         about = {"fastinstruct": __version__, "format": FORMAT_VERSION, "refiltered_from": _provenance(old)}
         if old.num_requests:
             about["answered"] = True
-        with RunFolder(out) as folder, folder.building(identity, about) as database:
+        with RunFolder(out, old.config.runtime.folder_bits) as folder, folder.building(identity, about) as database:
             rejudge, state = _written(old, database, on_progress, example_filter)
             folder.write("config.yaml", recorded(old.config, out))
     with RunReader(out) as new:

@@ -11,8 +11,7 @@ import pytest
 from fastinstruct.config import load_config
 from fastinstruct.config.recording import recorded
 from fastinstruct.errors import ConfigError
-from fastinstruct.pipeline import Run
-from fastinstruct.pipeline import refilter
+from fastinstruct.pipeline import Run, refilter
 from fastinstruct.scripted_server import ScriptedServer
 from fastinstruct.store import MetaKey, RunFolder, RunStore
 

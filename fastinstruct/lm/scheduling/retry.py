@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from fastinstruct.errors import ConfigError
 from fastinstruct.lm.outcomes.outcomes import (
+    MAX_HINT_S,
     BadRequest,
     Deadline,
     Fatal,
@@ -26,10 +27,7 @@ from fastinstruct.lm.scheduling.channel import CONFIRM_S, Channel, Ticket, is_un
 from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.lm.scheduling.job import FailedAttempt, Job, Source, detail_of
 
-__all__ = ["MAX_HINT_S", "Flight", "GiveUp", "Retry", "RetryPolicy", "Retrying"]
-
-MAX_HINT_S = 120.0
-"""A server's hint to wait longer than this is cut to it, in seconds."""
+__all__ = ["Flight", "GiveUp", "Retry", "RetryPolicy", "Retrying"]
 
 _HINT_JITTER = 0.1  # of the hint: requests told the same second must not all come back in it
 

@@ -75,15 +75,19 @@ class GenerateInstances(Stage):
         }
 
     def __init__(self, context: Context) -> None:
+        self._max_instances = self.most_of(context.settings)
         super().__init__(context)
-        self._max_instances: int = context.settings.max_instances
         self._word_filters = WordFilters.of(context.config.filters)
 
     def reply_format(self, kind: str, form: ReplyForm) -> ReplyFormat | None:
         if form is ReplyForm.TEXT:
             return None
-        most = self.context.settings.max_instances
-        return examples_format(form, max_instances=most, output_first=kind == "output_first")
+        return examples_format(form, max_instances=self._max_instances, output_first=kind == "output_first")
+
+    @classmethod
+    def most_of(cls, settings: Any) -> int:  # noqa: ANN401 - an InstancesConfig
+        """Return how many examples of an instruction are kept at most."""
+        return int(settings.max_instances)
 
     def build(self, item: Item) -> Job[Task]:
         is_classification = item.known is not None and item.known.get(IS_CLASSIFICATION)

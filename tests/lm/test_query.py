@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
-from test_openai_transport import REQUEST, VERSION, listening
+
+pytest.importorskip("openai", reason="needs the extra `openai`")
 
 from fastinstruct.config import ModelConfig, load_config
 from fastinstruct.config.recording import recorded, refuse_masked
@@ -22,6 +23,7 @@ from fastinstruct.lm.outcomes.masking import secrets_of
 from fastinstruct.lm.transports.openai_sdk import AzureAccess, OpenAITransport
 from fastinstruct.pipeline import Run
 from fastinstruct.pipeline.models.resolve import resolve, served
+from listening import REQUEST, VERSION, listening
 
 VALUE = "Zq7/hidden+value =&%41"
 TRANSPORTS = [HttpTransport, OpenAITransport]

@@ -26,7 +26,8 @@ from fastinstruct.errors import (
     RunFolderError,
     StoreError,
 )
-from fastinstruct.pipeline import Run, RunResult, vitals
+from fastinstruct.pipeline import Run, RunResult
+from fastinstruct.pipeline.monitoring import watchdog
 from fastinstruct.pipeline.monitoring.telemetry import figures, loaded
 from fastinstruct.records import Example
 from fastinstruct.scripted_server import Latency, Script, ScriptedServer
@@ -368,7 +369,7 @@ async def test_the_latest_telemetry_holds_neither_keys_nor_texts(tmp_path: Path)
 async def test_a_run_that_cannot_keep_its_memory_limit_ends_early_and_goes_on_without_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(vitals, "_BEAT_S", 0.02)
+    monkeypatch.setattr(watchdog, "_BEAT_S", 0.02)
     async with scripted(latency=Latency(0.05)) as server:
         stopped = await execute(config_for(server, tmp_path / "run", flags={"runtime.max_memory_mib": 1}))
         assert (stopped.ended_by, stopped.exit_code) == ("max_memory", 3)

@@ -2,7 +2,6 @@
 
 import json
 import random
-import re
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -17,8 +16,9 @@ from built_run import SEEDS, BuiltRun
 from fastinstruct.cli.app import app
 from fastinstruct.errors import FastInstructError, RunFolderError
 from fastinstruct.exports import format_named
-from fastinstruct.store import RunReader, RunStore, schema
+from fastinstruct.store import RunReader, RunStore
 from fastinstruct.store.checksums import checksum, exact
+from older_runs import write_as_older
 
 
 def built(folder: Path) -> Path:
@@ -114,25 +114,10 @@ def test_a_damaged_run_does_not_go_on(tmp_path: Path) -> None:
         RunStore(database)
 
 
-def make_older(database: Path) -> None:
-    """Write the run anew as the version before checksums wrote it."""
-    newer = database.rename(database.with_name("newer.db"))
-    tables = re.sub(r",( *--.*)?\n    crc INTEGER.*", lambda found: found[1] or "", schema._TABLES)
-    assert "crc" not in tables
-    connection = sqlite3.connect(database)
-    connection.executescript(f"{tables} PRAGMA user_version = 1; ATTACH '{newer}' AS newer;")
-    for (table,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
-        columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
-        connection.execute(f"INSERT INTO main.{table} SELECT {columns} FROM newer.{table}")
-    connection.commit()
-    connection.close()
-    newer.unlink()
-
-
 def test_a_run_of_the_older_format_is_read_unchecked_and_goes_on(tmp_path: Path) -> None:
     database = built(tmp_path)
     expected = exported(tmp_path)
-    make_older(database)
+    write_as_older(database, 1)
     assert exported(tmp_path) == expected
     RunStore(database).close()
     assert exported(tmp_path) == expected

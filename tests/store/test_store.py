@@ -21,6 +21,7 @@ import pytest
 from fastinstruct.errors import RunFolderError, StoreError
 from fastinstruct.records import Example, Instance, RejectReason, SeedTask
 from fastinstruct.store import (
+    FORMAT_VERSION,
     AnnotationRow,
     AttemptRow,
     CandidateRow,
@@ -427,18 +428,22 @@ def test_a_reader_of_a_damaged_database_names_it(tmp_path: Path) -> None:
         reader.totals()
 
 
-def test_another_versions_format_is_refused_by_writer_and_reader(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [FORMAT_VERSION + 1, 7, -1])
+def test_another_versions_format_is_refused_by_writer_and_reader(tmp_path: Path, version: int) -> None:
     path = filled(tmp_path / "run.db")
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 7")
+    connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
-    expected = f"{path}: written in format 7, this version reads 2; give another --out"
+    before = path.read_bytes()
+    expected = f"{path}: written in format {version}, this version reads 3; give another --out"
     with pytest.raises(RunFolderError) as caught:
         RunStore(path)
     assert str(caught.value) == expected
     with pytest.raises(RunFolderError) as caught:
         RunReader(tmp_path)
     assert str(caught.value) == expected
+    assert caught.value.exit_code == 2
+    assert path.read_bytes() == before
 
 
 def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> None:

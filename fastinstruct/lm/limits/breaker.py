@@ -17,8 +17,8 @@ from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fastinstruct.lm.limits.retry_policy import MAX_HINT_S
 from fastinstruct.lm.outcomes.outcomes import Aborted, Deadline, Outcome, Overloaded, RateLimited, Transient
-from fastinstruct.lm.scheduling.retry import MAX_HINT_S
 
 __all__ = ["BreakerState", "BreakerStatistics", "CircuitBreaker", "is_failure"]
 

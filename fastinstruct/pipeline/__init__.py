@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fastinstruct.pipeline.monitoring.progress import Progress
     from fastinstruct.pipeline.preparation import Preparation, dry_run, prepare
-    from fastinstruct.pipeline.refilter.refilter import Refiltered, refilter
+    from fastinstruct.pipeline.refiltering.refilter import Refiltered, refilter
     from fastinstruct.pipeline.run import Run, RunResult
-    from fastinstruct.pipeline.stream import stream
+    from fastinstruct.pipeline.streaming import stream
 
 __all__ = ["Preparation", "Progress", "Refiltered", "Run", "RunResult", "dry_run", "prepare", "refilter", "stream"]
 
 _HOMES = {
     "Preparation": "preparation",
     "Progress": "monitoring.progress",
-    "Refiltered": "refilter.refilter",
+    "Refiltered": "refiltering.refilter",
     "Run": "run",
     "RunResult": "run",
     "dry_run": "preparation",
     "prepare": "preparation",
-    "refilter": "refilter.refilter",
-    "stream": "stream",
+    "refilter": "refiltering.refilter",
+    "stream": "streaming",
 }
 
 

@@ -28,7 +28,7 @@ from fastinstruct.config import RunConfig, load_config
 from fastinstruct.errors import ConfigError, FastInstructError, RunFolderError, StoreError
 from fastinstruct.pipeline import Run, RunResult, refilter
 from fastinstruct.pipeline.pool.task_pool import TaskPool
-from fastinstruct.pipeline.refilter.replay import Rejudge
+from fastinstruct.pipeline.refiltering.replay import Rejudge
 from fastinstruct.records import Api, RejectReason
 from fastinstruct.scripted_server import Latency, Script, ScriptedServer
 from fastinstruct.scripted_server.replies import Kind

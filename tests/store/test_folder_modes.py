@@ -12,7 +12,7 @@ from fastinstruct.config import load_config
 from fastinstruct.config.recording import recorded
 from fastinstruct.errors import ConfigError
 from fastinstruct.pipeline import Run
-from fastinstruct.pipeline.refilter.refilter import refilter
+from fastinstruct.pipeline.refiltering.refilter import refilter
 from fastinstruct.scripted_server import ScriptedServer
 from fastinstruct.store import RunFolder, RunStore
 

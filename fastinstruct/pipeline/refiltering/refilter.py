@@ -41,7 +41,7 @@ from fastinstruct.pipeline.identity import (
 )
 from fastinstruct.pipeline.pool.task_pool import TaskPool
 from fastinstruct.pipeline.recipes import Recipe, recipe_of
-from fastinstruct.pipeline.refilter.replay import Rejudge
+from fastinstruct.pipeline.refiltering.replay import Rejudge
 from fastinstruct.pipeline.stages.base import Context, kind_of
 from fastinstruct.pipeline.stages.bound import Stages
 from fastinstruct.records import Api, SeedTask

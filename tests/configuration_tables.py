@@ -18,10 +18,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from fastinstruct.config import RunConfig
+from fastinstruct.config.schema import FurtherStage
+from places import REPOSITORY
 
 __all__ = ["PAGE", "Row", "main", "rows", "tables", "with_tables"]
 
-REPOSITORY = Path(__file__).parents[1]
 PAGE = REPOSITORY / "docs" / "configuration.md"
 TEMPLATE = REPOSITORY / "fastinstruct" / "cli" / "config_template.yaml"
 
@@ -101,7 +102,7 @@ def _rows(part: type[BaseModel], prefix: str, meanings: Mapping[str, str]) -> It
         told = field.description or meanings[key.replace("[]", "")]
         yield Row(key, _type(field), _default(field), _marked(_RESTATED.sub("", told)))
         item = _item(field.annotation)
-        if item is not None:
+        if item is not None and item is not FurtherStage:  # which keys that has, each stage says
             yield from _rows(item, f"{key}.NAME." if get_origin(field.annotation) is dict else f"{key}[].", meanings)
 
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from places import REPOSITORY
+
 __all__ = ["PAGES", "REPOSITORY", "Block", "Link", "anchors", "blocks", "links", "name_of"]
 
-REPOSITORY = Path(__file__).parents[1]
 PAGES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
 
 _NOT_RUN = re.compile(r"<!-- not run: (.+) -->")

@@ -19,9 +19,9 @@ from typing import Protocol
 from fastinstruct.lm.limits.breaker import CircuitBreaker
 from fastinstruct.lm.limits.concurrency import Controller, QueueAware
 from fastinstruct.lm.limits.rate_budget import Lease, RateBudget
+from fastinstruct.lm.limits.retry_policy import Retry, RetryPolicy
 from fastinstruct.lm.limits.token_estimates import TokenEstimator
 from fastinstruct.lm.outcomes.outcomes import Ok, Outcome, Overloaded, RateLimited
-from fastinstruct.lm.scheduling.retry import Retry, RetryPolicy
 from fastinstruct.records import Completion, FinishReason, Usage
 
 Latency = Callable[[], float]

@@ -173,8 +173,8 @@ def test_only_the_command_line_prints_or_reads_argv() -> None:
 
 def test_what_limits_the_requests_has_no_clock_no_tasks_and_no_connections_of_its_own() -> None:
     """Time is passed in, so that minutes can be tested in milliseconds and the event loop stays the scheduler's."""
-    limits = [*modules(PACKAGE / "lm" / "limits"), PACKAGE / "lm" / "scheduling" / "retry.py"]
-    assert len(limits) == 11
+    limits = modules(PACKAGE / "lm" / "limits")
+    assert len(limits) == 9
     away = {"aiohttp", "asyncio", "datetime", "logging", "threading", "time"}
     strangers = {
         shown(path): found for path in limits if (found := {name.split(".")[0] for name in imported(path)} & away)

@@ -44,8 +44,11 @@ ConfigOption = Annotated[
 SeedsOption = Annotated[
     Path | None, typer.Option("--seeds", help="Seed tasks, JSONL; a single task will do. Default: the packaged 175.")
 ]
+RecipeOption = Annotated[
+    str | None, typer.Option("--recipe", help="The stages: self_instruct, paper, or direct (one answer each).")
+]
 ProfileOption = Annotated[
-    str | None, typer.Option("--profile", help="default, or paper: parse, filter and sample as the reference does.")
+    str | None, typer.Option("--profile", help="default, or paper: another name for the recipe paper.")
 ]
 PromptsOption = Annotated[
     Path | None, typer.Option("--prompts", help="A folder with templates of your own; each *.txt in it replaces one.")
@@ -118,6 +121,7 @@ _KEYS = {
     "seeds": "seeds",
     "prompts": "prompts",
     "rng_seed": "rng_seed",
+    "recipe": "recipe",
     "profile": "profile",
     "base_url": "model.base_url",
     "model": "model.name",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastinstruct.lm.endpoints import Endpoint, Request
+from fastinstruct.lm.limits.retry_policy import GiveUp, Retry, RetryPolicy
 from fastinstruct.lm.outcomes.outcomes import (
     Aborted,
     BadRequest,
@@ -23,7 +24,6 @@ from fastinstruct.lm.outcomes.outcomes import (
     fatal_error,
     unreachable_error,
 )
-from fastinstruct.lm.scheduling.retry import GiveUp, Retry, RetryPolicy
 
 if TYPE_CHECKING:
     from fastinstruct.lm.transports.http import HttpTransport, has_c_parser

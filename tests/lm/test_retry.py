@@ -7,6 +7,7 @@ import random
 import pytest
 
 from fastinstruct.errors import ConfigError
+from fastinstruct.lm.limits.retry_policy import GiveUp, Retry, RetryPolicy
 from fastinstruct.lm.outcomes.outcomes import (
     Aborted,
     BadRequest,
@@ -19,7 +20,6 @@ from fastinstruct.lm.outcomes.outcomes import (
     Transient,
     Truncated,
 )
-from fastinstruct.lm.scheduling.retry import GiveUp, Retry, RetryPolicy
 from fastinstruct.records import Completion, FinishReason, Usage
 
 POLICY = RetryPolicy()

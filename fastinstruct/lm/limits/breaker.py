@@ -17,7 +17,8 @@ from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fastinstruct.lm.outcomes.outcomes import MAX_HINT_S, Aborted, Deadline, Outcome, Overloaded, RateLimited, Transient
+from fastinstruct.lm.limits.retry_policy import MAX_HINT_S
+from fastinstruct.lm.outcomes.outcomes import Aborted, Deadline, Outcome, Overloaded, RateLimited, Transient
 
 __all__ = ["BreakerState", "BreakerStatistics", "CircuitBreaker", "is_failure"]
 

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from fastinstruct.errors import ConfigError
+from fastinstruct.lm.limits.retry_policy import MAX_HINT_S
 from fastinstruct.lm.outcomes.error_body import duration_s, plain_number
-from fastinstruct.lm.outcomes.outcomes import MAX_HINT_S
 
 __all__ = ["Bin", "Lease", "RateBudget", "RateBudgetStatistics", "SlidingWindow"]
 

@@ -31,7 +31,6 @@ from fastinstruct.errors import (
 from fastinstruct.records import Completion, Usage
 
 __all__ = [
-    "MAX_HINT_S",
     "Aborted",
     "BadRequest",
     "BadRequestKind",
@@ -47,9 +46,6 @@ __all__ = [
     "fatal_error",
     "unreachable_error",
 ]
-
-MAX_HINT_S = 120.0
-"""A server's hint to wait longer than this is cut to it, in seconds."""
 
 BadRequestKind: TypeAlias = Literal[
     "context_overflow", "content_filter", "unsupported_parameter", "empty_reply", "other"

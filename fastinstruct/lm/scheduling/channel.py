@@ -17,17 +17,9 @@ from fastinstruct.lm.endpoints import Request
 from fastinstruct.lm.limits.breaker import BreakerState, CircuitBreaker, is_failure
 from fastinstruct.lm.limits.concurrency import Controller, Fixed
 from fastinstruct.lm.limits.rate_budget import Lease, RateBudget
+from fastinstruct.lm.limits.retry_policy import MAX_HINT_S
 from fastinstruct.lm.limits.token_estimates import TokenEstimator
-from fastinstruct.lm.outcomes.outcomes import (
-    MAX_HINT_S,
-    Aborted,
-    BadRequest,
-    Ok,
-    Outcome,
-    Overloaded,
-    RateLimited,
-    Transient,
-)
+from fastinstruct.lm.outcomes.outcomes import Aborted, BadRequest, Ok, Outcome, Overloaded, RateLimited, Transient
 from fastinstruct.lm.scheduling.statistics import Tally
 from fastinstruct.lm.transports.base import Transport
 from fastinstruct.lm.transports.codec import schema_size

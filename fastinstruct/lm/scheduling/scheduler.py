@@ -21,13 +21,14 @@ from typing import Generic, TypeVar
 from fastinstruct.errors import FastInstructError
 from fastinstruct.escaping import package_logger
 from fastinstruct.lm.endpoints import Request
+from fastinstruct.lm.limits.retry_policy import RetryPolicy
 from fastinstruct.lm.outcomes.outcomes import Aborted, Fatal, Outcome, Transient, fatal_error
 from fastinstruct.lm.process import seldom_collected
 from fastinstruct.lm.scheduling.alarms import Alarms
 from fastinstruct.lm.scheduling.channel import Channel, Ticket
 from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.lm.scheduling.job import Allowance, Delivery, FailedAttempt, Job, ListSource, Source, detail_of
-from fastinstruct.lm.scheduling.retry import Flight, Retrying, RetryPolicy
+from fastinstruct.lm.scheduling.retry import Flight, Retrying
 
 __all__ = [
     "Delivery",

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from fastinstruct.config import RunConfig, nearest
 from fastinstruct.errors import ConfigError
 from fastinstruct.pipeline.recipes.base import Recipe
+from fastinstruct.pipeline.recipes.direct import DIRECT
 from fastinstruct.pipeline.recipes.paper import PAPER
 from fastinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 
 __all__ = ["RECIPES", "Recipe", "recipe_of"]
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (SELF_INSTRUCT, PAPER)}
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (SELF_INSTRUCT, PAPER, DIRECT)}
 
 
 def recipe_of(config: RunConfig) -> Recipe:

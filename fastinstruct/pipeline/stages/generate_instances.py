@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from fastinstruct.config import InstancesConfig, SamplingConfig
+from fastinstruct.config import InstancesConfig, SamplingConfig, StageSettings
 from fastinstruct.lm.scheduling.job import Job
 from fastinstruct.pipeline.stages.base import (
     Annotations,
@@ -50,9 +50,9 @@ class GenerateInstances(Stage):
     name = "instances"
     title = "3 generate instances"
     makes = "examples"
-    needs = (IS_CLASSIFICATION,)
+    needs: ClassVar[tuple[str, ...]] = (IS_CLASSIFICATION,)
     templates: ClassVar = {"input_first": (_HOLES, _HOLES), "output_first": (_HOLES, _HOLES)}
-    settings = InstancesConfig
+    settings: ClassVar[type[StageSettings]] = InstancesConfig
     sampling: ClassVar = {
         Api.COMPLETIONS: SamplingConfig(temperature=0.7, top_p=0.95, max_tokens=512, **BASE_MODEL_PENALTIES),
         Api.CHAT: SamplingConfig(temperature=0.7, top_p=0.95, max_tokens=4096),

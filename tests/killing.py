@@ -88,10 +88,11 @@ def rows(folder: Path, sql: str) -> list[tuple[Any, ...]]:
     connection = sqlite3.connect(folder / "run.db")
     try:
         return connection.execute(sql).fetchall()
-    except sqlite3.OperationalError:
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
-            raise
-        return []  # killed before the tables were made
+    except sqlite3.OperationalError as error:
+        is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+        if is_empty or str(error) == "no such table: draw":  # killed before the tables, or the first draws, were made
+            return []
+        raise
     finally:
         connection.close()
 

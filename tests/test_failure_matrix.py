@@ -166,8 +166,8 @@ MATRIX: dict[str, list[str]] = {
     ],
     "41 usage is told in part, or not as it can be: what is not told counts in full": [
         "test_wire.test_a_part_of_usage_that_is_not_told_is_known_as_such",
-        "test_spending.test_what_an_attempt_counts_as",
-        "test_spending.test_counts_that_cannot_be_right_are_told_of_once",
+        "test_budget.test_what_an_attempt_counts_as",
+        "test_budget.test_counts_that_cannot_be_right_are_told_of_once",
     ],
     "42 folder, lock or database go while the run is on, or the database is lost: told, nothing is mixed": [
         "test_lost_store.test_what_is_lost_while_a_run_is_on_ends_it_at_the_next_commit_and_mixes_nothing",

@@ -37,7 +37,7 @@ def test_the_wheel_holds_prompts_seeds_the_typing_marker_and_the_configuration_t
         f"fastinstruct/prompts/{path.relative_to(REPOSITORY / 'prompts')}"
         for path in (REPOSITORY / "prompts").rglob("*.*")
     }
-    assert len(prompts) == 18
+    assert len(prompts) == 21
     assert prompts | {"fastinstruct/py.typed", "fastinstruct/cli/config_template.yaml"} <= set(names)
 
 

@@ -284,7 +284,7 @@ async def test_replies_that_cannot_be_parsed_stop_the_run_with_one_error(
             raise ZeroDivisionError
         return parse_instances(*given, **named)
 
-    monkeypatch.setattr("fastinstruct.pipeline.stages.reading.parse_instances", broken)
+    monkeypatch.setattr("fastinstruct.pipeline.stages.generate_instances.parse_instances", broken)
     async with scripted() as server:
         with pytest.raises(ParserFailed, match=r"^\d+ of 1\d\d replies could not be parsed; they are stored"):
             await execute(config_for(server, tmp_path / "run", 200))

@@ -105,7 +105,7 @@ async def test_a_model_runs_dry_at_the_same_commit_whatever_the_latencies(tmp_pa
         assert result.ended_by == "saturation"
         found.append(everything(tmp_path / name))
     assert found[0] == found[1]
-    assert len(found[0]["instruction"]) == len(found[0]["classification"]) < 10_000
+    assert len(found[0]["instruction"]) == len(found[0]["annotation"]) < 10_000
 
 
 async def test_killed_8_times_with_16_in_flight_the_data_equals_an_uninterrupted_runs(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ async def test_requests_given_up_take_their_turn_and_are_asked_again_by_the_next
         again = await Run(config_for(server.base_url, tmp_path / "run", flags), env={}).execute()
     assert again.ended_by == "target"
     totals = {table: len(content) for table, content in everything(tmp_path / "run").items()}
-    assert totals["classification"] == totals["instruction"] >= 40
+    assert totals["annotation"] == totals["instruction"] >= 40
 
 
 # ------------------------------------------------------------------------------------------------- one run, one order

@@ -18,9 +18,9 @@ from pydantic import ValidationError
 
 from fastinstruct.config.environment import refuse_secrets
 from fastinstruct.config.files import Tree, parse_yaml, read_tree
-from fastinstruct.config.problems import complaint, dotted, nearest
+from fastinstruct.config.problems import complaint, dotted, known_keys, nearest
 from fastinstruct.config.profiles import PROFILES
-from fastinstruct.config.schema import RunConfig, StageSettings
+from fastinstruct.config.schema import OF_THE_PAPER, FurtherStage, RunConfig, StageSettings
 from fastinstruct.errors import ConfigError
 
 __all__ = ["ENVIRONMENT", "NULL", "load_config", "parse_assignment", "settings_of"]
@@ -96,17 +96,15 @@ def settings_of(config: RunConfig, name: str, kind: type[S]) -> S:
         ConfigError: a key is unknown (with the nearest known one), or a value is out of range.
     """
     found = config.stage(name)
-    if isinstance(found, kind):
+    if isinstance(found, kind) and not isinstance(found, FurtherStage):  # which takes any key
         return found
     try:
         return kind.model_validate(found.model_dump(exclude_unset=True))
     except ValidationError as error:
         items = error.errors(include_url=False, include_context=False)
-    item = items[0]
-    if item["type"] == "extra_forbidden":
-        unknown = str(item["loc"][-1])
-        raise ConfigError(f"stages.{name}.{dotted(item['loc'])}: unknown key{nearest(unknown, [*kind.model_fields])}")
-    raise ConfigError(f"stages.{name}.{complaint(item)}")
+    group = (name,) if name in OF_THE_PAPER else ("stages", name)
+    known = known_keys(kind, f"{'.'.join(group)}.")
+    raise ConfigError(complaint({**items[0], "loc": (*group, *items[0]["loc"])}, known))
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -135,7 +133,7 @@ def _profile(given: Tree) -> object:
         ConfigError: both are given, and they differ.
     """
     recipe, profile = given.get("recipe"), given.get("profile")
-    if recipe == "paper" and profile not in {None, "paper"}:
+    if recipe == "paper" and profile not in (None, "paper"):  # a list, which may stand there, has no hash
         raise ConfigError(f"recipe: is paper where profile is {str(profile)[:80]!a}; give one of them")
     return recipe if recipe == "paper" else profile
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
 from fastinstruct.config.schema import RunConfig
 from fastinstruct.config.secret_words import words_of
 
-__all__ = ["complaint", "dotted", "nearest"]
+__all__ = ["complaint", "dotted", "known_keys", "nearest"]
 
 _MAX_SHOWN = 80
 # Of any model or endpoint: their values may hold a key or a password, whatever they were meant to hold.
@@ -60,11 +60,16 @@ def dotted(location: Sequence[int | str]) -> str:
     return path if path.isprintable() and len(path) <= _MAX_SHOWN else ascii(path)[:_MAX_SHOWN]
 
 
-def complaint(item: Mapping[str, Any]) -> str:
-    """Say one of pydantic's problems in our words."""
+def complaint(item: Mapping[str, Any], known: Sequence[str] | None = None) -> str:
+    """Say one of pydantic's problems in our words.
+
+    Args:
+        item: what pydantic says.
+        known: the dotted keys that it could have been; by default all of a run's configuration.
+    """
     path = dotted(item["loc"])
     if item["type"] == "extra_forbidden":
-        return _unknown(path, item)
+        return _unknown(path, item, _of_a_run(item["loc"]) if known is None else known)
     if item["type"] in _WORDS:  # what stands in a group's place may be anything, a key included
         return f"{path}: {_WORDS[item['type']]}"
     message = str(item["msg"]).removeprefix("Value error, ")
@@ -74,8 +79,7 @@ def complaint(item: Mapping[str, Any]) -> str:
     return f"{path}: {message}{_got(item)}"
 
 
-def _unknown(path: str, item: Mapping[str, Any]) -> str:
-    known = _known_keys(RunConfig)
+def _unknown(path: str, item: Mapping[str, Any], known: Sequence[str]) -> str:
     leaf = str(item["loc"][-1])
     if path in known:  # the file says `model.name: x` on one line
         return f"unknown key {path}: write it nested, {path.replace('.', ': {')}: …{'}' * path.count('.')}"
@@ -99,12 +103,23 @@ def _got(item: Mapping[str, Any]) -> str:
     return f", got {shown}" if len(shown) <= _MAX_SHOWN else ""
 
 
-def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+def _of_a_run(location: Sequence[int | str]) -> list[str]:
+    """The keys of a run's configuration; in a table of named groups, such as `stages`, those of the name given."""
+    known = known_keys(RunConfig)
+    table, *named = map(str, location)
+    field = RunConfig.model_fields.get(table)
+    if field is None or get_origin(field.annotation) is not dict or len(named) < 2:
+        return known
+    group = f"{table}.{named[0]}"
+    return [key.replace(table, group, 1) if key.startswith(f"{table}.") else key for key in known]
+
+
+def known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     """Return every dotted key of a model, groups included; those of a list's items without their place."""
     keys: list[str] = []
     for name, field in model.model_fields.items():
         keys.append(prefix + name)
         for part in (field.annotation, *get_args(field.annotation)):
             if isinstance(part, type) and issubclass(part, BaseModel):
-                keys.extend(_known_keys(part, f"{prefix}{name}."))
+                keys.extend(known_keys(part, f"{prefix}{name}."))
     return keys

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from fastinstruct.config import RunConfig, nearest, settings_of
+from fastinstruct.config.problems import dotted
 from fastinstruct.errors import ConfigError
 from fastinstruct.pipeline.stages.base import Stage
 from fastinstruct.text.prompting import JSON_SUFFIX, Placeholders
@@ -37,11 +38,11 @@ class Recipe:
             where = f"recipe {self.name}: stage {stage.name}"
             if stage.name in names:
                 raise ConfigError(f"{where}: stands in it twice; give each stage a name of its own")
+            told = "the first stage, and no other, shows tasks of the pool and makes candidates"
             if (place == 0) != (stage.consumes == "pool"):
-                told = "the first stage, and no other, shows tasks of the pool and makes candidates"
                 raise ConfigError(f"{where}: consumes {stage.consumes}; {told}")
             if (place == 0) != (stage.makes == "candidates"):
-                raise ConfigError(f"{where}: makes {stage.makes}; only the first stage makes candidates")
+                raise ConfigError(f"{where}: makes {stage.makes}; {told}")
             if missing := [name for name in stage.needs if name not in made]:
                 raise ConfigError(f"{where}: needs {missing[0]}, which no stage before it makes; put one before it")
             names.add(stage.name)
@@ -80,6 +81,8 @@ class Recipe:
         """
         for name in config.stages:
             if name not in self.names:
-                raise ConfigError(f"stages.{name}: recipe {self.name} has no such stage{nearest(name, self.names)}")
+                raise ConfigError(
+                    f"{dotted(['stages', name])}: recipe {self.name} has no such stage{nearest(name, self.names)}"
+                )
         for stage in self.stages:
             settings_of(config, stage.name, stage.settings)

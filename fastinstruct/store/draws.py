@@ -17,9 +17,10 @@ from fastinstruct.store.rows import Commit, DrawRow, PendingDraw
 __all__ = ["early_usage", "pending_draws", "settle_draws", "write_answer", "write_draws"]
 
 _PENDING = "SELECT place, stage, number, in_context, is_classification, answer FROM draw ORDER BY place"
-_EARLY = """
-SELECT stage, count(*), sum(prompt_tokens), sum(completion_tokens) FROM draw WHERE answer IS NOT NULL GROUP BY 1
-"""
+_EARLY = f"""
+SELECT stage, count(*), sum({schema.bounded("prompt_tokens")}), sum({schema.bounded("completion_tokens")})
+FROM draw WHERE answer IS NOT NULL GROUP BY 1
+"""  # noqa: S608 - constants
 
 
 def write_draws(connection: sqlite3.Connection, rows: Iterable[DrawRow]) -> None:

@@ -158,7 +158,7 @@ class RunReader:
         usage_rows = list(self.rows(USAGE))
         usage = stage_usage(usage_rows)
         classified, classification = self._one(
-            "SELECT count(*), coalesce(sum(is_classification), 0) FROM classification"
+            "SELECT count(*), count(*) FILTER (WHERE is_classification) FROM classification"
         )
         return Totals(
             num_admitted=self._one("SELECT count(*) FROM instruction")[0],
@@ -283,7 +283,8 @@ SELECT count(*) FROM request
 WHERE stage = 'instances' AND outcome IN {FINAL!r} AND number >= 0
 """  # noqa: S608 - constants
 USAGE = f"""
-SELECT stage, count(*) FILTER (WHERE outcome IN {ANSWERED!r}), sum(prompt_tokens), sum(completion_tokens)
+SELECT stage, count(*) FILTER (WHERE outcome IN {ANSWERED!r}),
+       sum({schema.bounded("prompt_tokens")}), sum({schema.bounded("completion_tokens")})
 FROM request GROUP BY 1 ORDER BY 1
 """  # noqa: S608 - constants
 """What each stage's requests used; `stage_usage` takes its rows."""

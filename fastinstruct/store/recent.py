@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from fastinstruct.records import Stage
 from fastinstruct.store.reader import RunReader
 from fastinstruct.store.rows import READ, Commit
+from fastinstruct.store.schema import bounded
 
 __all__ = ["Finished", "finished", "recent"]
 
 # The sign keeps SQLite from the index by stage, which it would have to sort: the newest are at the table's end.
-_RECENT = """
-SELECT id, stage, outcome, prompt_tokens, completion_tokens, latency_ms, finished_at
+_RECENT = f"""
+SELECT id, stage, outcome, {bounded("prompt_tokens")}, {bounded("completion_tokens")}, latency_ms, finished_at
 FROM request WHERE +stage = ? ORDER BY id DESC LIMIT ?
-"""
+"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastinstruct.errors import RunFolderError, StoreError
+from fastinstruct.records import MOST_TOKENS
 from fastinstruct.store.checksums import DamagedRow, add_columns, damaged_rows
 
 __all__ = [
     "FORMAT_VERSION",
+    "bounded",
     "bring_up_to_date",
     "connect",
     "create",
@@ -150,6 +152,11 @@ _ANY_ANSWER = {
     "request": "SELECT 1 FROM request LIMIT 1",
     "draw": "SELECT 1 FROM draw WHERE answer IS NOT NULL LIMIT 1",
 }
+
+
+def bounded(column: str) -> str:
+    """Return a column of token counts in SQL, each within what sums bear: older versions believed larger ones."""
+    return f"CAST(min(max({column}, 0), {MOST_TOKENS}) AS INTEGER)"
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from fastinstruct.config import RunConfig
-from fastinstruct.errors import RunFolderError
 from fastinstruct.lm.jobs import Delivery, Source
 from fastinstruct.pipeline.committer import Committer
 from fastinstruct.pipeline.desk import Desk
@@ -20,7 +19,7 @@ from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.stages import Stages, Task
 from fastinstruct.pipeline.windowed import DrawingJudge, DrawnWork, InOrder
 from fastinstruct.pipeline.work import Work
-from fastinstruct.store import Commit, PendingDraw
+from fastinstruct.store import Commit, PendingDraw, damaged_draw
 
 __all__ = ["CommitOrder", "open_order"]
 
@@ -89,10 +88,7 @@ def _early(desk: Desk, draw: PendingDraw, source: DrawnWork) -> Delivery[Task]:
     try:
         return loaded_answer(draw, source.job)
     except ValueError as error:
-        raise RunFolderError(
-            f"{desk.store.path}: damaged: table draw, row {draw.row.place}; restore it from a copy, or go on without "
-            "what is pending: `fastinstruct refilter` makes a run of the rest"
-        ) from error
+        raise damaged_draw(desk.store.path, draw.row.place) from error
 
 
 def _new_work(config: RunConfig, desk: Desk, stages: Stages) -> Work:

@@ -6,6 +6,7 @@ and power loss, commits are applied in the order they were submitted, and two wr
 
 from __future__ import annotations
 
+from fastinstruct.store.draws import damaged_draw
 from fastinstruct.store.folder import RunFolder, read_manifest
 from fastinstruct.store.history import history
 from fastinstruct.store.identities import api_in, exact_identity, model_in
@@ -53,6 +54,7 @@ __all__ = [
     "Totals",
     "WithoutExample",
     "api_in",
+    "damaged_draw",
     "exact_identity",
     "finished",
     "has_answers",

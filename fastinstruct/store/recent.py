@@ -60,11 +60,15 @@ def recent(reader: RunReader, most: Mapping[Stage, int]) -> list[Finished]:
     Raises:
         RunFolderError: the database cannot be read.
     """
-    with reader.snapshot():
-        rows = [row for stage, count in most.items() for row in reader.rows(_RECENT, (stage, count))]
-        rows.sort(key=lambda row: int(row[0]))
-        oldest = min((row[0] for row in rows if row[1] == Stage.INSTRUCTIONS), default=None)
-        candidates = {} if oldest is None else _candidates_since(reader, oldest)
+    with reader.snapshot(), reader.guarded():
+        return _recent(reader, most)
+
+
+def _recent(reader: RunReader, most: Mapping[Stage, int]) -> list[Finished]:
+    rows = [row for stage, count in most.items() for row in reader.rows(_RECENT, (stage, count))]
+    rows.sort(key=lambda row: int(row[0]))
+    oldest = min((row[0] for row in rows if row[1] == Stage.INSTRUCTIONS), default=None)
+    candidates = {} if oldest is None else _candidates_since(reader, oldest)
     return [
         Finished(
             stage=Stage(stage),

@@ -7,7 +7,7 @@ written in the same transaction, so no table is ever ahead of another.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from fastinstruct.errors import RunFolderError, StoreError
@@ -261,16 +261,18 @@ def has_checksums(connection: sqlite3.Connection) -> bool:
     return bool(version != _WITHOUT_CHECKSUMS)
 
 
-def found_damage(connection: sqlite3.Connection, path: Path) -> list[DamagedRow]:
-    """Return the rows that are not as they were written.
+def found_damage(connection: sqlite3.Connection, path: Path, tables: Collection[str] | None = None) -> list[DamagedRow]:
+    """Return the rows that are not as they were written: of the whole database, or of these tables.
 
     Raises:
-        RunFolderError: the structure is damaged, so that rows may be missing.
+        RunFolderError: the structure is damaged, so that rows may be missing; looked at in the whole database only.
     """
     try:
-        (verdict,) = connection.execute("PRAGMA main.integrity_check(1)").fetchone()
+        verdict = "ok"
+        if tables is None:
+            (verdict,) = connection.execute("PRAGMA main.integrity_check(1)").fetchone()
         if verdict == "ok":
-            return list(damaged_rows(connection)) if has_checksums(connection) else []
+            return damaged_rows(connection, tables) if has_checksums(connection) else []
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise _open_error(path, error) from error
     raise RunFolderError(f"{path}: the database is damaged; restore it from a copy, or give another --out")

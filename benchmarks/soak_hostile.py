@@ -18,12 +18,13 @@ import logging
 import platform
 import random
 import shutil
+import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -81,6 +82,19 @@ _PIECES = (
     *("Class label: ", "输出：", "निर्गत: ", "I can't help", "Let me know if ", "(Note: ", "<|channel|>analysis"),
     *("\n", "\n\n", " ", "\t", "\x00", "\u200b", "\u202e", "\u2028", "\ud800", "a", "The cat sat. ", "é", "\x1b[31m"),
     *('{"choices":[{"message":{"content":', '"usage":{"completion_tokens":', '"error":{"message":', "<title>"),
+)
+_VALUES = (
+    "'x'",
+    "''",
+    "-7",
+    "0",
+    "9223372036854775807",
+    "2.5",
+    "9e999",
+    "x'ff'",
+    "CAST(x'ff' AS TEXT)",
+    "'{}'",
+    "NULL",
 )
 _SEED = '{"id": "s", "name": "s", "instruction": "Greet.", "instances": [{"input": "", "output": "Good day."}]}\n'
 _BYTES = (b"\xff", b"\x00", b"\xef\xbb\xbf", b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"PK", b"\xed\xa0\x80", b"&a [*a,*a]\n")
@@ -209,15 +223,31 @@ def damage_run(rng: random.Random, folder: Path) -> None:
     """A run's folder with a file damaged through every verb that reads one; nothing is exported that was not there."""
     run = Path(shutil.copytree(folder / "built", folder / "run", dirs_exist_ok=True))
     victim = run / rng.choice(("run.db", "run.db", "manifest.json", "config.yaml"))
-    content = bytearray(victim.read_bytes())
-    for _ in range(rng.choice((1, 1, 3, 40))):
-        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-    victim.write_bytes(bytes(content[: rng.choice((len(content), len(content), rng.randrange(len(content) + 1)))]))
+    if victim.name == "run.db" and rng.random() < 0.5:
+        _set_a_value(rng, victim)
+    else:
+        _flip_bits(rng, victim)
     told, whole = every_verb(run, folder / "built"), _export(folder / "built")
     for verb in ("export", "export of refilter"):
         if told[verb] not in {None, whole} and (verb == "export" or victim.name == "run.db"):
             raise Harm(f"{victim.name} is damaged, and the {verb} is {told[verb]!r} without a word")
     shutil.rmtree(run)
+
+
+def _flip_bits(rng: random.Random, victim: Path) -> None:
+    content = bytearray(victim.read_bytes())
+    for _ in range(rng.choice((1, 1, 3, 40))):
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    victim.write_bytes(bytes(content[: rng.choice((len(content), len(content), rng.randrange(len(content) + 1)))]))
+
+
+def _set_a_value(rng: random.Random, database: Path) -> None:
+    """Let some column of a database hold some value of any kind."""
+    with closing(sqlite3.connect(database)) as connection, connection, suppress(sqlite3.IntegrityError):
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        table = rng.choice([name for name in tables if connection.execute(f"SELECT 1 FROM {name}").fetchone()])
+        column = rng.choice([row[1] for row in connection.execute(f"PRAGMA table_info({table})")])
+        connection.execute(f"UPDATE {table} SET {column} = {rng.choice(_VALUES)}")
 
 
 def every_verb(run: Path, whole: Path) -> dict[str, str | None]:

@@ -21,7 +21,9 @@ from fastinstruct.errors import Aborted, RunFolderError
 from fastinstruct.lm.endpoints import Request
 from fastinstruct.lm.jobs import Job
 from fastinstruct.pipeline import Run
+from fastinstruct.pipeline.calibrating import stored_threshold
 from fastinstruct.pipeline.early_answers import loaded_answer
+from fastinstruct.pipeline.reply_forms import stored_forms
 from fastinstruct.pipeline.stages import Task
 from fastinstruct.records import MOST_TOKENS, Sampling, Stage
 from fastinstruct.scripted_server import Outage, Script, ScriptedServer
@@ -172,3 +174,19 @@ def test_books_that_are_none_are_damage_and_no_traceback(tmp_path: Path, key: st
     told = CliRunner().invoke(app, ["status", str(tmp_path)])
     assert isinstance(told.exception, RunFolderError)
     assert str(told.exception) == f"{tmp_path / 'run.db'}: damaged: table meta, row {key}; restore it from a copy"
+
+
+@pytest.mark.parametrize("told", ["", "x", "[", "[" * 100_000, '"0.5"', "true", "NaN", "[0.5]"])
+def test_a_threshold_that_is_none_is_damage(tmp_path: Path, told: str) -> None:
+    with pytest.raises(RunFolderError, match=r"run\.db: damaged: table meta, row stage2_threshold; restore it"):
+        stored_threshold(told, tmp_path / "run.db")
+
+
+def test_a_threshold_is_a_number_or_none() -> None:
+    assert [stored_threshold(told, Path("run.db")) for told in ("0.5", "-2", "null")] == [0.5, -2, None]
+
+
+@pytest.mark.parametrize("told", ["", "[]", "[" * 100_000, '{"instances": "song"}', '{"instances": []}'])
+def test_forms_of_replies_that_are_none_are_refused(told: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        stored_forms(told)

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastinstruct.errors import RunFolderError
 from fastinstruct.pipeline.ledger import Ledger, Limits, Price, Use, picodollars
 from fastinstruct.records import Stage
-from fastinstruct.store import RunReader, StageUsage, Totals
+from fastinstruct.store import RunReader, StageUsage, Totals, damaged_meta
 
 if TYPE_CHECKING:
     from fastinstruct.config import BudgetConfig  # half the time that `status` takes
@@ -80,8 +79,7 @@ def _kept(reader: RunReader, key: str, made: type[T]) -> dict[str, T]:
         told = json.loads(reader.meta(key) or "{}")
         return {stage: _whole(made, fields) for stage, fields in told.items() if fields is not None}
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
-        told = f"damaged: table meta, row {key}; restore it from a copy"
-        raise RunFolderError(f"{reader.folder / 'run.db'}: {told}") from error
+        raise damaged_meta(reader.folder / "run.db", key) from error
 
 
 def _whole(made: type[T], told: Mapping[str, Any]) -> T:

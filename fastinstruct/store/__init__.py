@@ -28,7 +28,7 @@ from fastinstruct.store.rows import (
     StoredState,
 )
 from fastinstruct.store.run_store import RunStore
-from fastinstruct.store.schema import FORMAT_VERSION, has_answers
+from fastinstruct.store.schema import FORMAT_VERSION, damaged_meta, has_answers
 from fastinstruct.store.without_examples import WithoutExample, without_examples
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "WithoutExample",
     "api_in",
     "damaged_draw",
+    "damaged_meta",
     "exact_identity",
     "finished",
     "has_answers",

@@ -30,14 +30,15 @@ def history(reader: RunReader) -> Iterator[tuple[RequestRow, tuple[CandidateRow,
     """Yield every request, its attempts included, with the candidates of its answer; read it inside a snapshot.
 
     Raises:
-        RunFolderError: the database cannot be read.
+        RunFolderError: the database cannot be read, or is damaged.
     """
-    attempts, candidates = _Groups(reader.rows(_ATTEMPTS)), _Groups(reader.rows(_CANDIDATES))
-    for row in reader.rows(_REQUESTS):
-        yield (
-            _request(row, tuple(_attempt(values) for values in attempts.of(row[0]))),
-            tuple(_candidate(values) for values in candidates.of(row[0])),
-        )
+    with reader.guarded():
+        attempts, candidates = _Groups(reader.rows(_ATTEMPTS)), _Groups(reader.rows(_CANDIDATES))
+        for row in reader.rows(_REQUESTS):
+            yield (
+                _request(row, tuple(_attempt(values) for values in attempts.of(row[0]))),
+                tuple(_candidate(values) for values in candidates.of(row[0])),
+            )
 
 
 class _Groups:

@@ -23,6 +23,7 @@ __all__ = [
     "create_draws",
     "create_unexplained",
     "damage_error",
+    "damaged_meta",
     "found_damage",
     "has_answers",
     "has_checksums",
@@ -283,6 +284,11 @@ def damage_error(path: Path, rows: Sequence[DamagedRow], advice: str) -> RunFold
     more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
     named = "; ".join(map(str, rows[:3]))
     return RunFolderError(f"{path}: damaged: {named}{more}; restore it from a copy{advice}")
+
+
+def damaged_meta(path: Path, key: str) -> RunFolderError:
+    """Say that what a run keeps under a key of its table meta is not what was written."""
+    return damage_error(path, [DamagedRow(table="meta", id=key)], "")
 
 
 def has_answers(path: Path) -> bool:

@@ -30,12 +30,11 @@ from fastinstruct.lm import (
 from fastinstruct.lm.channel import Channel
 from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.jobs import ListSource
-from fastinstruct.lm.reported import MOST_TOKENS
 from fastinstruct.lm.scheduler import Delivery, Job, Scheduler
 from fastinstruct.pipeline.ledger import Ledger, Limits, Price, Use
 from fastinstruct.pipeline.spending import Gate, Refusal, Spending
 from fastinstruct.pipeline.worst_case import WorstCase
-from fastinstruct.records import Completion, FinishReason, Sampling, Usage
+from fastinstruct.records import MOST_TOKENS, Completion, FinishReason, Sampling, Usage
 from virtual_time import VirtualTimeLoop
 
 PROMPT = "x" * 36

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from fastinstruct.errors import ConfigError, InputError
 from fastinstruct.lm.decoding import ReplyProblem, decode_reply
 from fastinstruct.lm.endpoints import Endpoint, Request
-from fastinstruct.lm.reported import MOST_TOKENS
 from fastinstruct.lm.wire import encode_body, parse_json
 from fastinstruct.records import (
+    MOST_TOKENS,
     Api,
     Completion,
     FinishReason,

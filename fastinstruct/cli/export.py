@@ -59,7 +59,8 @@ def export(
 
     wanted = [format_named(name) for name in dict.fromkeys(formats or ["alpaca"])]
     with RunReader(chosen_run(run)) as reader, reader.snapshot():
-        for row in reader.check(skip_damaged=skip_damaged):
+        needed = tuple({table for each in wanted for table in each.needed})
+        for row in reader.check(skip_damaged=skip_damaged, needed=needed):
             tell(f"left out, damaged: {row}, and what follows from it")
         if out == _STDOUT:
             _to_stdout(reader, wanted, include_seeds=include_seeds, as_json=as_json)

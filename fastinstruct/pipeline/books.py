@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastinstruct.pipeline.ledger import Ledger, Limits, Price, Use, picodollars
 from fastinstruct.records import Stage
-from fastinstruct.store import RunReader, StageUsage, Totals
+from fastinstruct.store import RunReader, StageUsage, Totals, damaged_meta
 
 if TYPE_CHECKING:
     from fastinstruct.config import BudgetConfig  # half the time that `status` takes
@@ -29,6 +29,8 @@ __all__ = [
     "told_by_rows",
 ]
 
+T = TypeVar("T", Use, Price)
+
 BESIDES = "used_besides"
 """The key of what was used besides what the rows of requests tell."""
 
@@ -43,9 +45,12 @@ def limits_of(budget: BudgetConfig) -> Limits:
 
 
 def open_ledger(reader: RunReader, totals: Totals, limits: Limits, prices: Mapping[str, Price | None]) -> Ledger:
-    """Return the books of a run, with all that its earlier sittings used."""
-    besides = {stage: Use(**use) for stage, use in json.loads(reader.meta(BESIDES) or "{}").items()}
-    return Ledger(limits, prices, stored=told_by_rows(totals.usage), besides=besides)
+    """Return the books of a run, with all that its earlier sittings used.
+
+    Raises:
+        RunFolderError: they are damaged.
+    """
+    return Ledger(limits, prices, stored=told_by_rows(totals.usage), besides=_kept(reader, BESIDES, Use))
 
 
 def told_by_rows(usage: Mapping[str, StageUsage]) -> dict[str, Use]:
@@ -59,10 +64,28 @@ def told_by_rows(usage: Mapping[str, StageUsage]) -> dict[str, Use]:
 
 
 def read_ledger(reader: RunReader, totals: Totals) -> Ledger:
-    """Return the books of a run that somebody else may be writing, at the prices of its latest sitting."""
-    told = json.loads(reader.meta(PRICES) or "{}")
-    prices = {stage: Price(**told[stage]) if told.get(stage) else None for stage in Stage}
-    return open_ledger(reader, totals, Limits(), {str(stage): price for stage, price in prices.items()})
+    """Return the books of a run that somebody else may be writing, at the prices of its latest sitting.
+
+    Raises:
+        RunFolderError: they are damaged.
+    """
+    told = _kept(reader, PRICES, Price)
+    return open_ledger(reader, totals, Limits(), {str(stage): told.get(stage) for stage in Stage})
+
+
+def _kept(reader: RunReader, key: str, made: type[T]) -> dict[str, T]:
+    """Read what a sitting kept under a key, by stage; without the stages of which nothing is known."""
+    try:
+        told = json.loads(reader.meta(key) or "{}")
+        return {stage: _whole(made, fields) for stage, fields in told.items() if fields is not None}
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise damaged_meta(reader.folder / "run.db", key) from error
+
+
+def _whole(made: type[T], told: Mapping[str, Any]) -> T:
+    if not all(type(value) is int for name, value in told.items() if name != "source"):
+        raise ValueError("no whole numbers")
+    return made(**told)
 
 
 def dumped_besides(ledger: Ledger) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -19,7 +20,7 @@ from fastinstruct.pipeline.preparation import Preparation
 from fastinstruct.pipeline.spending import Gate
 from fastinstruct.pipeline.stop_rules import Stop
 from fastinstruct.records import Stage
-from fastinstruct.store import RunStore
+from fastinstruct.store import RunStore, damaged_meta
 
 __all__ = ["run_threshold"]
 
@@ -45,12 +46,27 @@ async def run_threshold(
     """
     stored = await asyncio.to_thread(store.get_meta, _KEY)
     if stored is not None:
-        return cast(float | None, json.loads(stored))
+        return stored_threshold(stored, store.path)
     found = cached_calibration(preparation, cache) or await _calibrate(preparation, cache, accounts, new_scheduler)
     if isinstance(found, Stop):
         return found
     await asyncio.to_thread(store.set_meta, _KEY, json.dumps(found.threshold))
     return found.threshold
+
+
+def stored_threshold(told: str, path: Path) -> float | None:
+    """Return the threshold that a run has stored; `path` is its database's.
+
+    Raises:
+        RunFolderError: it is damaged.
+    """
+    try:
+        threshold = json.loads(told)
+    except (ValueError, RecursionError) as error:
+        raise damaged_meta(path, _KEY) from error
+    if threshold is None or (type(threshold) in {int, float} and math.isfinite(threshold)):
+        return cast(float | None, threshold)
+    raise damaged_meta(path, _KEY)
 
 
 async def _calibrate(

@@ -38,7 +38,7 @@ from fastinstruct.text.custom_filters import CustomFilter
 from fastinstruct.text.repeated_outputs import RepeatedOutputs
 from fastinstruct.text.sifting import Sifted
 
-__all__ = ["Judge"]
+__all__ = ["Judge", "examples_of"]
 
 _LOG = package_logger("fastinstruct.pipeline")
 _MAX_DETAIL = 300
@@ -299,3 +299,18 @@ def _storable(detail: str) -> str:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def examples_of(task: Task, commit: Commit) -> list[Example]:
+    """Return the examples that a commit of stage 3 has kept."""
+    return [
+        Example(
+            id=f"m{row.instruction_id}-{row.item}",
+            instruction=task.instruction,
+            input=row.input,
+            output=row.output,
+            is_classification=task.is_classification,
+        )
+        for row in commit.instances
+        if row.reason is None
+    ]

@@ -19,7 +19,7 @@ from fastinstruct.pipeline.judge import Judge
 from fastinstruct.pipeline.stages import Stages, Task
 from fastinstruct.pipeline.windowed import DrawingJudge, DrawnWork, InOrder
 from fastinstruct.pipeline.work import Work
-from fastinstruct.store import Commit
+from fastinstruct.store import Commit, PendingDraw, damaged_draw
 
 __all__ = ["CommitOrder", "open_order"]
 
@@ -67,7 +67,7 @@ async def open_order(config: RunConfig, desk: Desk, judge: Judge, stages: Stages
     await asyncio.to_thread(desk.store.keep_draws, drawn)
     source = DrawnWork(desk.new_pool(), stages)
     source.add([*(draw.row for draw in desk.state.pending if draw.answer is None), *drawn])
-    early = [loaded_answer(draw, source.job) for draw in desk.state.pending if draw.answer is not None]
+    early = [_early(desk, draw, source) for draw in desk.state.pending if draw.answer is not None]
     committer = Committer(drawing, desk.store, act, desk.thread)
     in_order = InOrder(
         committer,
@@ -77,6 +77,18 @@ async def open_order(config: RunConfig, desk: Desk, judge: Judge, stages: Stages
         early={delivery.job.request.key: delivery for delivery in early},
     )
     return _Windowed(source, in_order, committer)
+
+
+def _early(desk: Desk, draw: PendingDraw, source: DrawnWork) -> Delivery[Task]:
+    """Return the answer that an earlier sitting kept.
+
+    Raises:
+        RunFolderError: it is damaged.
+    """
+    try:
+        return loaded_answer(draw, source.job)
+    except ValueError as error:
+        raise damaged_draw(desk.store.path, draw.row.place) from error
 
 
 def _new_work(config: RunConfig, desk: Desk, stages: Stages) -> Work:

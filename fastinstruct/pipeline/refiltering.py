@@ -28,6 +28,7 @@ from fastinstruct.errors import RunFolderError
 from fastinstruct.escaping import package_logger
 from fastinstruct.files.against import dumped, loaded
 from fastinstruct.pipeline.against import Against, indexed, survey, survey_again
+from fastinstruct.pipeline.calibrating import stored_threshold
 from fastinstruct.pipeline.changeable import (
     AGAINST,
     TOKENIZER,
@@ -276,7 +277,7 @@ def _new_rejudge(old: _OldRun, example_filter: ExampleFilter | None) -> Rejudge:
         index,
         num_seeds=len(seeds),
         rng_seed=old.config.rng_seed,
-        threshold=None if threshold is None else json.loads(threshold),
+        threshold=None if threshold is None else stored_threshold(threshold, old.reader.folder / "run.db"),
         against=indexed(old.against, similarity, old.seeds),
         example_filter=None if example_filter is None else CustomFilter(example_filter),
         repeated=None if most_repeated is None else RepeatedOutputs(most_repeated),

@@ -24,7 +24,7 @@ from fastinstruct.pipeline.preparation import Preparation, first_jobs
 from fastinstruct.pipeline.spending import Gate
 from fastinstruct.pipeline.stop_rules import Stop
 from fastinstruct.records import ReplyForm, Stage
-from fastinstruct.store import RunStore
+from fastinstruct.store import RunStore, damaged_meta
 from fastinstruct.text.structured import is_json_like, read_examples, read_is_classification, read_tasks, satisfies
 
 __all__ = ["FormProbes", "described_forms", "settled_forms", "stored_forms"]
@@ -50,11 +50,18 @@ def described_forms(forms: Forms) -> str:
 
 
 def stored_forms(told: str | None) -> Forms | None:
-    """Return what a run has settled, from its store's value; None where it has not yet."""
+    """Return what a run has settled, from its store's value; None where it has not yet.
+
+    Raises:
+        ValueError: it is damaged.
+    """
     if told is None:
         return None
-    stored = json.loads(told)
-    return {stage: ReplyForm(stored.get(stage, ReplyForm.TEXT)) for stage in Stage}
+    try:
+        stored = json.loads(told)
+        return {stage: ReplyForm(stored.get(stage, ReplyForm.TEXT)) for stage in Stage}
+    except (AttributeError, TypeError, RecursionError) as error:
+        raise ValueError("no forms") from error
 
 
 async def settled_forms(
@@ -67,9 +74,14 @@ async def settled_forms(
 
     Raises:
         EndpointError: a server cannot be used, or answers in no JSON where `model.replies` is `json`.
+        RunFolderError: what is stored is damaged.
         FastInstructError: it was stopped before all was answered.
     """
-    known = stored_forms(await asyncio.to_thread(store.get_meta, _KEY))
+    told = await asyncio.to_thread(store.get_meta, _KEY)
+    try:
+        known = stored_forms(told)
+    except ValueError as error:
+        raise damaged_meta(store.path, _KEY) from error
     if known is not None:
         return known
     try:

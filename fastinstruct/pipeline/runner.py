@@ -31,7 +31,9 @@ from fastinstruct.pipeline.calibrating import run_threshold
 from fastinstruct.pipeline.connecting import connected, described, probe_all
 from fastinstruct.pipeline.desk import Desk
 from fastinstruct.pipeline.inheriting import as_begun, begun_identity
+from fastinstruct.pipeline.judge import examples_of
 from fastinstruct.pipeline.ledger import Price
+from fastinstruct.pipeline.loop_calls import LoopCalls
 from fastinstruct.pipeline.monitor import Monitor, open_monitor
 from fastinstruct.pipeline.ordering import CommitOrder, open_order
 from fastinstruct.pipeline.preparation import Preparation, prepare
@@ -59,7 +61,7 @@ Listener = Callable[[Example], Awaitable[None]]
 
 
 class Run:
-    """One sitting of a run. Make it, `await execute()` once; `stop` and `abort` may be called meanwhile.
+    """One sitting of a run. Make it, `await execute()` once; any thread may call `stop` and `abort` meanwhile.
 
     Args:
         config: what to run; `config.out` names the folder (by default runs/<name of the seed file>).
@@ -108,6 +110,7 @@ class Run:
         """How many evaluation texts new instructions are kept away from, once the files have been read."""
         self.prices: list[str] = []
         """What the models cost, one line each, once that has been looked up."""
+        self._calls = LoopCalls()
         self._began_at = time.monotonic()
         self._started_at: float | None = None
         self._phase = "starting"
@@ -125,6 +128,7 @@ class Run:
             Aborted: `abort` was called; what was in flight is not in the store.
         """
         self._began_at = time.monotonic()
+        self._calls.bind()
         async with AsyncExitStack() as stack:
             thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
             prices = await asyncio.to_thread(find_prices, self.config)
@@ -167,6 +171,9 @@ class Run:
 
     def stop(self, why: str = "interrupt") -> None:
         """Send nothing new and finish what is in flight; the run can go on later."""
+        self._calls.call(partial(self._stop_now, why))
+
+    def _stop_now(self, why: str) -> None:
         self._interrupted = self._interrupted or why
         self._phase = "draining"
         if self._scheduler is not None:
@@ -174,6 +181,9 @@ class Run:
 
     def abort(self) -> None:
         """Drop what is in flight and end; what the store acknowledged is safe."""
+        self._calls.call(self._abort_now)
+
+    def _abort_now(self) -> None:
         self._interrupted = "abort"
         if self._scheduler is not None:
             self._scheduler.abort()
@@ -323,7 +333,7 @@ class Run:
         if stop is not None:
             self._heed(stop)
         if self._on_example is not None:
-            for example in _examples(delivery.job.about, commit):
+            for example in examples_of(delivery.job.about, commit):
                 await self._on_example(example)
 
     async def _forms(self, desk: Desk, fleet: Fleet) -> Mapping[Stage, ReplyForm] | None:
@@ -384,17 +394,3 @@ class Run:
         assert self._vitals is not None  # `_sit` has made them
         self._vitals.watch(scheduler)
         return scheduler
-
-
-def _examples(task: Task, commit: Commit) -> list[Example]:
-    return [
-        Example(
-            id=f"m{row.instruction_id}-{row.item}",
-            instruction=task.instruction,
-            input=row.input,
-            output=row.output,
-            is_classification=task.is_classification,
-        )
-        for row in commit.instances
-        if row.reason is None
-    ]

@@ -17,10 +17,9 @@ from typing import TypeVar
 from fastinstruct.escaping import package_logger
 from fastinstruct.lm import BadRequest, Fatal, Ok, Outcome, Overloaded, RateLimited, Request, Transient
 from fastinstruct.lm.jobs import Job, Source
-from fastinstruct.lm.reported import MOST_TOKENS
 from fastinstruct.pipeline.ledger import Ledger, Use
 from fastinstruct.pipeline.worst_case import WorstCase
-from fastinstruct.records import Usage
+from fastinstruct.records import MOST_TOKENS, Usage
 
 __all__ = ["Gate", "Refusal", "Spending"]
 

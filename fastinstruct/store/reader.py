@@ -10,7 +10,7 @@ import itertools
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +77,7 @@ class RunReader:
         self.folder = folder
         self._connection = schema.connect(path, read_only=True)
         self._path = path
+        self._is_checked = False
         try:
             schema.refuse_other_format(self._connection, path)
         except RunFolderError:
@@ -110,21 +111,53 @@ class RunReader:
             with suppress(sqlite3.DatabaseError):  # closed, or damaged: what was read has already said so
                 self._connection.execute("COMMIT")
 
-    def check(self, *, skip_damaged: bool = False, needed: tuple[str, ...] = ("template",)) -> list[DamagedRow]:
+    def check(
+        self,
+        *,
+        skip_damaged: bool = False,
+        needed: tuple[str, ...] = ("template",),
+        tables: Collection[str] | None = None,
+    ) -> list[DamagedRow]:
         """See that every row is as it was written; with `skip_damaged`, leave out from now on those that are not.
 
-        Reads the whole database. Rows of the tables in `needed` cannot be left out. Returns what is left out.
+        Reads the whole database or, of it, `tables`. Rows of the tables in `needed` cannot be left out. Returns what is
+        left out. Call it once.
 
         Raises:
             RunFolderError: which rows are damaged; or the database's structure is, so that rows may be missing.
         """
-        damaged = schema.found_damage(self._connection, self._path)
+        damaged = schema.found_damage(self._connection, self._path, tables)
         if without := [row for row in damaged if row.table in needed]:
             raise schema.damage_error(self._path, without, "; nothing can be made without them")
         if damaged and not skip_damaged:
             raise schema.damage_error(self._path, damaged, ", or leave them out with --skip-damaged")
         leave_out(self._connection, damaged)
+        self._is_checked = tables is None
         return damaged
+
+    def check_once(self) -> None:
+        """See that every row is as it was written, unless `check` has.
+
+        Raises:
+            RunFolderError: as `check`.
+        """
+        if not self._is_checked:
+            self.check()
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Let what is read inside be unchecked: what it stumbles over, because it is not of its kind, is damage.
+
+        Raises:
+            RunFolderError: it stumbled.
+        """
+        try:
+            yield
+        except FastInstructError:
+            raise
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            told = "is damaged: a stored number or word is none; restore it from a copy"
+            raise RunFolderError(f"{self.folder / 'run.db'}: {told}") from error
 
     def is_being_written(self) -> bool:
         """Whether a process has the run open for writing at this moment."""
@@ -140,14 +173,8 @@ class RunReader:
         Raises:
             RunFolderError: the database is damaged, also where SQLite takes its rows for sound: a count may be none.
         """
-        with self.snapshot():
-            try:
-                return self._totals()
-            except FastInstructError:
-                raise
-            except (TypeError, ValueError, KeyError) as error:
-                told = "is damaged: a stored number or word is none; restore it from a copy"
-                raise RunFolderError(f"{self.folder / 'run.db'}: {told}") from error
+        with self.snapshot(), self.guarded():
+            return self._totals()
 
     def _totals(self) -> Totals:
         requests: dict[str, dict[str, int]] = {}
@@ -158,7 +185,7 @@ class RunReader:
         usage_rows = list(self.rows(USAGE))
         usage = stage_usage(usage_rows)
         classified, classification = self._one(
-            "SELECT count(*), coalesce(sum(is_classification), 0) FROM classification"
+            "SELECT count(*), count(*) FILTER (WHERE is_classification) FROM classification"
         )
         return Totals(
             num_admitted=self._one("SELECT count(*) FROM instruction")[0],
@@ -283,7 +310,8 @@ SELECT count(*) FROM request
 WHERE stage = 'instances' AND outcome IN {FINAL!r} AND number >= 0
 """  # noqa: S608 - constants
 USAGE = f"""
-SELECT stage, count(*) FILTER (WHERE outcome IN {ANSWERED!r}), sum(prompt_tokens), sum(completion_tokens)
+SELECT stage, count(*) FILTER (WHERE outcome IN {ANSWERED!r}),
+       sum({schema.bounded("prompt_tokens")}), sum({schema.bounded("completion_tokens")})
 FROM request GROUP BY 1 ORDER BY 1
 """  # noqa: S608 - constants
 """What each stage's requests used; `stage_usage` takes its rows."""

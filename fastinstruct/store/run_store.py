@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fastinstruct.errors import StoreError
+from fastinstruct.errors import RunFolderError, StoreError
 from fastinstruct.records import SeedTask, Stage, Usage
 from fastinstruct.store import schema
 from fastinstruct.store.checksums import checksum, exact
@@ -154,8 +154,11 @@ class RunStore:
 
         A request that failed for good in an earlier sitting (time-outs, 5xx) counts as not answered: its instruction
         is tried again. Stage-1 requests that failed are not: a fresh one takes their place.
+
+        Raises:
+            RunFolderError: a draw is damaged.
         """
-        pending = self._ask(pending_draws)
+        pending = self._ask(lambda connection: pending_draws(connection, self.path))
         drawn = {stage: {draw.row.number for draw in pending if draw.row.stage is stage} for stage in Stage}
         numbers = {int(n) for (n,) in self._read("SELECT DISTINCT number FROM request WHERE stage = 'instructions'")}
         numbers |= drawn[Stage.INSTRUCTIONS]
@@ -201,7 +204,17 @@ class RunStore:
     def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         """Read on the writer's connection, in the writer's thread: everything submitted before is seen."""
         answers: list[T] = []
-        self._writer.submit(lambda connection: answers.append(question(connection))).result()
+        refusals: list[RunFolderError] = []
+
+        def ask(connection: sqlite3.Connection) -> None:
+            try:
+                answers.append(question(connection))
+            except RunFolderError as error:  # no failure of the writer's
+                refusals.append(error)
+
+        self._writer.submit(ask).result()
+        if refusals:
+            raise refusals[0]
         return answers[0]
 
 

@@ -7,20 +7,23 @@ written in the same transaction, so no table is ever ahead of another.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from fastinstruct.errors import RunFolderError, StoreError
+from fastinstruct.records import MOST_TOKENS
 from fastinstruct.store.checksums import DamagedRow, add_columns, damaged_rows
 
 __all__ = [
     "FORMAT_VERSION",
+    "bounded",
     "bring_up_to_date",
     "connect",
     "create",
     "create_draws",
     "create_unexplained",
     "damage_error",
+    "damaged_meta",
     "found_damage",
     "has_answers",
     "has_checksums",
@@ -152,6 +155,11 @@ _ANY_ANSWER = {
 }
 
 
+def bounded(column: str) -> str:
+    """Return a column of token counts in SQL, each within what sums bear: older versions believed larger ones."""
+    return f"CAST(min(max({column}, 0), {MOST_TOKENS}) AS INTEGER)"
+
+
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """Open the database of a run; transactions are explicit, and commits are on disk when they return.
 
@@ -254,16 +262,18 @@ def has_checksums(connection: sqlite3.Connection) -> bool:
     return bool(version != _WITHOUT_CHECKSUMS)
 
 
-def found_damage(connection: sqlite3.Connection, path: Path) -> list[DamagedRow]:
-    """Return the rows that are not as they were written.
+def found_damage(connection: sqlite3.Connection, path: Path, tables: Collection[str] | None = None) -> list[DamagedRow]:
+    """Return the rows that are not as they were written: of the whole database, or of these tables.
 
     Raises:
-        RunFolderError: the structure is damaged, so that rows may be missing.
+        RunFolderError: the structure is damaged, so that rows may be missing; looked at in the whole database only.
     """
     try:
-        (verdict,) = connection.execute("PRAGMA main.integrity_check(1)").fetchone()
+        verdict = "ok"
+        if tables is None:
+            (verdict,) = connection.execute("PRAGMA main.integrity_check(1)").fetchone()
         if verdict == "ok":
-            return list(damaged_rows(connection)) if has_checksums(connection) else []
+            return damaged_rows(connection, tables) if has_checksums(connection) else []
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise _open_error(path, error) from error
     raise RunFolderError(f"{path}: the database is damaged; restore it from a copy, or give another --out")
@@ -274,6 +284,11 @@ def damage_error(path: Path, rows: Sequence[DamagedRow], advice: str) -> RunFold
     more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
     named = "; ".join(map(str, rows[:3]))
     return RunFolderError(f"{path}: damaged: {named}{more}; restore it from a copy{advice}")
+
+
+def damaged_meta(path: Path, key: str) -> RunFolderError:
+    """Say that what a run keeps under a key of its table meta is not what was written."""
+    return damage_error(path, [DamagedRow(table="meta", id=key)], "")
 
 
 def has_answers(path: Path) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fastinstruct.files.rows import Source, rows_of
+from fastinstruct.reading import regular_file
 from fastinstruct.similarity import LSHIndex, RougeIndex, tokenize
 from fastinstruct.similarity.memory import exact_bytes, lsh_bytes, refuse_too_large
 
@@ -75,7 +76,7 @@ def _estimated(source: Source, tokenizer: str) -> _Size:
     tokens = sum(len(tokenize(row.text, tokenizer)) for row in rows)
     if len(rows) < _SAMPLE_ROWS:
         return _Size(len(rows), tokens)
-    with path.open("rb") as file:
+    with regular_file(path) as file:
         ratio = _COMPRESSION if file.read(2) in _COMPRESSED else 1.0
     times = ratio * path.stat().st_size / sum(len(row.line) + 1 for row in rows)
     return _Size(times * len(rows), times * tokens)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fastinstruct.errors import RunFolderError, StoreError
-from fastinstruct.reading import whole_text
+from fastinstruct.reading import regular_descriptor, whole_text
 from fastinstruct.store.identities import exact_identity
 from fastinstruct.store.locking import is_still, lock_exclusively
 from fastinstruct.store.schema import has_answers
@@ -93,9 +93,9 @@ class RunFolder:
         """Open a file of the folder; a new one has the folder's mode, without the right to execute."""
         mode = self.path.stat().st_mode & 0o666
         try:
-            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+            descriptor = regular_descriptor(path, flags | os.O_CREAT | os.O_EXCL, mode)
         except FileExistsError:
-            return os.open(path, flags & ~os.O_EXCL)
+            return regular_descriptor(path, flags & ~os.O_EXCL)
         if os.name != "nt":
             os.fchmod(descriptor, mode)
         return descriptor

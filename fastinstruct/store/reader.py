@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fastinstruct.errors import FastInstructError, RunFolderError
+from fastinstruct.reading import regular_file
 from fastinstruct.records import Example, Instance, SeedTask
 from fastinstruct.store import schema
 from fastinstruct.store.checksums import DamagedRow, leave_out
@@ -129,9 +130,9 @@ class RunReader:
     def is_being_written(self) -> bool:
         """Whether a process has the run open for writing at this moment."""
         try:
-            with (self.folder / "run.lock").open("rb") as file:
+            with regular_file(self.folder / "run.lock") as file:
                 return not _can_lock(file)
-        except OSError:  # no lock file: a copied database
+        except OSError:  # no lock file, as beside a copied database, or none that a writer could hold
             return False
 
     def totals(self) -> Totals:

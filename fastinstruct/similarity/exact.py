@@ -96,8 +96,13 @@ class ExactPool:
         )
         if len(self) >= self.rebuild_at:
             self.rebuild(vocabulary)
-        parts, about = self._parts(count), partial(self._about, batch.starts)
+        parts = self._parts(count)
         quick = is_quick(count, len(batch.tokens), self._num_tokens() + len(batch.tokens) * joining)
+        if quick and len(parts) == 1:  # as nearly always, and without a detour
+            self._judge_in_one(batch, mode)
+            self._workers.interruption.check()
+            return
+        about = partial(self._about, batch.starts)
         if len(parts) == 1:
             self._workers.do([partial(self._judge_in_one, batch, mode)], about, is_quick=quick)
             return
@@ -115,9 +120,11 @@ class ExactPool:
     def _settle(self, batch: Batch, mode: int) -> None:
         """Let the texts of a probed batch join, unless they were queried; stops where the flag is raised."""
         known, settled, count = len(self), 0, 0 if mode == QUERY else len(batch.admitted)
-        while settled < count and self._stop[0] == 0:
+        while settled < count:
             settled = settle(self.pool, batch, self._scratch[0], settled, known, mode, self.threshold)
-            if settled < count and self._stop[0] == 0:
+            if settled < count:
+                if self._stop[0] != 0:
+                    return
                 self.pool = with_more_postings(self.pool)
 
     def _num_tokens(self) -> int:

@@ -11,17 +11,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from built_run import BuiltRun
 from fastinstruct.errors import Aborted
 from fastinstruct.pipeline.judge import Judge
-from fastinstruct.records import SeedTask
 from fastinstruct.similarity import Interruption, LSHIndex, RougeIndex
 from fastinstruct.similarity.interruptible import Workers, is_quick
+from fastinstruct.store import RunReader
 from fastinstruct_kernels.lcs import STOPPED, lcs_length
 
 REPOSITORY = Path(__file__).parent.parent
@@ -39,6 +40,9 @@ def two_long_texts(num_words: int = 600_000) -> tuple[str, str]:
 
 
 LONG, NEAR = two_long_texts()
+# The longest reply that is read, and texts that it is compared with for 2 s each, at a low threshold.
+WORDY = " ".join(random.Random(3).choices("abcd", k=49_000))
+AWAY = [" ".join(random.Random(number).choices("abcd", k=1_000_000)) for number in range(4, 18)]
 ASKED = ["name a colour", "name a big colour", "something else altogether", "w1 w2 w3"]
 
 
@@ -46,11 +50,6 @@ def after(seconds: float, act: Callable[[], None]) -> None:
     timer = threading.Timer(seconds, act)
     timer.daemon = True
     timer.start()
-
-
-@pytest.fixture
-def started() -> float:
-    return time.monotonic()
 
 
 @pytest.mark.parametrize("kind", [RougeIndex, LSHIndex])
@@ -63,11 +62,9 @@ def test_ctrl_c_ends_a_comparison_and_leaves_the_index_whole(kind: Kind, call: s
     texts: list[str] = ["a new text of its own", NEAR]
     after(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
     started = time.monotonic()
+    given: dict[str, tuple[Any, ...]] = {"scores": (NEAR,), "most_similar": (NEAR, 1)}
     with pytest.raises(KeyboardInterrupt):
-        if call in {"query", "admit"}:
-            getattr(index, call)(texts)
-        else:
-            getattr(index, call)(*((NEAR,) if call == "scores" else (NEAR, 1)))
+        getattr(index, call)(*given.get(call, (texts,)))
     assert time.monotonic() - started < SECONDS
     reference.add(texts[: len(index) - 2])  # those that had joined by then
     found, expected = index.admit(ASKED), reference.admit(ASKED)
@@ -113,8 +110,7 @@ def test_many_short_texts_are_ended_too(call: Kind) -> None:
     after(0.3, interruption.set)
     started = time.monotonic()
     with pytest.raises(Aborted):
-        for _ in range(100):
-            index.query(texts[40_000:])
+        index.query(texts[40_000:] * 100)
     assert time.monotonic() - started < SECONDS
 
 
@@ -170,19 +166,21 @@ def jsonl(path: Path, *texts: str) -> Path:
     return path
 
 
-def ended_by(number: signal.Signals, folder: Path, *arguments: str) -> tuple[int, str]:
+def ended_by(number: signal.Signals, folder: Path, *arguments: str, times: int = 1) -> tuple[int, str]:
     """Start a verb, send the signal when it says that it takes long; its exit code and what else it said."""
     environment = {**os.environ, "PYTHONPATH": PATHS}
     command = [sys.executable, "-m", "fastinstruct", *arguments]
     with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
-            said = ""
-            while TOLD not in said:
+            said = line = ""
+            while not ("comparing texts" in line and TOLD in line):
                 line = process.stderr.readline()
                 assert line, said
                 said += line
-            process.send_signal(number)
+            for turn in range(times):
+                time.sleep(0.2 * turn)  # two at once would be one
+                process.send_signal(number)
             started = time.monotonic()
             said += process.communicate(timeout=60)[1]
             assert time.monotonic() - started < SECONDS
@@ -213,16 +211,99 @@ def test_a_signal_ends_dedup_amid_a_comparison(tmp_path: Path, number: signal.Si
     assert left == {"kept.index.lock", "out.jsonl.partial"}
 
 
+class LongWinded(ThreadingHTTPServer):
+    """Answers stage 1 with one text after another, the last again and again; a context manager."""
+
+    daemon_threads = True
+
+    def __init__(self, *texts: str) -> None:
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.texts = list(texts)
+        self.options: tuple[str, ...] = (
+            "--base-url",
+            f"http://127.0.0.1:{self.server_port}/v1",
+            "--model",
+            "m",
+            "-n",
+            "2",
+        )
+        for setting in (
+            "model.replies=text",
+            "similarity.threshold=0.05",
+            "filters.max_words=1000000",
+            "instructions.sampling.max_tokens=1000000",
+            "runtime.max_in_flight=1",
+        ):
+            self.options += ("--set", setting)
+
+    def __enter__(self) -> LongWinded:
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class Answering(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        assert isinstance(self.server, LongWinded)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        content = "No" if b"Label task (answer" in body else "Output: Red."
+        if b"Now write tasks" in body:
+            texts = self.server.texts
+            content = f"9. {texts.pop(0) if len(texts) > 1 else texts[0]}"
+        message = {"role": "assistant", "content": content}
+        usage = {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20}
+        choice = {"index": 0, "finish_reason": "stop", "message": message}
+        reply = json.dumps({"model": "m", "choices": [choice], "usage": usage}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def run_to_its_end(folder: Path, *arguments: str) -> None:
+    command = [sys.executable, "-m", "fastinstruct", *arguments]
+    paths = {**os.environ, "PYTHONPATH": PATHS}
+    done = subprocess.run(command, cwd=folder, env=paths, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode in {0, 3}, done.stderr
+
+
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_ends_refilter_amid_a_comparison(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    with BuiltRun(
-        tmp_path / "old", seeds=(SeedTask(id="s", name="s", instruction=LONG, instances=(), is_classification=False),)
-    ) as built:
-        built.admit("Name a colour.", ("", "Red."))
-    away = jsonl(tmp_path / "away.jsonl", NEAR)
+    with LongWinded(WORDY, "Name a colour that the sea has.") as server:
+        run_to_its_end(tmp_path, "run", *server.options, "--out", "old")
+    away = jsonl(tmp_path / "away.jsonl", *AWAY)
     ended, _ = ended_by(number, tmp_path, "refilter", "old", "--out", "new", "--against", str(away))
     assert ended == code
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["run.lock"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_two_signals_end_a_run_that_judges_and_the_next_sitting_asks_again(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    away = jsonl(tmp_path / "away.jsonl", *AWAY)
+    with LongWinded("Name a colour that the sea has.", WORDY) as server:
+        command = ("run", *server.options, "--against", str(away), "--out", "new")
+        ended, said = ended_by(number, tmp_path, *command, times=2)
+        assert ended == 130
+        assert "once more to abort" in said
+        with RunReader(tmp_path / "new") as reader:
+            assert reader.totals().num_admitted == 1
+            assert "parser_failed" not in reader.totals().requests["instructions"]
+        server.texts = ["Explain to a child why winters are cold."]
+        run_to_its_end(tmp_path, *command)
+    with RunReader(tmp_path / "new") as reader:
+        assert reader.totals().num_admitted == 2
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)

@@ -27,7 +27,7 @@ from fastinstruct_kernels.pool import (
     with_room,
 )
 from fastinstruct_kernels.postings import refill
-from fastinstruct_kernels.probe import QUERY, probe, settle
+from fastinstruct_kernels.probe import ADD, QUERY, probe, settle
 from fastinstruct_kernels.scan import new_lanes, score_texts
 from fastinstruct_kernels.signatures import BLOCK
 
@@ -39,6 +39,8 @@ _FIRST_REBUILD = 1024
 _LEAST_AT_A_TIME, _MOST_AT_A_TIME = 256, 4096
 # Tokens and texts between two moments at which a signal is heard, while the lists are made anew: some 0.2 s.
 _REFILLED_TOKENS, _REFILLED_TEXTS = 1 << 21, 1 << 18
+# What a text costs that joins unjudged, in steps of `is_quick`: 64 times that is a token's.
+_STEPS_OF_ADDING = 1 << 11
 # Smaller parts aren't worth a thread.
 _SMALLEST_PART = 16
 
@@ -97,12 +99,13 @@ class ExactPool:
         if len(self) >= self.rebuild_at:
             self.rebuild(vocabulary)
         parts = self._parts(count)
-        quick = is_quick(count, len(batch.tokens), self._num_tokens() + len(batch.tokens) * joining)
+        compared = self._num_tokens() + len(batch.tokens) * joining if mode != ADD else _STEPS_OF_ADDING
+        quick = is_quick(count, len(batch.tokens), compared)
         if quick and len(parts) == 1:  # as nearly always, and without a detour
             self._judge_in_one(batch, mode)
             self._workers.interruption.check()
             return
-        about = partial(self._about, batch.starts)
+        about = partial(self._about, batch.starts, "comparing" if mode != ADD else "indexing")
         if len(parts) == 1:
             self._workers.do([partial(self._judge_in_one, batch, mode)], about, is_quick=quick)
             return
@@ -120,6 +123,8 @@ class ExactPool:
     def _settle(self, batch: Batch, mode: int) -> None:
         """Let the texts of a probed batch join, unless they were queried; stops where the flag is raised."""
         known, settled, count = len(self), 0, 0 if mode == QUERY else len(batch.admitted)
+        if self._stop[0] != 0:
+            return  # what was not probed must not join
         while settled < count:
             settled = settle(self.pool, batch, self._scratch[0], settled, known, mode, self.threshold)
             if settled < count:
@@ -130,10 +135,10 @@ class ExactPool:
     def _num_tokens(self) -> int:
         return int(self.pool.counters[NUM_TOKENS])
 
-    def _about(self, starts: NDArray[np.int64]) -> str:
+    def _about(self, starts: NDArray[np.int64], what: str = "comparing") -> str:
         longest = int(np.diff(starts).max(initial=0))
-        compared = f"{len(self):,} of {self._num_tokens():,}"
-        return f"comparing texts of up to {longest:,} words with each other and {compared} words together"
+        compared = f" with each other and {len(self):,} of {self._num_tokens():,} words together"
+        return f"{what} texts of up to {longest:,} words{compared if what == 'comparing' else ''}"
 
     def _parts(self, count: int) -> list[tuple[int, int]]:
         number = max(1, min(self._num_threads, count // _SMALLEST_PART))

@@ -60,12 +60,13 @@ class Workers:
         self._number = number
         self._threads: ThreadPoolExecutor | None = None
         self._threads_of = 0
-        self._has_told = False
+        self._told: set[str] = set()
 
     def do(self, work: Sequence[Callable[[], object]], about: Callable[[], str], *, is_quick: bool) -> None:
         """Do all of it, in a thread each unless there is but one piece and that is quick.
 
-        What takes longer than a second is told once, in a warning: `about` says what it is.
+        What takes longer than a second is told in a warning: `about` says what it is. The first of its words is what
+        kind of work that is, and each is told once.
 
         Raises:
             Aborted: the interruption was set; what the work has brought is worth nothing then.
@@ -78,9 +79,8 @@ class Workers:
         threads = self._own_threads()
         futures = [threads.submit(each) for each in work]
         try:
-            if wait(futures, timeout=_PATIENCE_S).not_done and not self._has_told:
-                self._has_told = True
-                _LOG.warning("%s; this takes long, and can be interrupted", about())
+            if wait(futures, timeout=_PATIENCE_S).not_done:
+                self._tell(about())
             for future in futures:
                 future.result()
         except BaseException:
@@ -90,6 +90,12 @@ class Workers:
             _wait_for_all(futures)
             self.interruption.end_this_call(is_ended=True)
         self.interruption.check()
+
+    def _tell(self, about: str) -> None:
+        kind = about.partition(" ")[0]
+        if kind not in self._told:
+            self._told.add(kind)
+            _LOG.warning("%s; this takes long, and can be interrupted", about)
 
     def _own_threads(self) -> ThreadPoolExecutor:
         """Threads of this process: those of the one that it was forked from would never answer."""

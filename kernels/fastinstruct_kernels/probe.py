@@ -33,6 +33,8 @@ _ONE = np.uint64(1)
 def probe(pool: Pool, batch: Batch, scratch: Scratch, first: int, last: int, mode: int, threshold: float) -> None:
     """Judge the texts from `first` to before `last` against the pool; only make ready for `settle` what won't be."""
     for index in range(first, last):
+        if is_stopped(scratch.pattern):
+            break
         begin, end = batch.starts[index], batch.starts[index + 1]
         sign(batch.tokens, begin, end, pool.ranks, batch.keys, batch.signatures, begin)
         batch.nearest[index] = -1
@@ -56,8 +58,8 @@ def settle(pool: Pool, batch: Batch, scratch: Scratch, first: int, known: int, m
             _scan_fresh(pool, batch, scratch, text, known)
             if scratch.counters[NUM_FOUND] > 0:
                 compare_found(pool, batch, scratch, index, index + 1, threshold)
-                if is_stopped(scratch.pattern):
-                    return index
+        if is_stopped(scratch.pattern):
+            return index
         if batch.admitted[index] or mode == ADD:
             if not _join(pool, batch, text):
                 return index

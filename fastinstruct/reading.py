@@ -11,8 +11,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 __all__ = ["MOST_BYTES", "regular_descriptor", "regular_file", "streamed", "whole_file", "whole_text"]
 
@@ -34,7 +34,7 @@ def regular_descriptor(path: str | Path, flags: int = os.O_RDONLY, mode: int = 0
     return _checked(_opened(path, flags, mode), path)
 
 
-def regular_file(path: Path) -> BinaryIO:
+def regular_file(path: Path) -> BufferedReader:
     """Open a regular file to be read.
 
     Raises:
@@ -43,7 +43,7 @@ def regular_file(path: Path) -> BinaryIO:
     return os.fdopen(regular_descriptor(path), "rb")
 
 
-def streamed(path: Path) -> BinaryIO:
+def streamed(path: Path) -> BufferedReader:
     """Open what is to be read piece by piece and once: a pipe will do, too, and whoever writes to it is waited for.
 
     Raises:

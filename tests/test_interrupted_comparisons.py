@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -18,8 +19,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastinstruct.config import load_config
 from fastinstruct.errors import Aborted
+from fastinstruct.pipeline import Run
 from fastinstruct.pipeline.judge import Judge
+from fastinstruct.scripted_server import Script, ScriptedServer
 from fastinstruct.similarity import Interruption, LSHIndex, RougeIndex
 from fastinstruct.similarity.interruptible import Workers, is_quick
 from fastinstruct.store import RunReader
@@ -40,9 +44,7 @@ def two_long_texts(num_words: int = 600_000) -> tuple[str, str]:
 
 
 LONG, NEAR = two_long_texts()
-# The longest reply that is read, and texts that it is compared with for 2 s each, at a low threshold.
-WORDY = " ".join(random.Random(3).choices("abcd", k=49_000))
-AWAY = [" ".join(random.Random(number).choices("abcd", k=1_000_000)) for number in range(4, 18)]
+SEED = json.dumps({"instruction": LONG, "instances": [{"input": "", "output": "x"}]}) + "\n"
 ASKED = ["name a colour", "name a big colour", "something else altogether", "w1 w2 w3"]
 
 
@@ -166,7 +168,7 @@ def jsonl(path: Path, *texts: str) -> Path:
     return path
 
 
-def ended_by(number: signal.Signals, folder: Path, *arguments: str, times: int = 1) -> tuple[int, str]:
+def ended_by(number: signal.Signals, folder: Path, *arguments: str) -> tuple[int, str]:
     """Start a verb, send the signal when it says that it takes long; its exit code and what else it said."""
     environment = {**os.environ, "PYTHONPATH": PATHS}
     command = [sys.executable, "-m", "fastinstruct", *arguments]
@@ -178,9 +180,7 @@ def ended_by(number: signal.Signals, folder: Path, *arguments: str, times: int =
                 line = process.stderr.readline()
                 assert line, said
                 said += line
-            for turn in range(times):
-                time.sleep(0.2 * turn)  # two at once would be one
-                process.send_signal(number)
+            process.send_signal(number)
             started = time.monotonic()
             said += process.communicate(timeout=60)[1]
             assert time.monotonic() - started < SECONDS
@@ -211,32 +211,17 @@ def test_a_signal_ends_dedup_amid_a_comparison(tmp_path: Path, number: signal.Si
     assert left == {"kept.index.lock", "out.jsonl.partial"}
 
 
-class LongWinded(ThreadingHTTPServer):
-    """Answers stage 1 with one text after another, the last again and again; a context manager."""
+class Server(ThreadingHTTPServer):
+    """A model that always has the same to say; a context manager."""
 
     daemon_threads = True
 
-    def __init__(self, *texts: str) -> None:
+    def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answering)
-        self.texts = list(texts)
-        self.options: tuple[str, ...] = (
-            "--base-url",
-            f"http://127.0.0.1:{self.server_port}/v1",
-            "--model",
-            "m",
-            "-n",
-            "2",
-        )
-        for setting in (
-            "model.replies=text",
-            "similarity.threshold=0.05",
-            "filters.max_words=1000000",
-            "instructions.sampling.max_tokens=1000000",
-            "runtime.max_in_flight=1",
-        ):
-            self.options += ("--set", setting)
+        address = f"http://127.0.0.1:{self.server_port}/v1"
+        self.options = ("--base-url", address, "--model", "m", "-n", "1", "--set", "model.replies=text")
 
-    def __enter__(self) -> LongWinded:
+    def __enter__(self) -> Server:
         threading.Thread(target=self.serve_forever, daemon=True).start()
         return self
 
@@ -247,12 +232,10 @@ class LongWinded(ThreadingHTTPServer):
 
 class Answering(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        assert isinstance(self.server, LongWinded)
         body = self.rfile.read(int(self.headers["Content-Length"]))
         content = "No" if b"Label task (answer" in body else "Output: Red."
         if b"Now write tasks" in body:
-            texts = self.server.texts
-            content = f"9. {texts.pop(0) if len(texts) > 1 else texts[0]}"
+            content = "".join(f"{number}. Name a colour that the sea has.\n" for number in range(2, 10))
         message = {"role": "assistant", "content": content}
         usage = {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20}
         choice = {"index": 0, "finish_reason": "stop", "message": message}
@@ -279,37 +262,49 @@ def run_to_its_end(folder: Path, *arguments: str) -> None:
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_ends_refilter_amid_a_comparison(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    with LongWinded(WORDY, "Name a colour that the sea has.") as server:
-        run_to_its_end(tmp_path, "run", *server.options, "--out", "old")
-    away = jsonl(tmp_path / "away.jsonl", *AWAY)
+    (tmp_path / "seeds.jsonl").write_text(SEED)
+    with Server() as server:
+        run_to_its_end(tmp_path, "run", *server.options, "--seeds", "seeds.jsonl", "--out", "old")
+    away = jsonl(tmp_path / "away.jsonl", NEAR)
     ended, _ = ended_by(number, tmp_path, "refilter", "old", "--out", "new", "--against", str(away))
     assert ended == code
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["run.lock"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_two_signals_end_a_run_that_judges_and_the_next_sitting_asks_again(
-    tmp_path: Path, number: signal.Signals
+@pytest.mark.may_block("indexes a long text")
+async def test_an_abort_ends_a_run_that_judges_and_nothing_of_the_answer_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    away = jsonl(tmp_path / "away.jsonl", *AWAY)
-    with LongWinded("Name a colour that the sea has.", WORDY) as server:
-        command = ("run", *server.options, "--against", str(away), "--out", "new")
-        ended, said = ended_by(number, tmp_path, *command, times=2)
-        assert ended == 130
-        assert "once more to abort" in said
-        with RunReader(tmp_path / "new") as reader:
-            assert reader.totals().num_admitted == 1
-            assert "parser_failed" not in reader.totals().requests["instructions"]
-        server.texts = ["Explain to a child why winters are cold."]
-        run_to_its_end(tmp_path, *command)
-    with RunReader(tmp_path / "new") as reader:
-        assert reader.totals().num_admitted == 2
+    is_comparing = threading.Event()
+
+    def compare(judge: Judge, _: object) -> None:
+        judge._index.add([LONG])
+        is_comparing.set()
+        judge._index.query([NEAR])
+
+    monkeypatch.setattr(Judge, "_rejections", compare)
+    async with ScriptedServer(Script()) as server:
+        model = {"model.base_url": server.base_url, "model.name": "scripted", "model.replies": "text"}
+        run = Run(load_config(flags={**model, "out": tmp_path / "run"}), env={"XDG_CACHE_HOME": str(tmp_path)})
+        work = asyncio.create_task(run.execute())
+        while not (is_comparing.is_set() or work.done()):  # noqa: ASYNC110 - set in another thread
+            await asyncio.sleep(0.01)
+        run.stop()
+        await asyncio.sleep(0.3)
+        assert not work.done()  # what is in flight is judged, and what takes long is told
+        started = time.monotonic()
+        run.abort()
+        with pytest.raises(Aborted):
+            await work
+        assert time.monotonic() - started < SECONDS
+    with RunReader(tmp_path / "run") as reader:
+        assert "instructions" not in reader.totals().requests
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_ends_a_run_that_compares_its_seeds(tmp_path: Path, number: signal.Signals, code: int) -> None:
     seeds = tmp_path / "seeds.jsonl"
-    seeds.write_text(json.dumps({"instruction": LONG, "instances": [{"input": "", "output": "x"}]}) + "\n")
+    seeds.write_text(SEED)
     away = jsonl(tmp_path / "away.jsonl", NEAR)
     server = ("--base-url", "http://127.0.0.1:9/v1", "--model", "m")
     ended, _ = ended_by(number, tmp_path, "run", *server, "--seeds", str(seeds), "--against", str(away), "--out", "new")

@@ -101,7 +101,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         yield decompressed(stdin if isinstance(stdin, io.BufferedReader) else io.BufferedReader(cast(Any, stdin)))
         return
     try:
-        file = cast(io.BufferedReader, streamed(path))
+        file = streamed(path)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file; check the path") from None
     except IsADirectoryError:

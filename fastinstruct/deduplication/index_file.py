@@ -13,7 +13,7 @@ from typing import IO
 from fastinstruct.deduplication.decisions import Method, new_index
 from fastinstruct.errors import InputError
 from fastinstruct.reading import regular_descriptor
-from fastinstruct.replaceable import regular_target
+from fastinstruct.replaceable import is_there, regular_target
 from fastinstruct.similarity import LSHIndex, RougeIndex
 from fastinstruct.similarity.snapshot import NewSnapshot, method_of, remove_leftovers
 from fastinstruct.store.locking import lock_exclusively
@@ -42,7 +42,7 @@ class IndexFile:
         self._take_lock()
         try:
             remove_leftovers(self._path)  # the lock is ours: nobody else is writing it
-            if self._path.exists():
+            if is_there(self._path):
                 self.index = self._loaded()
         except BaseException:
             self.__exit__()

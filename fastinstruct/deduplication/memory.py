@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from fastinstruct.files.rows import Source, rows_of
 from fastinstruct.reading import regular_file
+from fastinstruct.replaceable import is_file, is_folder, is_there
 from fastinstruct.similarity import LSHIndex, RougeIndex, tokenize
 from fastinstruct.similarity.memory import exact_bytes, lsh_bytes, refuse_too_large
 
@@ -40,7 +41,7 @@ def check_fits(
         InputError: the estimate and what is free; or what is wrong with the first rows of a file.
     """
     size = _total(sources, index.tokenizer)
-    needed = _needed(size, index) + (saved.stat().st_size if saved is not None and saved.is_file() else 0)
+    needed = _needed(size, index) + (saved.stat().st_size if saved is not None and is_file(saved) else 0)
     advice = "split the input, or give --force to try"
     refuse_too_large(f"about {size.texts:,.0f} texts", needed, available, advice)
 
@@ -68,8 +69,8 @@ def _total(sources: Iterable[Source], tokenizer: str) -> _Size:
 def _estimated(source: Source, tokenizer: str) -> _Size:
     """A file's size in texts and tokens, by its first rows; nothing for what can be read only once."""
     path = source.path
-    if path.exists() and not path.is_file():
-        if path.is_dir():
+    if is_there(path) and not is_file(path):
+        if is_folder(path):
             list(rows_of(source))  # which says what is wrong
         return _Size(0, 0)
     rows = list(islice(rows_of(source), _SAMPLE_ROWS))

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from fastinstruct.errors import RunFolderError, StoreError
 from fastinstruct.reading import regular_descriptor, whole_text
+from fastinstruct.replaceable import is_file
 from fastinstruct.store.identities import exact_identity
 from fastinstruct.store.locking import is_still, lock_exclusively
 from fastinstruct.store.schema import has_answers
@@ -55,7 +56,7 @@ class RunFolder:
             self._make()
             self._lock = open(self.path / "run.lock", "a+", opener=self._opener)
         except OSError as error:
-            if self.path.is_file():
+            if is_file(self.path):
                 raise RunFolderError(f"{self.path}: is a file; give a folder as --out") from error
             raise RunFolderError(
                 f"{self.path}: cannot be written: {error.strerror}; give another --out or change its permissions"

@@ -19,6 +19,7 @@ from typing import IO, Any
 from fastinstruct.errors import FastInstructError, RunFolderError
 from fastinstruct.reading import regular_file
 from fastinstruct.records import Example, Instance, SeedTask
+from fastinstruct.replaceable import is_there
 from fastinstruct.store import schema
 from fastinstruct.store.checksums import DamagedRow, leave_out
 from fastinstruct.store.draws import early_usage
@@ -73,7 +74,7 @@ class RunReader:
 
     def __init__(self, folder: Path) -> None:
         path = folder / "run.db"
-        if not path.exists():
+        if not is_there(path):
             raise RunFolderError(f"{folder}: holds no run (there is no run.db); `fastinstruct run` makes one")
         self.folder = folder
         self._connection = schema.connect(path, read_only=True)

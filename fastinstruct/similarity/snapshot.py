@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct.errors import InputError
-from fastinstruct.reading import regular_file
+from fastinstruct.reading import regular_descriptor, regular_file
 from fastinstruct.replaceable import regular_target
 from fastinstruct.tokenizer_names import stored_tokenizer
 from fastinstruct_kernels.checksum import checksum
@@ -52,7 +52,7 @@ class NewSnapshot:
         self._target = regular_target(path)
         self._partial = self._target.with_name(f".{self._target.name}.{os.getpid()}{_PARTIAL}")
         try:
-            with self._partial.open("wb") as file:
+            with os.fdopen(regular_descriptor(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
                 _write(file, {"method": method, "settings": settings}, arrays)
                 file.flush()
                 os.fsync(file.fileno())

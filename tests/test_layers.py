@@ -204,7 +204,7 @@ OPENERS = {
     "store/folder.py": {
         "os.open(folder, os.O_RDONLY)",  # a folder, to be made durable
         "open(self.path / 'run.lock', 'a+', opener=self._opener)",  # which goes through `reading`
-        "open(temporary, 'w', encoding='utf-8', errors='backslashreplace', opener=self._opener)",
+        "open(temporary, 'w', encoding='utf-8', errors='backslashreplace', opener=opener)",
     },
     "store/replacement.py": {
         "self._written.open('xb')",  # new

@@ -18,25 +18,42 @@ import logging
 import platform
 import random
 import shutil
+import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from typer.testing import CliRunner
 
+from fastinstruct import __version__
 from fastinstruct.cli.app import app
 from fastinstruct.config import load_config
+from fastinstruct.config.recording import recorded
 from fastinstruct.errors import FastInstructError
 from fastinstruct.files.rows import Source, rows_of
 from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.outcomes.classify import classify_reply
+from fastinstruct.pipeline import prepare
+from fastinstruct.pipeline.identity import begun_identity
+from fastinstruct.pipeline.monitoring.monitor import open_monitor
 from fastinstruct.pipeline.recipes import RECIPES
-from fastinstruct.records import Api, FinishReason, Sampling, SeedTask
-from fastinstruct.store import CandidateRow, Commit, InstanceRow, InstructionRow, RequestRow, RunFolder, RunStore
+from fastinstruct.records import Api, FinishReason, Sampling
+from fastinstruct.store import (
+    FORMAT_VERSION,
+    AnnotationRow,
+    CandidateRow,
+    Commit,
+    InstanceRow,
+    InstructionRow,
+    RequestRow,
+    RunFolder,
+    RunStore,
+    read_manifest,
+)
 from fastinstruct.text.marker_names import load_marker_names
 from fastinstruct.text.parsing import parse_classification, parse_instances, parse_instructions
 from fastinstruct.text.parsing_instructions import refined
@@ -67,6 +84,20 @@ _PIECES = (
     *("\n", "\n\n", " ", "\t", "\x00", "\u200b", "\u202e", "\u2028", "\ud800", "a", "The cat sat. ", "é", "\x1b[31m"),
     *('{"choices":[{"message":{"content":', '"usage":{"completion_tokens":', '"error":{"message":', "<title>"),
 )
+_VALUES = (
+    "'x'",
+    "''",
+    "-7",
+    "0",
+    "9223372036854775807",
+    "2.5",
+    "9e999",
+    "x'ff'",
+    "CAST(x'ff' AS TEXT)",
+    "'{}'",
+    "NULL",
+)
+_SEED = '{"id": "s", "name": "s", "instruction": "Greet.", "instances": [{"input": "", "output": "Good day."}]}\n'
 _BYTES = (b"\xff", b"\x00", b"\xef\xbb\xbf", b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"PK", b"\xed\xa0\x80", b"&a [*a,*a]\n")
 
 
@@ -135,51 +166,131 @@ def read_file(rng: random.Random, folder: Path) -> None:
 
 
 def built(folder: Path) -> Path:
-    """A small run, as it would be left behind."""
-    seed = SeedTask(id="s", name="s", instruction="Greet.", instances=(), is_classification=False)
-    identity = {"rng_seed": 1, "instructions": {"num_items": 8}, "similarity": {"threshold": 0.7, "tokenizer": "rouge"}}
+    """A small run with one example, as its own version would leave it behind, in a folder beside its seeds.
+
+    Raises:
+        Harm: a verb does not take it as it is, so that damaging it would show nothing.
+    """
+    folder.parent.joinpath("seeds.jsonl").write_text(_SEED, encoding="utf-8")
+    flags = {"model.base_url": _ENDPOINT.base_url, "model.name": "m", "model.api": "chat", "target": 1}
+    config = load_config(flags={**flags, "seeds": folder.parent / "seeds.jsonl", "out": folder}, env={})
+    preparation = prepare(config, {})
     with RunFolder(folder) as opened:
-        opened.claim({**identity, "model": {"name": "m", "api": "chat"}}, {"fastinstruct": "0", "format": 1})
-        opened.write("config.yaml", "target: 3\n")
-        store = RunStore(opened.database)
-        store.begin((seed,), {"instructions": ("0" * 64, "{tasks}")})
-        request = RequestRow(
-            id=1, stage="instructions", number=0, template="instructions", in_context=(0,), outcome="ok",
-            text="Name a colour.", finish_reason="stop", model="m",
-        )  # fmt: skip
-        store.submit([
-            Commit(
-                request=request,
-                candidates=(CandidateRow(id=1, text="Name a colour.", reason=None),),
-                instructions=(InstructionRow(id=0, candidate_id=1, text="Name a colour."),),
-                instances=(InstanceRow(instruction_id=0, item=0, input="", output="Red."),),
-            )
-        ]).result()  # fmt: skip
+        opened.claim(preparation.identity(), {"fastinstruct": __version__, "format": FORMAT_VERSION})
+        store = RunStore(opened.prepare_database(), opened)
+        templates = preparation.prompts.templates
+        store.begin(preparation.seeds, {name: (one.sha256, one.source) for name, one in templates.items()})
+        store.begin_sitting(__version__, _ENDPOINT.describe())
+        opened.write("config.yaml", recorded(config, folder))
+        store.submit(_answers()).result()
+        store.end_sitting("target")
         store.close()
+    told = every_verb(folder, folder)
+    if any(told[verb] is None for verb in told) or told["export"] != told["export of refilter"]:
+        raise Harm(f"a run that nothing has damaged is refused, or is another when it is read anew: {told}")
+    if str(told["export"]).count("\n") != 1:
+        raise Harm(f"a run of one example is exported as {told['export']!r}")
     return folder
 
 
+def _answers() -> tuple[Commit, ...]:
+    """One instruction through all three stages."""
+    text = "Name a colour of the rainbow."
+
+    def request(id_: int, stage: str, template: str, said: str) -> RequestRow:
+        return RequestRow(
+            id=id_, stage=stage, number=0, template=template, in_context=(0,) if id_ == 1 else None, outcome="ok",
+            text=said, finish_reason="stop", model="m", prompt_tokens=90, completion_tokens=9,
+        )  # fmt: skip
+
+    return (
+        Commit(
+            request=request(1, "instructions", "instructions", f"1. {text}"),
+            candidates=(CandidateRow(id=1, text=text, reason=None),),
+            instructions=(InstructionRow(id=0, candidate_id=1, text=text),),
+        ),
+        Commit(
+            request=request(2, "classification", "classification", "No"),
+            annotations=(AnnotationRow(instruction_id=0, name="is_classification", value=False),),
+        ),
+        Commit(
+            request=request(3, "instances", "input_first", "Output: It is red."),
+            instances=(InstanceRow(instruction_id=0, item=0, input="", output="It is red."),),
+        ),
+    )
+
+
 def damage_run(rng: random.Random, folder: Path) -> None:
-    """A run's folder with a file damaged through every verb that reads one."""
+    """A run's folder with a file damaged through every verb that reads one; nothing is exported that was not there."""
     run = Path(shutil.copytree(folder / "built", folder / "run", dirs_exist_ok=True))
     victim = run / rng.choice(("run.db", "run.db", "manifest.json", "config.yaml"))
+    if victim.name == "run.db" and rng.random() < 0.5:
+        _set_a_value(rng, victim)
+    else:
+        _flip_bits(rng, victim)
+    told, whole = every_verb(run, folder / "built"), _export(folder / "built")
+    for verb in ("export", "export of refilter"):
+        if told[verb] not in {None, whole} and (verb == "export" or victim.name == "run.db"):
+            raise Harm(f"{victim.name} is damaged, and the {verb} is {told[verb]!r} without a word")
+    shutil.rmtree(run)
+
+
+def _flip_bits(rng: random.Random, victim: Path) -> None:
     content = bytearray(victim.read_bytes())
     for _ in range(rng.choice((1, 1, 3, 40))):
         content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
     victim.write_bytes(bytes(content[: rng.choice((len(content), len(content), rng.randrange(len(content) + 1)))]))
-    for verb in (["status"], ["inspect", "--rejected"], ["inspect", "--json"], ["export", "-o", "-", "-f", "alpaca"]):
-        _typed([verb[0], str(run), *verb[1:]])
-    _typed(["refilter", str(run), "--out", str(folder / "new")])
-    shutil.rmtree(folder / "new", ignore_errors=True)
+
+
+def _set_a_value(rng: random.Random, database: Path) -> None:
+    """Let some column of a database hold some value of any kind."""
+    with closing(sqlite3.connect(database)) as connection, connection, suppress(sqlite3.IntegrityError):
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        table = rng.choice([name for name in tables if connection.execute(f"SELECT 1 FROM {name}").fetchone()])
+        column = rng.choice([row[1] for row in connection.execute(f"PRAGMA table_info({table})")])
+        connection.execute(f"UPDATE {table} SET {column} = {rng.choice(_VALUES)}")
+
+
+def every_verb(run: Path, whole: Path) -> dict[str, str | None]:
+    """What each verb that reads a run's folder prints of `run`, a copy of `whole`; None where it refuses."""
+    new = run.parent / "new"
+    told = {
+        "status": _typed("status", run),
+        "inspect": _typed("inspect", run),
+        "inspect --rejected": _typed("inspect", run, "--rejected"),
+        "inspect --json": _typed("inspect", run, "--json"),
+        "export": _export(run),
+        "refilter": _typed("refilter", run, "--out", str(new)),
+    }
+    told["export of refilter"] = None if told["refilter"] is None else _export(new)
+    shutil.rmtree(new, ignore_errors=True)
+    return {**told, "going on": _gone_on(run, whole)}
+
+
+def _gone_on(run: Path, whole: Path) -> str | None:
+    """Open a run as its next sitting does, and send nothing; return what there is to do."""
+    preparation = prepare(load_config(whole / "config.yaml"), {})
     with suppress(FastInstructError), RunFolder(run) as opened:
-        RunStore(opened.database).close()
-    shutil.rmtree(run)
+        begun_identity(run)
+        opened.claim(read_manifest(whole)["identity"], {})
+        store = RunStore(opened.prepare_database(), opened)
+        try:
+            open_monitor(preparation, dict.fromkeys(preparation.recipe.names), run, store)
+            return repr(store.state(preparation.recipe.names))
+        finally:
+            store.close()
+    return None
 
 
-def _typed(arguments: list[str]) -> None:
-    failure = CliRunner().invoke(app, arguments).exception
-    if failure is not None and not isinstance(failure, FastInstructError | SystemExit):
-        raise failure
+def _export(run: Path) -> str | None:
+    return _typed("export", run, "-o", "-", "-f", "alpaca")
+
+
+def _typed(verb: str, run: Path, *more: str) -> str | None:
+    told = CliRunner().invoke(app, [verb, str(run), *more])
+    if told.exception is not None and not isinstance(told.exception, FastInstructError | SystemExit):
+        raise told.exception
+    return told.stdout if told.exit_code == 0 else None
 
 
 def _peak_mib() -> int:

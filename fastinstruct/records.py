@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 __all__ = [
     "MAX_RULE_NAME",
+    "MOST_TOKENS",
     "Api",
     "Candidate",
     "Completion",
@@ -39,6 +40,9 @@ __all__ = [
 
 MAX_RULE_NAME = 40
 """Characters of the name that a rule is counted under."""
+
+MOST_TOKENS: Final = 2**40
+"""What larger counts are taken for: no reply is so long, and SQLite can sum it up for eight million requests."""
 
 
 class Api(StrEnum):

@@ -4,6 +4,7 @@ Knows nothing of models: what a test says was answered, was answered.
 """
 
 import hashlib
+import json
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -65,12 +66,14 @@ class BuiltRun:
             "similarity": {"threshold": 0.7, "tokenizer": "rouge"},
             "model": {"name": model, "api": api},
         }
+        same = {name: value for name, value in self._identity.items() if name != "model"}
+        self._config = json.dumps({"target": 10, **same})  # which is YAML, too
         self._num_requests = self._num_candidates = self._num_admitted = 0
 
     def __enter__(self) -> "BuiltRun":
         self._lock.__enter__()
         self._lock.claim(self._identity, {"fastinstruct": "0.1.0", "format": 1})
-        self._lock.write("config.yaml", "target: 10\n")
+        self._lock.write("config.yaml", self._config)
         self.store = RunStore(self._lock.database)
         digest = hashlib.sha256(self._template.encode()).hexdigest()
         self.store.begin(self._seeds, {"instructions": (digest, self._template)})

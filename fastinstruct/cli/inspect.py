@@ -48,30 +48,31 @@ def inspect(
     rng_seed: Annotated[
         int | None, typer.Option("--rng-seed", help="Seed of --random, to draw the same again.")
     ] = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out what is damaged on disk, and say what.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines, texts in full.")] = False,
 ) -> None:
     """Look at a run's examples or rejects, or all about one."""
     from fastinstruct.cli.chosen_run import chosen_run
-    from fastinstruct.cli.lookup import about, bare, examples, rejects, threshold_of, unreadable
+    from fastinstruct.cli.lookup import about, bare, examples, read_by, rejects, threshold_of, unreadable
     from fastinstruct.cli.terminal import say_json
     from fastinstruct.store import RunReader
 
     _check_together(one=one, at_random=at_random, offset=offset, rng_seed=rng_seed)
     is_rejects = rejected or reason is not None
     _check_one_list(without_examples, not_read, is_rejects)
-    with RunReader(chosen_run(run)) as reader, reader.snapshot():
+    with RunReader(chosen_run(run)) as reader, reader.snapshot(), reader.guarded():
+        view = _view(one, is_rejects=is_rejects, without_examples=without_examples, not_read=not_read)
+        for damaged in reader.check(skip_damaged=skip_damaged, needed=(), tables=read_by(view)):
+            tell(f"left out, damaged: {damaged}, and what follows from it")
         if one is not None:
             found = about(reader, one)
             emit_one = say_json if as_json else _show_one
             emit_one(found)
             return
-        if without_examples:
-            found_rows = bare(reader)
-        elif not_read:
-            found_rows = unreadable(reader)
-        else:
-            found_rows = rejects(reader, reason) if is_rejects else examples(reader)
-        rows = _matching(found_rows, search)
+        lists = {"bare": bare, "unreadable": unreadable, "examples": examples}
+        rows = _matching(rejects(reader, reason) if view == "rejects" else lists[view](reader), search)
         page, has_more = _drawn(rows, limit, rng_seed) if at_random else _page(rows, limit, offset)
         emit = say_json if as_json else partial(_show, threshold=threshold_of(reader))
         for row in page:
@@ -84,6 +85,15 @@ def inspect(
         has_more=has_more,
         next_offset=offset + limit,
     )
+
+
+def _view(one: str | None, *, is_rejects: bool, without_examples: bool, not_read: bool) -> str:
+    """Return what is to be shown, by the name of the function that finds it."""
+    if one is not None:
+        return "about"
+    if without_examples:
+        return "bare"
+    return "unreadable" if not_read else "rejects" if is_rejects else "examples"
 
 
 def _check_together(*, one: str | None, at_random: bool, offset: int, rng_seed: int | None) -> None:

@@ -16,7 +16,7 @@ from fastinstruct.files.against import Place, loaded, places
 from fastinstruct.records import RejectReason, reason_in
 from fastinstruct.store import MetaKey, RunReader, read_manifest, without_examples
 
-__all__ = ["about", "bare", "examples", "rejects", "threshold_of", "unreadable"]
+__all__ = ["about", "bare", "examples", "read_by", "rejects", "threshold_of", "unreadable"]
 
 Row = dict[str, Any]
 
@@ -27,7 +27,7 @@ _REJECTED_CANDIDATES = """
 SELECT c.id, c.reason, c.text, c.nearest, c.score, s.id, n.id, coalesce(s.instruction, n.text)
 FROM candidate AS c
 LEFT JOIN seed AS s ON s.position = c.nearest AND c.reason = 'near_duplicate'
-LEFT JOIN instruction AS n ON n.id = c.nearest - (SELECT count(*) FROM seed) AND c.reason = 'near_duplicate'
+LEFT JOIN instruction AS n ON n.id = c.nearest - (SELECT count(*) FROM main.seed) AND c.reason = 'near_duplicate'
 WHERE c.reason IS NOT NULL AND coalesce(?, c.reason) IN (c.reason, substr(c.reason, 1, instr(c.reason, ':') - 1))
 ORDER BY c.id
 """
@@ -45,10 +45,22 @@ SELECT r.stage, r.number, r.outcome, coalesce(u.stumbled_over, r.detail), r.text
 FROM request AS r LEFT JOIN unexplained AS u ON u.request_id = r.id
 WHERE r.outcome = 'unreadable' OR u.request_id IS NOT NULL ORDER BY r.id
 """
+_READ_BY = {
+    "about": ("seed", "request", "candidate", "instruction", "classification", "instance"),
+    "bare": ("request", "instruction", "classification", "instance"),
+    "examples": ("instruction", "classification", "instance"),
+    "rejects": ("seed", "candidate", "instruction", "instance"),
+    "unreadable": ("request",),
+}
 _REQUEST_COLUMNS = (
     "stage", "outcome", "text", "finish_reason", "model", "template", "num_attempts", "detail", "prompt_tokens",
     "completion_tokens", "latency_ms",
 )  # fmt: skip
+
+
+def read_by(name: str) -> tuple[str, ...]:
+    """Return the tables whose rows the function `name` of this module shows."""
+    return _READ_BY[name]
 
 
 def examples(reader: RunReader) -> Iterator[Row]:
@@ -218,8 +230,8 @@ def _candidate(reader: RunReader, number: int) -> Row | None:
     ((text, reason),) = rows
     found: Row = {"id": f"c{number}", "instruction": text, "verdict": reason or "admitted"}
     if reason is None:
-        ((instruction,),) = reader.rows("SELECT id FROM instruction WHERE candidate_id = ?", (number,))
-        found["admitted_as"] = f"m{instruction}"
+        for (instruction,) in list(reader.rows("SELECT id FROM instruction WHERE candidate_id = ?", (number,))):
+            found["admitted_as"] = f"m{instruction}"
     else:
         found |= next((row for row in rejects(reader, reason) if row["id"] == found["id"]), {})
     found["in_context"] = _in_context(reader, number)
@@ -250,21 +262,22 @@ def _seed(reader: RunReader, wanted: str) -> Row | None:
 
 
 def _in_context(reader: RunReader, candidate_id: int) -> list[Row]:
-    """The tasks that the prompt of a candidate showed, in the prompt's order."""
+    """The tasks that the prompt of a candidate showed, in the prompt's order; without those that are left out."""
     sql = "SELECT r.in_context FROM request AS r JOIN candidate AS c ON c.request_id = r.id WHERE c.id = ?"
-    ((positions,),) = reader.rows(sql, (candidate_id,))
-    num_seeds = next(reader.rows("SELECT count(*) FROM seed"))[0]
+    positions = next((positions for (positions,) in list(reader.rows(sql, (candidate_id,)))), None)
+    num_seeds = next(reader.rows("SELECT count(*) FROM main.seed"))[0]  # those left out, too: they keep their places
     shown = []
     for position in json.loads(positions or "[]"):
         if isinstance(position, str):  # a refiltered run's pool does not hold it
-            name, text = None, position
+            rows: list[tuple[Any, str]] = [(None, position)]
         elif position < num_seeds:
-            ((name, text),) = reader.rows("SELECT id, instruction FROM seed WHERE position = ?", (position,))
+            rows = list(reader.rows("SELECT id, instruction FROM seed WHERE position = ?", (position,)))
         else:
             number = position - num_seeds
-            name = f"m{number}"
-            ((text,),) = reader.rows("SELECT text FROM instruction WHERE id = ?", (number,))
-        shown.append({"id": name, "instruction": text})
+            rows = [
+                (f"m{number}", text) for (text,) in reader.rows("SELECT text FROM instruction WHERE id = ?", (number,))
+            ]
+        shown += [{"id": name, "instruction": text} for name, text in rows]
     return shown
 
 

@@ -53,12 +53,12 @@ def status(
     from fastinstruct.cli.terminal import say, say_json
     from fastinstruct.store import RunReader
 
-    with RunReader(chosen_run(run)) as reader:
+    with RunReader(chosen_run(run)) as reader, reader.guarded():
         found = _status(reader)
-    if as_json:
-        say_json({**found, "projection": projected(found["projection"])})
-    else:
-        say("\n".join(_lines(found)))
+        if as_json:
+            say_json({**found, "projection": projected(found["projection"])})
+        else:
+            say("\n".join(_lines(found)))
 
 
 def _status(reader: RunReader) -> dict[str, Any]:

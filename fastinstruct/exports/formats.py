@@ -37,6 +37,10 @@ class Format(Protocol):
     def default_name(self) -> str:
         """What to call it inside a run's `exports/`."""
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The tables of which no damaged row can be left out (see `RunReader.check`)."""
+
     def existing(self, reader: RunReader, path: Path) -> list[Path]:
         """The files at `path` that `write` would replace, or leave lying beside newer ones of their kind."""
 
@@ -45,6 +49,6 @@ class Format(Protocol):
 
         Raises:
             InputError: nothing can be created at `path`.
-            RunFolderError: the run is damaged.
+            RunFolderError: the run is damaged; `RunReader.check` leaves damaged rows out, if that is wanted.
             StoreError: the disk is full or fails; what was there before is still there.
         """

@@ -81,6 +81,8 @@ class Reference:
     name = "reference"
     description = "a folder with the files of Self-Instruct's released code, ready for its later steps"
     default_name = "reference"
+    # Places in the pool and prompts are told by all that came before.
+    needed = ("template", "seed", "request", "candidate", "instruction")
 
     def existing(self, reader: RunReader, path: Path) -> list[Path]:
         """The files of this format in the folder; finetuning data of any size is one of them."""
@@ -98,6 +100,7 @@ class Reference:
         """
         facts = facts_of(reader.folder)
         with reader.snapshot(), ExitStack() as stack:
+            reader.check_once()
             examples = examples_of(reader, include_seeds=include_seeds)
             encoded = encode_all(examples, random.Random(facts.rng_seed))  # shuffled, so all of it is in memory
             names = [_SEEDS, _INSTRUCTIONS, _classification_name(facts.classification_model), _INSTANCES, _EXAMPLES]

@@ -15,6 +15,7 @@ from fastinstruct.exports.files import NewFile
 from fastinstruct.exports.formats import Exported
 from fastinstruct.files.json_rows import json_row, refuse_other_format
 from fastinstruct.records import Example
+from fastinstruct.replaceable import is_file
 from fastinstruct.store import RunReader
 from fastinstruct.text.seeds import input_of
 
@@ -29,14 +30,20 @@ class SingleFile:
     description: str
     default_name: str
     row: Callable[[Example], dict[str, Any]]
+    needed: tuple[str, ...] = ("template",)
 
     def existing(self, reader: RunReader, path: Path) -> list[Path]:
         """The file itself, if it is there."""
-        return [path] if path.is_file() else []
+        return [path] if is_file(path) else []
 
     def rows(self, reader: RunReader, *, include_seeds: bool = False) -> Iterator[dict[str, Any]]:
-        """Yield the run's rows: seeds in pool order if wanted, then examples by instruction and number."""
+        """Yield the run's rows: seeds in pool order if wanted, then examples by instruction and number.
+
+        Raises:
+            RunFolderError: a row of the run is damaged; `RunReader.check` leaves it out, if that is wanted.
+        """
         with reader.snapshot():
+            reader.check_once()
             for example in examples_of(reader, include_seeds=include_seeds):
                 yield self.row(example)
 

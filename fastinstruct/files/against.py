@@ -175,7 +175,7 @@ def loaded(text: str | None) -> tuple[AgainstFile, ...]:
     """The files of `dumped`; none where there is nothing, or something else."""
     try:
         return tuple(_file(item) for item in json.loads(text or "[]"))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return ()
 
 

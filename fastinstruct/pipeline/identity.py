@@ -20,6 +20,7 @@ from fastinstruct.config import OF_THE_PAPER, FilterConfig, ModelConfig, RunConf
 from fastinstruct.config.filters import IMPLIED
 from fastinstruct.errors import ConfigError, RunFolderError
 from fastinstruct.records import Api
+from fastinstruct.replaceable import is_there
 from fastinstruct.store import exact_identity, has_answers, read_manifest
 from fastinstruct.tokenizer_names import exact_tokenizer, goes_on_with
 
@@ -65,7 +66,7 @@ def begun_identity(folder: Path) -> Mapping[str, Any] | None:
     Raises:
         RunFolderError: the manifest or the database is damaged.
     """
-    if not (folder / "manifest.json").exists() or not has_answers(folder / "run.db"):
+    if not is_there(folder / "manifest.json") or not has_answers(folder / "run.db"):
         return None
     return dict(read_manifest(folder)["identity"])
 

@@ -18,7 +18,7 @@ from fastinstruct.pipeline.monitoring.monitor import Monitor
 from fastinstruct.pipeline.monitoring.progress import Progress
 from fastinstruct.pipeline.preparation import Preparation
 from fastinstruct.pipeline.recipes import Recipe
-from fastinstruct.pipeline.session import Listeners, Opening, opened
+from fastinstruct.pipeline.session import InterruptedSession, Listeners, Opening, opened
 from fastinstruct.records import Example
 from fastinstruct.text.custom_filters import CustomFilter, ExampleFilter
 
@@ -28,7 +28,7 @@ Listener = Callable[[Example], Awaitable[None]]
 
 
 class Run:
-    """One session of a run. Make it, `await execute()` once; `stop` and `abort` may be called meanwhile.
+    """One session of a run. Make it, `await execute()` once; any thread may call `stop` and `abort` meanwhile.
 
     Guarantees: a run folder has one writer; every session ends with the store closed, whatever happened; running the
     same configuration again goes on where the last session ended.
@@ -100,13 +100,17 @@ class Run:
             Aborted: `abort` was called; what was in flight is not in the store.
         """
         control = self._control
-        async with opened(self._opening, control, self._listeners) as session:
-            ended_by = await session.work()
+        try:
+            async with opened(self._opening, control, self._listeners) as session:
+                ended_by = await session.work()
+        except InterruptedSession:
+            ended_by = control.interruption()
         control.phase = "done"
         if ended_by == "abort":
             raise Aborted("aborted; what the store had acknowledged is safe: run the same command to go on")
         stop = control.stopped_by if control.stopped_by and control.stopped_by.rule == ended_by else None
-        return RunResult(folder=self.folder, ended_by=ended_by, progress=self._snapshot(session.monitor), stop=stop)
+        assert self._monitor is not None  # a session that was open, or nearly, has told of it
+        return RunResult(folder=self.folder, ended_by=ended_by, progress=self._snapshot(self._monitor), stop=stop)
 
     def stop(self, why: str = "interrupt") -> None:
         """Send nothing new and finish what is in flight; the run can go on later."""

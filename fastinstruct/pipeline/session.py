@@ -38,8 +38,8 @@ from fastinstruct.pipeline.commit.admission import Admission, examples_of
 from fastinstruct.pipeline.commit.committer import Effect
 from fastinstruct.pipeline.commit.order import OrderParts, open_order
 from fastinstruct.pipeline.control import Control
-from fastinstruct.pipeline.decontamination import indexed
 from fastinstruct.pipeline.identity import as_begun, begun_identity
+from fastinstruct.pipeline.indexes import built
 from fastinstruct.pipeline.models.connect import connected, described, probe_all
 from fastinstruct.pipeline.models.reply_forms import FormProbes, described_forms, settled_forms
 from fastinstruct.pipeline.models.threshold import run_threshold
@@ -51,16 +51,20 @@ from fastinstruct.pipeline.recipes import Recipe, recipe_of
 from fastinstruct.pipeline.stages.base import Task
 from fastinstruct.pipeline.stages.bound import Stages
 from fastinstruct.records import Example, ReplyForm
-from fastinstruct.similarity import RougeIndex, warm_up
+from fastinstruct.similarity import RougeIndex
 from fastinstruct.store import FORMAT_VERSION, Commit, MetaKey, RunFolder, RunReader, RunStore, StoredState
 from fastinstruct.text.custom_filters import CustomFilter
 from fastinstruct.text.repeated_outputs import RepeatedOutputs
 from fastinstruct.text.seeds import kind_notice
 
-__all__ = ["Listeners", "Opening", "Session", "opened"]
+__all__ = ["InterruptedSession", "Listeners", "Opening", "Session", "opened"]
 
 T = TypeVar("T")
 _ABOUT = {"fastinstruct": __version__, "format": FORMAT_VERSION}
+
+
+class InterruptedSession(Exception):
+    """A session was told to end before everything was open; `Control.interruption` says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,11 +320,14 @@ async def opened(opening: Opening, control: Control, listeners: Listeners) -> As
     Raises:
         InputError: seeds, configuration or run folder are unusable.
         EmbeddedModelError: llama.cpp cannot load the model.
+        InterruptedSession: it was told to end before everything was open.
         StoreError: the disk is full or fails.
     """
     began_at = time.monotonic()
+    control.bind()
     async with AsyncExitStack() as stack:
         thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
+        stack.callback(control.comparing.set)
         preparation, prices = await _prepared(opening)
         folder = stack.enter_context(RunFolder(opening.folder, preparation.config.runtime.folder_bits))
         if opening.restart and (earlier := await asyncio.to_thread(folder.set_aside)):
@@ -336,12 +343,15 @@ async def opened(opening: Opening, control: Control, listeners: Listeners) -> As
         state = await asyncio.to_thread(store.state, preparation.recipe.names)
         if notice := kind_notice(preparation.seeds):
             listeners.on_note(notice)
-        indexing = asyncio.get_running_loop().run_in_executor(thread, _build_indexes, preparation, state)
+        indexing = asyncio.get_running_loop().run_in_executor(thread, built, preparation, state, control.comparing)
         await _emit_stored(opening.folder, listeners)
         is_local = any(model.embedded for model in preparation.models.values())
         control.phase = "loading the model" if is_local else "connecting"
         fleet = await stack.enter_async_context(connected(preparation, opening.env))
-        index, against = await indexing
+        indexes = await indexing
+        if indexes is None:
+            raise InterruptedSession
+        index, against = indexes
         yield Session(
             opening=opening,
             control=control,
@@ -377,15 +387,6 @@ def _begin(folder: RunFolder, store: RunStore, preparation: Preparation) -> None
     if preparation.against.files:
         store.set_meta(MetaKey.AGAINST, dumped(preparation.against.files))
     folder.write("config.yaml", recorded(preparation.config, folder.path))
-
-
-def _build_indexes(preparation: Preparation, state: StoredState) -> tuple[RougeIndex, RougeIndex | None]:
-    """Load or compile the kernels, index pool and evaluation texts; runs in the similarity thread."""
-    warm_up()
-    similarity = preparation.config.similarity
-    index = RougeIndex(threshold=similarity.threshold, tokenizer=similarity.tokenizer)
-    index.add([*(seed.instruction for seed in preparation.seeds), *state.instructions])
-    return index, indexed(preparation.against, similarity, preparation.seeds)
 
 
 async def _emit_stored(folder: Path, listeners: Listeners) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct.similarity.arguments import checked_count, checked_texts
-from fastinstruct.similarity.one_at_a_time import OneAtATime, one_at_a_time
+from fastinstruct.similarity.one_at_a_time import ALONE, OneAtATime, one_at_a_time
 from fastinstruct.similarity.snapshot import NewSnapshot
 from fastinstruct.similarity.verdicts import Verdicts
 from fastinstruct_kernels.probe import ADD, ADMIT, QUERY
@@ -147,10 +147,10 @@ class TextIndex(OneAtATime, ABC):
 
     def _settle(self, texts: Sequence[str], mode: int) -> Verdicts:
         # What `one_at_a_time` does, without the call around it: this is the way of every text.
-        mark, callers = object(), self._callers
+        callers = self._callers
         try:
-            callers.append(mark)
-            if callers[0] is not mark:
+            callers.append(None)
+            if len(callers) != ALONE:
                 raise self._refusal()
             texts = checked_texts(texts)
             if len(texts) <= _TEXTS_AT_A_TIME:
@@ -159,7 +159,7 @@ class TextIndex(OneAtATime, ABC):
             parts = [self._settle_part(texts[first : first + _TEXTS_AT_A_TIME], mode) for first in firsts]
             return Verdicts.joined(parts)
         finally:
-            callers.remove(mark)
+            callers.pop()
 
     def _each_scores(self, texts: Sequence[str]) -> Iterator[NDArray[np.float64]]:
         texts = checked_texts(texts)

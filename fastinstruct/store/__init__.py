@@ -6,6 +6,7 @@ and power loss, commits are applied in the order they were submitted, and two wr
 
 from __future__ import annotations
 
+from fastinstruct.store.draws import damaged_draw
 from fastinstruct.store.folder import RunFolder, read_manifest
 from fastinstruct.store.history import history
 from fastinstruct.store.identities import api_in, exact_identity, model_in
@@ -28,7 +29,7 @@ from fastinstruct.store.rows import (
     StoredState,
 )
 from fastinstruct.store.run_store import RunStore
-from fastinstruct.store.schema import FORMAT_VERSION, has_answers
+from fastinstruct.store.schema import FORMAT_VERSION, damaged_meta, has_answers
 from fastinstruct.store.without_examples import WithoutExample, without_examples
 
 __all__ = [
@@ -55,6 +56,8 @@ __all__ = [
     "Totals",
     "WithoutExample",
     "api_in",
+    "damaged_draw",
+    "damaged_meta",
     "exact_identity",
     "finished",
     "has_answers",

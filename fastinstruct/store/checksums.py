@@ -7,7 +7,8 @@ a covered value that changes is found. Rows of runs that older versions began ha
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from zlib import crc32
@@ -23,12 +24,22 @@ COVERED = {
     ),
     "candidate": ("id", "request_id", "text", "reason", "nearest", "score"),
     "instruction": ("id", "candidate_id", "text"),
-    "annotation": ("subject", "subject_id", "name", "value", "confidence", "request_id"),
+    "annotation": ("subject", "subject_id", "name", "value", "request_id", "confidence"),
     "instance": ("instruction_id", "request_id", "item", "input", "output", "reason"),
 }  # fmt: skip
 """Table -> the columns that its checksum is over, in this order. A template has its SHA-256."""
 
 _OF_OLDER_FORMATS = {"classification": ("instruction_id", "request_id", "is_classification", "margin")}
+# What a checksum is not over has to be of its kind at least, for SQLite keeps any value in any column.
+_OF_THEIR_KIND = {
+    "request": "typeof(num_attempts) = 'integer' AND num_attempts BETWEEN 0 AND 1e9 "
+    "AND typeof(prompt_tokens) = 'integer' AND typeof(completion_tokens) = 'integer' "
+    "AND typeof(latency_ms) = 'integer' AND latency_ms BETWEEN 0 AND 1e12 "
+    "AND typeof(finished_at) IN ('real', 'integer') AND finished_at BETWEEN 0 AND 1e11 "
+    "AND typeof(detail) IN ('text', 'null') AND typeof(model) IN ('text', 'null')"
+}
+_WITH_FLOAT = frozenset({"candidate", "annotation", "classification"})  # their last column
+_ALL = {**COVERED, **_OF_OLDER_FORMATS}
 _KEYS = {"seed": "position", "classification": "instruction_id"}  # of the others: id
 
 
@@ -65,25 +76,54 @@ def add_columns(connection: sqlite3.Connection) -> None:
         connection.execute(f"ALTER TABLE {table} ADD COLUMN crc INTEGER")
 
 
-def damaged_rows(connection: sqlite3.Connection) -> Iterator[DamagedRow]:
-    """Yield every row that does not match its checksum, table by table.
+def damaged_rows(connection: sqlite3.Connection, tables: Collection[str] | None = None) -> list[DamagedRow]:
+    """Return every row that does not match its checksum, table by table: of all tables, or of these.
 
     Raises:
         sqlite3.DatabaseError: the structure is damaged.
     """
+    covered = [table for table in _covered(connection) if tables is None or table in tables]
+    found = [row for table in covered for row in _damaged(connection, table)]
+    return found + (_damaged_templates(connection) if tables is None or "template" in tables else [])
+
+
+def _damaged(connection: sqlite3.Connection, table: str) -> list[DamagedRow]:
+    try:
+        ids = list(_damaged_ids(connection, table))
+    except (sqlite3.OperationalError, UnicodeDecodeError):  # mostly a text that is none, which takes longer to read
+        with _read_leniently(connection):
+            ids = list(_damaged_ids(connection, table))
+    return [DamagedRow(table=table, id=id_) for id_ in ids]
+
+
+def _damaged_ids(connection: sqlite3.Connection, table: str) -> Iterator[int]:
+    columns, has_float = _ALL[table], table in _WITH_FLOAT
+    rest = f"{_OF_THEIR_KIND.get(table, '1')}, crc, {_KEYS.get(table, 'id')}"
+    sql = f"SELECT {', '.join(columns)}, {rest} FROM main.{table} NOT INDEXED"  # noqa: S608 - constants
+    for *values, is_of_its_kind, stored, id_ in connection.execute(sql):
+        if has_float and type(values[-1]) is float:
+            values[-1] = exact(values[-1])
+        if (stored is not None and stored != checksum(values)) or not is_of_its_kind:
+            yield id_
+
+
+def _damaged_templates(connection: sqlite3.Connection) -> list[DamagedRow]:
+    with _read_leniently(connection):
+        rows = connection.execute("SELECT name, sha256, source FROM main.template").fetchall()
+    return [
+        DamagedRow(table="template", id=name)
+        for name, digest, source in rows
+        if digest != sha256(str(source).encode("utf-8", "surrogateescape")).hexdigest()
+    ]
+
+
+@contextmanager
+def _read_leniently(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let texts be read that are none: they match no checksum."""
     factory = connection.text_factory
     connection.text_factory = _decoded
     try:
-        for table, columns in _covered(connection).items():
-            sql = f"SELECT {_KEYS.get(table, 'id')}, crc, {', '.join(columns)} FROM main.{table} NOT INDEXED"  # noqa: S608 - constants
-            for key, stored, *values in connection.execute(sql):
-                if stored is not None and stored != checksum(
-                    tuple(exact(value) if type(value) is float else value for value in values)
-                ):
-                    yield DamagedRow(table=table, id=key)
-        for name, digest, source in connection.execute("SELECT name, sha256, source FROM main.template"):
-            if digest != sha256(source.encode("utf-8", "surrogateescape")).hexdigest():
-                yield DamagedRow(table="template", id=name)
+        yield
     finally:
         connection.text_factory = factory
 
@@ -101,7 +141,7 @@ def leave_out(connection: sqlite3.Connection, rows: Sequence[DamagedRow]) -> Non
 def _covered(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
     """The covered tables that a run of this format has."""
     there = {name for (name,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")}
-    return {table: columns for table, columns in {**COVERED, **_OF_OLDER_FORMATS}.items() if table in there}
+    return {table: columns for table, columns in _ALL.items() if table in there}
 
 
 def _decoded(text: bytes) -> str:

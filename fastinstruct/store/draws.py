@@ -9,17 +9,21 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from fastinstruct.errors import RunFolderError
 from fastinstruct.records import Usage
 from fastinstruct.store import schema
+from fastinstruct.store.checksums import DamagedRow
 from fastinstruct.store.rows import Commit, DrawRow, PendingDraw
 
-__all__ = ["early_usage", "pending_draws", "settle_draws", "write_answer", "write_draws"]
+__all__ = ["damaged_draw", "early_usage", "pending_draws", "settle_draws", "write_answer", "write_draws"]
 
 _PENDING = "SELECT place, stage, number, in_context, known, answer FROM draw ORDER BY place"
-_EARLY = """
-SELECT stage, count(*), sum(prompt_tokens), sum(completion_tokens) FROM draw WHERE answer IS NOT NULL GROUP BY 1
-"""
+_EARLY = f"""
+SELECT stage, count(*), sum({schema.bounded("prompt_tokens")}), sum({schema.bounded("completion_tokens")})
+FROM draw WHERE answer IS NOT NULL GROUP BY 1
+"""  # noqa: S608 - constants
 
 
 def write_draws(connection: sqlite3.Connection, rows: Iterable[DrawRow]) -> None:
@@ -44,22 +48,48 @@ def write_answer(connection: sqlite3.Connection, place: int, answer: str, usage:
     )
 
 
-def pending_draws(connection: sqlite3.Connection) -> tuple[PendingDraw, ...]:
-    """Return what is not committed yet, in order."""
+def pending_draws(connection: sqlite3.Connection, path: Path) -> tuple[PendingDraw, ...]:
+    """Return what is not committed yet, in order; `path` is the database's.
+
+    Raises:
+        RunFolderError: a draw is damaged.
+    """
     if not schema.has_draws(connection):
         return ()
-    return tuple(
-        PendingDraw(
-            row=DrawRow(
-                place=place,
-                stage=stage,
-                number=number,
-                in_context=tuple(json.loads(in_context)),
-                known=None if known is None else json.loads(known),
-            ),
-            answer=answer,
-        )
-        for place, stage, number, in_context, known, answer in connection.execute(_PENDING)
+    found = []
+    for place, *values in connection.execute(_PENDING).fetchall():
+        try:
+            found.append(_pending(place, *values))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise damaged_draw(path, place) from error
+    return tuple(found)
+
+
+def damaged_draw(path: Path, place: int) -> RunFolderError:
+    """Say that a draw, or the answer kept with it, is not what was written."""
+    advice = ", or go on without what is pending: `fastinstruct refilter` makes a run of the rest"
+    return schema.damage_error(path, [DamagedRow(table="draw", id=place)], advice)
+
+
+def _pending(place: int, stage: str, number: object, in_context: str, known: str | None, answer: object) -> PendingDraw:
+    positions, annotations = json.loads(in_context), None if known is None else json.loads(known)
+    if not (
+        type(number) is int
+        and isinstance(positions, list)
+        and all(type(position) is int for position in positions)
+        and isinstance(annotations, dict | None)
+        and (answer is None or isinstance(answer, str))
+    ):
+        raise TypeError("no draw")
+    return PendingDraw(
+        row=DrawRow(
+            place=place,
+            stage=stage,
+            number=number,
+            in_context=tuple(positions),
+            known=annotations,
+        ),
+        answer=answer,
     )
 
 

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from fastinstruct.errors import RunFolderError, StoreError
-from fastinstruct.reading import whole_text
+from fastinstruct.reading import regular_descriptor, whole_text
+from fastinstruct.replaceable import is_file
 from fastinstruct.store.identities import exact_identity
 from fastinstruct.store.locking import is_still, lock_exclusively
 from fastinstruct.store.schema import has_answers
@@ -64,7 +65,7 @@ class RunFolder:
             self._make()
             self._lock = open(self.path / "run.lock", "a+", opener=self._opener)
         except OSError as error:
-            if self.path.is_file():
+            if is_file(self.path):
                 raise RunFolderError(f"{self.path}: is a file; give a folder as --out") from error
             raise RunFolderError(
                 f"{self.path}: cannot be written: {error.strerror}; give another --out or change its permissions"
@@ -119,9 +120,9 @@ class RunFolder:
     def _opened(self, path: str, flags: int, mode: int) -> int:
         mode &= 0o666
         try:
-            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+            descriptor = regular_descriptor(path, flags | os.O_CREAT | os.O_EXCL, mode)
         except FileExistsError:
-            return os.open(path, flags & ~os.O_EXCL)
+            return regular_descriptor(path, flags & ~os.O_EXCL)
         if os.name != "nt":
             os.fchmod(descriptor, mode)
         return descriptor

@@ -12,14 +12,15 @@ from typing import Any
 from fastinstruct.records import reason_in
 from fastinstruct.store.reader import RunReader
 from fastinstruct.store.rows import AttemptRow, CandidateRow, RequestRow
+from fastinstruct.store.schema import bounded
 
 __all__ = ["history"]
 
-_REQUESTS = """
+_REQUESTS = f"""
 SELECT id, stage, number, template, in_context, outcome, detail, text, finish_reason, model, top_logprobs,
-       prompt_tokens, completion_tokens, latency_ms, finished_at
+       {bounded("prompt_tokens")}, {bounded("completion_tokens")}, latency_ms, finished_at
 FROM request ORDER BY id
-"""
+"""  # noqa: S608 - constants
 _ATTEMPTS = "SELECT request_id, attempt, outcome, detail, latency_ms FROM attempt ORDER BY request_id, attempt"
 # Candidates are numbered in commit order, so this is the order of their requests; an index on these would cost a run.
 _CANDIDATES = "SELECT request_id, id, text, reason, nearest, score FROM candidate ORDER BY id"
@@ -29,14 +30,15 @@ def history(reader: RunReader) -> Iterator[tuple[RequestRow, tuple[CandidateRow,
     """Yield every request, its attempts included, with the candidates of its answer; read it inside a snapshot.
 
     Raises:
-        RunFolderError: the database cannot be read.
+        RunFolderError: the database cannot be read, or is damaged.
     """
-    attempts, candidates = _Groups(reader.rows(_ATTEMPTS)), _Groups(reader.rows(_CANDIDATES))
-    for row in reader.rows(_REQUESTS):
-        yield (
-            _request(row, tuple(_attempt(values) for values in attempts.of(row[0]))),
-            tuple(_candidate(values) for values in candidates.of(row[0])),
-        )
+    with reader.guarded():
+        attempts, candidates = _Groups(reader.rows(_ATTEMPTS)), _Groups(reader.rows(_CANDIDATES))
+        for row in reader.rows(_REQUESTS):
+            yield (
+                _request(row, tuple(_attempt(values) for values in attempts.of(row[0]))),
+                tuple(_candidate(values) for values in candidates.of(row[0])),
+            )
 
 
 class _Groups:

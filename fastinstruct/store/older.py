@@ -55,5 +55,5 @@ def _annotations(connection: sqlite3.Connection) -> Iterator[tuple[object, ...]]
         value = "null" if is_classification is None else json.dumps(bool(is_classification))
         values = ("instruction", instruction_id, "is_classification", value)
         # A row without a checksum gets none: nobody could say that it is as it was written.
-        found = None if crc is None else checksum((*values, exact(margin), request_id))
+        found = None if crc is None else checksum((*values, request_id, exact(margin)))
         yield (*values, margin, request_id, found)

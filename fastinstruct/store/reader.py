@@ -10,14 +10,16 @@ import itertools
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from fastinstruct.errors import FastInstructError, RunFolderError
+from fastinstruct.reading import regular_file
 from fastinstruct.records import Example, Instance, SeedTask, example_id
+from fastinstruct.replaceable import is_there
 from fastinstruct.store import schema
 from fastinstruct.store.checksums import DamagedRow, leave_out
 from fastinstruct.store.draws import early_usage
@@ -75,11 +77,12 @@ class RunReader:
 
     def __init__(self, folder: Path) -> None:
         path = folder / "run.db"
-        if not path.exists():
+        if not is_there(path):
             raise RunFolderError(f"{folder}: holds no run (there is no run.db); `fastinstruct run` makes one")
         self.folder = folder
         self._connection = schema.connect(path, read_only=True)
         self._path = path
+        self._is_checked = False
         try:
             schema.refuse_other_format(self._connection, path)
             schema.show_as_present(self._connection)
@@ -114,28 +117,60 @@ class RunReader:
             with suppress(sqlite3.DatabaseError):  # closed, or damaged: what was read has already said so
                 self._connection.execute("COMMIT")
 
-    def check(self, *, skip_damaged: bool = False, needed: tuple[str, ...] = ("template",)) -> list[DamagedRow]:
+    def check(
+        self,
+        *,
+        skip_damaged: bool = False,
+        needed: tuple[str, ...] = ("template",),
+        tables: Collection[str] | None = None,
+    ) -> list[DamagedRow]:
         """See that every row is as it was written; with `skip_damaged`, leave out from now on those that are not.
 
-        Reads the whole database. Rows of the tables in `needed` cannot be left out. Returns what is left out.
+        Reads the whole database or, of it, `tables`. Rows of the tables in `needed` cannot be left out. Returns what is
+        left out. Call it once.
 
         Raises:
             RunFolderError: which rows are damaged; or the database's structure is, so that rows may be missing.
         """
-        damaged = schema.found_damage(self._connection, self._path)
+        damaged = schema.found_damage(self._connection, self._path, tables)
         if without := [row for row in damaged if row.table in needed]:
             raise schema.damage_error(self._path, without, "; nothing can be made without them")
         if damaged and not skip_damaged:
             raise schema.damage_error(self._path, damaged, ", or leave them out with --skip-damaged")
         leave_out(self._connection, damaged)
+        self._is_checked = tables is None
         return damaged
+
+    def check_once(self) -> None:
+        """See that every row is as it was written, unless `check` has.
+
+        Raises:
+            RunFolderError: as `check`.
+        """
+        if not self._is_checked:
+            self.check()
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Let what is read inside be unchecked: what it stumbles over, because it is not of its kind, is damage.
+
+        Raises:
+            RunFolderError: it stumbled.
+        """
+        try:
+            yield
+        except FastInstructError:
+            raise
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            told = "is damaged: a stored number or word is none; restore it from a copy"
+            raise RunFolderError(f"{self.folder / 'run.db'}: {told}") from error
 
     def is_being_written(self) -> bool:
         """Whether a process has the run open for writing at this moment."""
         try:
-            with (self.folder / "run.lock").open("rb") as file:
+            with regular_file(self.folder / "run.lock") as file:
                 return not _can_lock(file)
-        except OSError:  # no lock file: a copied database
+        except OSError:  # no lock file, as beside a copied database, or none that a writer could hold
             return False
 
     def totals(self) -> Totals:
@@ -144,14 +179,8 @@ class RunReader:
         Raises:
             RunFolderError: the database is damaged, also where SQLite takes its rows for sound: a count may be none.
         """
-        with self.snapshot():
-            try:
-                return self._totals()
-            except FastInstructError:
-                raise
-            except (TypeError, ValueError, KeyError) as error:
-                told = "is damaged: a stored number or word is none; restore it from a copy"
-                raise RunFolderError(f"{self.folder / 'run.db'}: {told}") from error
+        with self.snapshot(), self.guarded():
+            return self._totals()
 
     def _totals(self) -> Totals:
         requests: dict[str, dict[str, int]] = {}
@@ -285,7 +314,7 @@ SELECT stage, count(*) FROM request WHERE outcome IN {FINAL!r} AND number >= 0 G
 """  # noqa: S608 - constants
 _IS_CLASSIFICATION = "subject = 'instruction' AND name = 'is_classification'"
 _CLASSIFIED = f"""
-SELECT count(*), coalesce(sum(value = 'true'), 0) FROM annotation WHERE {_IS_CLASSIFICATION}
+SELECT count(*), count(*) FILTER (WHERE value = 'true') FROM annotation WHERE {_IS_CLASSIFICATION}
 """  # noqa: S608 - constants
 _EXAMPLES = f"""
 SELECT i.id, n.item, i.text, n.input, n.output, c.value
@@ -299,7 +328,8 @@ LEFT JOIN annotation AS c ON {_IS_CLASSIFICATION} AND c.subject_id = n.instructi
 WHERE n.reason IS NULL AND c.value IS NOT 'true' ORDER BY n.id
 """  # noqa: S608 - constants
 USAGE = f"""
-SELECT stage, count(*) FILTER (WHERE outcome IN {ANSWERED!r}), sum(prompt_tokens), sum(completion_tokens)
+SELECT stage, count(*) FILTER (WHERE outcome IN {ANSWERED!r}),
+       sum({schema.bounded("prompt_tokens")}), sum({schema.bounded("completion_tokens")})
 FROM request GROUP BY 1 ORDER BY 1
 """  # noqa: S608 - constants
 """What each stage's requests used; `stage_usage` takes its rows."""

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 
 from fastinstruct.store.reader import RunReader
 from fastinstruct.store.rows import READ, Commit
+from fastinstruct.store.schema import bounded
 
 __all__ = ["Finished", "finished", "recent"]
 
 # The sign keeps SQLite from the index by stage, which it would have to sort: the newest are at the table's end.
-_RECENT = """
-SELECT id, stage, outcome, prompt_tokens, completion_tokens, latency_ms, finished_at
+_RECENT = f"""
+SELECT id, stage, outcome, {bounded("prompt_tokens")}, {bounded("completion_tokens")}, latency_ms, finished_at
 FROM request WHERE +stage = ? ORDER BY id DESC LIMIT ?
-"""
+"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +61,16 @@ def recent(reader: RunReader, most: Mapping[str, int]) -> list[Finished]:
     Raises:
         RunFolderError: the database cannot be read.
     """
+    with reader.snapshot(), reader.guarded():
+        return _recent(reader, most)
+
+
+def _recent(reader: RunReader, most: Mapping[str, int]) -> list[Finished]:
     generating = next(iter(most), None)
-    with reader.snapshot():
-        rows = [row for stage, count in most.items() for row in reader.rows(_RECENT, (stage, count))]
-        rows.sort(key=lambda row: int(row[0]))
-        oldest = min((row[0] for row in rows if row[1] == generating), default=None)
-        candidates = {} if oldest is None else _candidates_since(reader, oldest)
+    rows = [row for stage, count in most.items() for row in reader.rows(_RECENT, (stage, count))]
+    rows.sort(key=lambda row: int(row[0]))
+    oldest = min((row[0] for row in rows if row[1] == generating), default=None)
+    candidates = {} if oldest is None else _candidates_since(reader, oldest)
     return [
         Finished(
             stage=stage,

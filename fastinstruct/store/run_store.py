@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fastinstruct.errors import StoreError
+from fastinstruct.errors import RunFolderError, StoreError
 from fastinstruct.records import SeedTask, Usage
 from fastinstruct.store import schema
 from fastinstruct.store.checksums import checksum, exact
@@ -169,8 +169,11 @@ class RunStore:
         Call it before the first `submit`. A request that failed for good in an earlier sitting (time-outs, 5xx) counts
         as not answered: its instruction is tried again. Requests of the first stage that failed are not: a fresh one
         takes their place.
+
+        Raises:
+            RunFolderError: a draw is damaged.
         """
-        pending = self._ask(pending_draws)
+        pending = self._ask(lambda connection: pending_draws(connection, self.path))
         drawn = {stage: {draw.row.number for draw in pending if draw.row.stage == stage} for stage in stages}
         first = stages[0]
         numbers = {int(n) for (n,) in self._read("SELECT DISTINCT number FROM request WHERE stage = ?", (first,))}
@@ -213,7 +216,17 @@ class RunStore:
     def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         """Read on the writer's connection, in the writer's thread: everything submitted before is seen."""
         answers: list[T] = []
-        self._writer.submit(lambda connection: answers.append(question(connection))).result()
+        refusals: list[RunFolderError] = []
+
+        def ask(connection: sqlite3.Connection) -> None:
+            try:
+                answers.append(question(connection))
+            except RunFolderError as error:  # no failure of the writer's
+                refusals.append(error)
+
+        self._writer.submit(ask).result()
+        if refusals:
+            raise refusals[0]
         return answers[0]
 
 
@@ -282,7 +295,7 @@ def _candidate_values(request_id: int, row: CandidateRow) -> tuple[object, ...]:
 
 def _annotation_values(request_id: int, row: AnnotationRow) -> tuple[object, ...]:
     values = ("instruction", row.instruction_id, row.name, _dump(row.value))
-    return (*values, row.confidence, request_id, checksum((*values, exact(row.confidence), request_id)))
+    return (*values, row.confidence, request_id, checksum((*values, request_id, exact(row.confidence))))
 
 
 def _instance_values(request_id: int, row: InstanceRow) -> tuple[object, ...]:

@@ -7,21 +7,25 @@ written in the same transaction, so no table is ever ahead of another.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from fastinstruct.errors import RunFolderError, StoreError
+from fastinstruct.records import MOST_TOKENS
+from fastinstruct.replaceable import is_replaceable
 from fastinstruct.store import older
 from fastinstruct.store.checksums import DamagedRow, add_columns, damaged_rows
 
 __all__ = [
     "FORMAT_VERSION",
+    "bounded",
     "bring_up_to_date",
     "connect",
     "create",
     "create_draws",
     "create_unexplained",
     "damage_error",
+    "damaged_meta",
     "found_damage",
     "has_answers",
     "has_checksums",
@@ -154,10 +158,16 @@ CREATE TABLE IF NOT EXISTS unexplained ( -- replies that were understood in part
 );
 """
 
+_BESIDE = ("-wal", "-shm", "-journal")  # what SQLite opens with a database
 _ANY_ANSWER = {
     "request": "SELECT 1 FROM request LIMIT 1",
     "draw": "SELECT 1 FROM draw WHERE answer IS NOT NULL LIMIT 1",
 }
+
+
+def bounded(column: str) -> str:
+    """Return a column of token counts in SQL, each within what sums bear: older versions believed larger ones."""
+    return f"CAST(min(max({column}, 0), {MOST_TOKENS}) AS INTEGER)"
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -166,6 +176,9 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     Raises:
         RunFolderError: there is none, it cannot be opened, or it is no database.
     """
+    for name in (path.name, *(f"{path.name}{suffix}" for suffix in _BESIDE)):
+        if not is_replaceable(path.with_name(name)):  # a pipe, for whose other end SQLite would wait
+            raise RunFolderError(f"{path.with_name(name)}: is no regular file; restore the run's folder from a copy")
     mode = "ro" if read_only else "rwc"
     connection: sqlite3.Connection | None = None
     try:
@@ -279,16 +292,18 @@ def _statement(table: str) -> str:
     return ";\n".join(found) + ";"
 
 
-def found_damage(connection: sqlite3.Connection, path: Path) -> list[DamagedRow]:
-    """Return the rows that are not as they were written.
+def found_damage(connection: sqlite3.Connection, path: Path, tables: Collection[str] | None = None) -> list[DamagedRow]:
+    """Return the rows that are not as they were written: of the whole database, or of these tables.
 
     Raises:
-        RunFolderError: the structure is damaged, so that rows may be missing.
+        RunFolderError: the structure is damaged, so that rows may be missing; looked at in the whole database only.
     """
     try:
-        (verdict,) = connection.execute("PRAGMA main.integrity_check(1)").fetchone()
+        verdict = "ok"
+        if tables is None:
+            (verdict,) = connection.execute("PRAGMA main.integrity_check(1)").fetchone()
         if verdict == "ok":
-            return list(damaged_rows(connection)) if has_checksums(connection) else []
+            return damaged_rows(connection, tables) if has_checksums(connection) else []
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise _open_error(path, error) from error
     raise RunFolderError(f"{path}: the database is damaged; restore it from a copy, or give another --out")
@@ -299,6 +314,11 @@ def damage_error(path: Path, rows: Sequence[DamagedRow], advice: str) -> RunFold
     more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
     named = "; ".join(map(str, rows[:3]))
     return RunFolderError(f"{path}: damaged: {named}{more}; restore it from a copy{advice}")
+
+
+def damaged_meta(path: Path, key: str) -> RunFolderError:
+    """Say that what a run keeps under a key of its table meta is not what was written."""
+    return damage_error(path, [DamagedRow(table="meta", id=key)], "")
 
 
 def has_answers(path: Path) -> bool:

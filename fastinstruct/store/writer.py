@@ -7,6 +7,7 @@ nothing is ever stored after a gap.
 
 from __future__ import annotations
 
+import os
 import queue
 import sqlite3
 import threading
@@ -24,13 +25,17 @@ _MAX_GROUP = 4096  # bounds one transaction, and with it the longest wait for an
 
 
 class Writer:
-    """Owns a connection and a thread; `submit` may be called from any thread."""
+    """Owns a connection and a thread; `submit` may be called from any thread of its process.
+
+    A forked child has neither: what it submits fails, and what it closes is left to the process that opened it.
+    """
 
     def __init__(self, connection: sqlite3.Connection, path: Path, guard: Callable[[], None]) -> None:
         self._connection = connection
         self._guard = guard  # raises StoreError where nothing may be written any more
         self._path = path
         self._queue: queue.SimpleQueue[tuple[Write, Future[None]] | None] = queue.SimpleQueue()
+        self._opened_in = os.getpid()
         self._failure: StoreError | None = None
         self._closing = threading.Lock()
         self._is_closed = False
@@ -44,6 +49,9 @@ class Writer:
         """
         future: Future[None] = Future()
         future.set_running_or_notify_cancel()
+        if os.getpid() != self._opened_in:  # its lock may be held for ever
+            future.set_exception(StoreError(f"{self._path}: was opened before this process was forked; open it here"))
+            return future
         with self._closing:
             if self._is_closed:  # nobody would ever take it from the queue
                 future.set_exception(StoreError(f"{self._path}: is closed"))
@@ -53,6 +61,8 @@ class Writer:
 
     def close(self) -> None:
         """Finish what was submitted, then close the connection."""
+        if os.getpid() != self._opened_in:
+            return
         with self._closing:
             if not self._is_closed:
                 self._is_closed = True

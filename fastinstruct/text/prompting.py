@@ -17,7 +17,10 @@ from pathlib import Path
 from fastinstruct.errors import ConfigError
 from fastinstruct.reading import whole_text
 from fastinstruct.records import Api, Message, Prompt
-from fastinstruct.text.demonstrations import one_line_json
+from fastinstruct.replaceable import is_folder, is_there
+from fastinstruct.text.demonstrations import (
+    one_line_json,
+)
 from fastinstruct.text.filters import num_words
 from fastinstruct.text.folder import prompt_folder
 
@@ -89,10 +92,10 @@ def load_templates(
     Raises:
         ConfigError: the folder does not exist or holds no template, or one lacks a placeholder or has an unknown one.
     """
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not is_folder(folder):
         raise ConfigError(f"prompts: {folder} is no folder")
     files = [f"{name}.txt" for name in placeholders]
-    if folder is not None and not any((folder / file).exists() for file in files):
+    if folder is not None and not any(is_there(folder / file) for file in files):
         raise ConfigError(f"prompts: {folder} holds none of {', '.join(files)}")
     for path in sorted(folder.glob("*.txt")) if folder is not None else ():
         if path.name not in files:
@@ -107,7 +110,7 @@ def load_templates(
             if own is not None and own.exists()
             else (packaged or {}).get(name, prompt_folder()) / api / f"{name}.txt"
         )
-        if path.exists() or not name.endswith(JSON_SUFFIX):  # a stage may have no template for JSON
+        if is_there(path) or not name.endswith(JSON_SUFFIX):  # a stage may have no template for JSON
             found[name] = _load(name, api, path, holes)
     return found
 
@@ -116,7 +119,8 @@ def _is_text_only(name: str, folder: Path | None) -> bool:
     """Whether a person's folder has the text template and not this one for JSON."""
     if folder is None or not name.endswith(JSON_SUFFIX):
         return False
-    return (folder / f"{name.removesuffix(JSON_SUFFIX)}.txt").exists() and not (folder / f"{name}.txt").exists()
+    as_text, as_json = (folder / f"{each}.txt" for each in (name.removesuffix(JSON_SUFFIX), name))
+    return is_there(as_text) and not is_there(as_json)
 
 
 def parse_template(name: str, api: Api, source: str, placeholders: Placeholders, *, where: str) -> Template:

@@ -9,53 +9,14 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from commands import PATHS, command, endpoint, finish, start, until
 from fastinstruct.errors import RunFolderError
 from fastinstruct.scripted_server import Latency, Script, ScriptedServer
 from fastinstruct.store import MetaKey, RunReader
-from places import REPOSITORY
-
-PATHS = os.pathsep.join(map(str, (REPOSITORY, REPOSITORY / "kernels")))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How a command ended, and what it printed."""
-
-    code: int | None
-    out: str
-    err: str
-
-
-async def start(folder: Path, *arguments: str, **env: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "fastinstruct",
-        *arguments,
-        cwd=folder,
-        env={"PYTHONPATH": PATHS, "HOME": str(Path.home()), "PATH": os.defpath, **env},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-async def finish(process: asyncio.subprocess.Process) -> Ended:
-    out, err = await process.communicate()
-    return Ended(code=process.returncode, out=out.decode(), err=err.decode())
-
-
-async def command(folder: Path, *arguments: str, **env: str) -> Ended:
-    return await finish(await start(folder, *arguments, **env))
-
-
-def endpoint(server: ScriptedServer) -> tuple[str, ...]:
-    return ("--base-url", server.base_url, "--model", "scripted", "--set", "model.replies=text")
 
 
 def meta_of(folder: Path, key: MetaKey) -> str | None:
@@ -65,11 +26,6 @@ def meta_of(folder: Path, key: MetaKey) -> str | None:
             return reader.meta(key)
     except RunFolderError:
         return None
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - a server's log sets no event
-        await asyncio.sleep(0.005)
 
 
 async def test_a_run_prints_examples_on_stdout_and_everything_else_on_stderr(tmp_path: Path) -> None:

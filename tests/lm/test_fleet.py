@@ -46,7 +46,7 @@ from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.lm.scheduling.job import Allowance, Job
 from fastinstruct.lm.scheduling.scheduler import Scheduler
 from fastinstruct.lm.scheduling.statistics import LatencyHistogram
-from fastinstruct.records import Usage
+from fastinstruct.records import Sampling, Usage
 from played import OK, REFUSED, SERVER_ERROR, Inbox, Jobs, Longest, Server, Step, bad, job, jobs, ok
 from virtual_time import VirtualTimeLoop, in_virtual_time, now
 
@@ -160,6 +160,26 @@ def test_a_request_counts_once_however_often_it_ends() -> None:
     c.end(ticket, OK, 1.0)
     c.end(ticket, Aborted(), 2.0)
     assert held_by(c, 2.0) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("told", "least"),
+    [
+        (Usage(prompt_tokens=1, completion_tokens=0), 1),
+        (Usage(prompt_tokens=1, completion_is_told=False), 501),
+        (Usage(completion_tokens=2000), 2001),
+        (Usage(completion_is_told=False), 501),
+    ],
+)
+def test_what_a_reply_does_not_tell_is_settled_in_full(told: Usage, least: int) -> None:
+    budget = RateBudget(tokens_per_minute=60_000)
+    c = Channel(named("a"), controller=Fixed(MANY), budget=budget)
+    asked = replace(requests()[0], prompt="a b", sampling=Sampling(max_tokens=500))
+    for _ in range(200):  # completions are short, mostly
+        c.end(c.start(asked, "", now_s := 1000.0), ok(usage=Usage(prompt_tokens=1, completion_tokens=1)), now_s)
+    c.end(c.start(asked, "", 2000.0), ok(usage=told), 2000.0)
+    owed_s = budget.wait_s(2000.0)
+    assert owed_s == pytest.approx(max(0.0, least - 198) / 990, abs=0.01)  # a burst of 198, then 990 a second
 
 
 def test_failing_fast_attracts_no_requests() -> None:

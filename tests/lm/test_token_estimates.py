@@ -69,6 +69,33 @@ def test_a_server_that_reports_nothing_teaches_nothing() -> None:
     assert estimator.estimate("a", 300, 512) == 100 + 512
 
 
+def test_each_part_is_learned_only_where_it_is_told() -> None:
+    estimator = TokenEstimator()
+    for _ in range(1000):
+        estimator.learn("prompt", 300, 512, Usage(prompt_tokens=200, completion_is_told=False))
+        estimator.learn("completion", 300, 512, Usage(completion_tokens=12))
+    assert estimator.estimate("prompt", 300, 512) == pytest.approx(200 + 512, rel=0.01)
+    assert estimator.estimate("completion", 300, 512) == pytest.approx(100 + 12, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("told", "used"),
+    [
+        (Usage(prompt_tokens=90, completion_tokens=7), 97),
+        (Usage(prompt_tokens=90), 90),
+        (Usage(prompt_tokens=90, completion_is_told=False), 90 + 512),
+        (Usage(completion_tokens=7), 100 + 7),
+        (Usage(), 100 + 512),
+        (Usage(completion_is_told=False), 100 + 512),
+    ],
+)
+def test_what_a_reply_does_not_tell_counts_in_full(told: Usage, used: int) -> None:
+    estimator = TokenEstimator()
+    for _ in range(1000):
+        estimator.learn("a", 300, 512, usage(100, 5))
+    assert estimator.used("a", 300, 512, told) == pytest.approx(used, rel=0.01)
+
+
 @given(st.lists(st.tuples(st.integers(-(10**18), 10**18), st.integers(-(10**18), 10**18)), max_size=20))
 def test_senseless_usage_keeps_estimates_finite_and_positive(reported: list[tuple[int, int]]) -> None:
     estimator = TokenEstimator()

@@ -16,8 +16,8 @@ from fastinstruct.errors import ConfigError, InputError
 from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.transports.codec import encode_body, parse_json
 from fastinstruct.lm.transports.decoding import ReplyProblem, decode_reply
-from fastinstruct.lm.transports.reported import MOST_TOKENS
 from fastinstruct.records import (
+    MOST_TOKENS,
     Api,
     Completion,
     FinishReason,

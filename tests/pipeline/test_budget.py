@@ -32,12 +32,11 @@ from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.lm.scheduling.job import ListSource, Source
 from fastinstruct.lm.scheduling.scheduler import Delivery, Job, Scheduler
 from fastinstruct.lm.transports.base import Transport
-from fastinstruct.lm.transports.reported import MOST_TOKENS
 from fastinstruct.pipeline.budget.budget import Budget
 from fastinstruct.pipeline.budget.ledger import Ledger, Limits, Price, Use
 from fastinstruct.pipeline.budget.stop_rules import Stop
 from fastinstruct.pipeline.budget.worst_case import WorstCase
-from fastinstruct.records import Completion, FinishReason, Sampling, Usage
+from fastinstruct.records import MOST_TOKENS, Completion, FinishReason, Sampling, Usage
 from virtual_time import VirtualTimeLoop
 
 PROMPT = "x" * 36

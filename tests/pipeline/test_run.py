@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -318,6 +319,38 @@ async def test_abort_drops_what_is_in_flight_and_keeps_what_is_stored(tmp_path: 
         with pytest.raises(Aborted):
             await task
         assert (await execute(config)).ended_by == "target"
+
+
+@pytest.mark.parametrize("name", ["stop", "abort"])
+async def test_a_run_is_stopped_and_aborted_from_another_thread(tmp_path: Path, name: str) -> None:
+    async with scripted(latency=Latency(0.02)) as server:
+        config = config_for(server, tmp_path / "run", target=60)
+        run = Run(config, env={})
+        task = asyncio.create_task(run.execute())
+        await until(lambda: num_admitted(run) >= 10)
+        await asyncio.gather(*(asyncio.to_thread(getattr(run, name)) for _ in range(3)))
+        if name == "stop":
+            assert (await task).ended_by == "interrupt"
+        else:
+            with pytest.raises(Aborted):
+                await task
+        assert (await execute(config)).ended_by == "target"
+
+
+def test_a_run_is_stopped_from_another_thread_before_it_begins_and_after_it_has_ended(tmp_path: Path) -> None:
+    async def sit() -> tuple[Run, str]:
+        async with scripted() as server:
+            run = Run(config_for(server, tmp_path / "run"), env={})
+            await asyncio.to_thread(run.stop)
+            return run, (await run.execute()).ended_by
+
+    run, ended_by = asyncio.run(sit())
+    assert ended_by == "interrupt"
+    run.abort()
+    ended = Thread(target=run.abort)
+    ended.start()
+    ended.join(10)
+    assert not ended.is_alive()
 
 
 async def test_a_model_that_gives_nothing_new_ends_the_run(tmp_path: Path) -> None:

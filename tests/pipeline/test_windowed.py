@@ -7,7 +7,7 @@ import random
 import sqlite3
 import string
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +16,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastinstruct.config import RunConfig, load_config
 from fastinstruct.errors import Aborted, ConfigError, RunFolderError
 from fastinstruct.lm import Deadline, Ok, Outcome, Request
 from fastinstruct.lm.scheduling.job import Delivery, FailedAttempt, Job
@@ -30,23 +29,7 @@ from fastinstruct.scripted_server import Latency, Outage, Script, ScriptedServer
 from fastinstruct.store import DrawRow, PendingDraw, RunReader, RunStore
 from killing import everything, rows, run_and_kill
 from run_stages import STAGES
-
-WINDOWED = {"runtime.commit_order": "windowed", "runtime.window": 24}
-
-
-def config_for(url: str, out: Path, flags: dict[str, Any] | None = None) -> RunConfig:
-    given: dict[str, Any] = {
-        "model.base_url": url,
-        "model.name": "scripted",
-        "model.api": "completions",
-        "classification.method": "text",
-        "out": out,
-        "target": 40,
-        "runtime.max_in_flight": 16,
-        **WINDOWED,
-        **(flags or {}),
-    }
-    return load_config(flags=given, env={})
+from windowed_runs import WINDOWED, config_for, until
 
 
 async def data_of(script: Script, out: Path, flags: dict[str, Any] | None = None) -> dict[str, list[tuple[Any, ...]]]:
@@ -54,11 +37,6 @@ async def data_of(script: Script, out: Path, flags: dict[str, Any] | None = None
         result = await Run(config_for(server.base_url, out, flags), env={}).execute()
     assert result.ended_by == "target"
     return everything(out)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - what is waited for is a file or a counter, which set no event
-        await asyncio.sleep(0)
 
 
 # ------------------------------------------------------------------------------------------------------------ one order

@@ -234,6 +234,40 @@ def test_a_commit_after_closing_fails_and_does_not_hang(tmp_path: Path) -> None:
     store.end_sitting("late")
 
 
+def test_a_store_that_was_opened_before_a_fork_fails_in_the_child_and_stays_whole(tmp_path: Path) -> None:
+    script = """
+import os, sys
+from pathlib import Path
+from fastinstruct.errors import StoreError
+from fastinstruct.store import RunReader, RunStore
+store = RunStore(Path(sys.argv[1]))
+store.set_meta("before", "1")
+child = os.fork()
+if child == 0:
+    told = []
+    for call in (lambda: store.submit([]).result(5), lambda: store.set_meta("k", "v"), store.usage, store.state):
+        try:
+            call()
+        except StoreError as error:
+            told.append(str(error))
+    store.end_sitting("late")
+    store.close()
+    is_right = told == [f"{sys.argv[1]}: was opened before this process was forked; open it here"] * 4
+    os._exit(0 if is_right else 1)
+assert os.waitpid(child, 0)[1] == 0
+store.set_meta("after", "2")
+store.close()
+with RunReader(Path(sys.argv[1]).parent) as reader:
+    reader.check()
+    assert (reader.meta("before"), reader.meta("after"), reader.meta("k")) == ("1", "2", None)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "run.db")],
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_every_commit_submitted_while_another_thread_closes_is_stored_or_fails(tmp_path: Path) -> None:
     for attempt in range(5):
         path = tmp_path / str(attempt) / "run.db"

@@ -1,10 +1,12 @@
 """Thinking and drafts before the answer give no instruction."""
 
+import random
 import time
 
 import pytest
 
 from fastinstruct.records import Api, FinishReason
+from fastinstruct.text import instruction_drafts
 from fastinstruct.text.instruction_drafts import without_thinking
 from fastinstruct.text.parsed import Parsed
 from fastinstruct.text.parsing_instructions import parse_instructions
@@ -106,3 +108,20 @@ def test_a_megabyte_of_thinking_is_read_in_linear_time(piece: str) -> None:
     started = time.process_time()
     without_thinking(piece * (1_000_000 // len(piece)))
     assert time.process_time() - started < 10
+
+
+def test_looking_for_a_mark_s_words_first_changes_nothing() -> None:
+    pieces = [
+        *("<think>", "</think>", "[THINK]", "[/TH\u0131NK]", "[/TH\u0130NK]", "</thin\u212a>", "◁think▷", "◁/think▷"),
+        *("<|channel|>final", "<|channel|>analy\u017fis", "a\u017f\u017fistant final", "assistantfinal", "Thinking..."),
+        *("done thinking", "ANALYSISWe", "</rea\u017foning>", "</draft>", "<\u017fcratchpad>", "\n", " ", "a. ", "é"),
+    ]
+    rng, num_thought = random.Random(4), 0
+    for _ in range(5_000):
+        text = "".join(rng.choices(pieces, k=rng.randint(1, 5)))
+        end = max((found.end() for found in instruction_drafts._ENDED.finditer(text)), default=0)
+        begun = instruction_drafts._BEGUN.search(text, end)
+        thought = text[:end] + (text[begun.start() :] if begun else "")
+        assert without_thinking(text)[1] == thought, text
+        num_thought += bool(thought)
+    assert num_thought > 1_000

@@ -1,7 +1,8 @@
 """What a request will cost, in tokens, before it is sent: learned from what earlier ones of its kind cost.
 
 Knows nothing of tokenizers, limits or HTTP. Guarantees: an estimate is at least 1; a new kind is over-estimated rather
-than under-estimated; what a server reports cannot make an estimate negative or endless.
+than under-estimated; what a server reports cannot make an estimate negative or endless, and what it does not report
+teaches nothing.
 
 Prompt tokens are in proportion to characters, by a ratio that is a kind's own (its language, its template). Completion
 tokens are their mean. Both are means of what was seen so far, and then forget, slowly: an estimate's error hits all
@@ -24,17 +25,23 @@ _MAX_TOKENS = 10_000_000  # no request has more
 
 
 @dataclass(slots=True)
+class _Mean:
+    """A mean that begins with a guess and forgets slowly."""
+
+    value: float
+    num_seen: int = _PRIOR
+
+    def learn(self, value: float) -> None:
+        self.num_seen = min(self.num_seen + 1, _MEMORY)
+        self.value += (value - self.value) / self.num_seen
+
+
+@dataclass(frozen=True, slots=True)
 class _Costs:
     """What is known of one kind of request."""
 
-    tokens_per_character: float
-    completion_tokens: float
-    num_seen: int = _PRIOR
-
-    def learn(self, tokens_per_character: float, completion_tokens: float) -> None:
-        self.num_seen = min(self.num_seen + 1, _MEMORY)
-        self.tokens_per_character += (tokens_per_character - self.tokens_per_character) / self.num_seen
-        self.completion_tokens += (completion_tokens - self.completion_tokens) / self.num_seen
+    tokens_per_character: _Mean
+    completion_tokens: _Mean
 
 
 class TokenEstimator:
@@ -52,22 +59,42 @@ class TokenEstimator:
             max_tokens: the completion's limit, if it has one; taken as its size until replies of this kind are known.
         """
         costs = self._known(key, max_tokens)
-        completion_tokens = costs.completion_tokens
+        completion_tokens = costs.completion_tokens.value
         if max_tokens is not None:
             completion_tokens = min(completion_tokens, max_tokens)
-        return max(1, round(num_characters * costs.tokens_per_character + completion_tokens))
+        return max(1, round(num_characters * costs.tokens_per_character.value + completion_tokens))
 
     def learn(self, key: str, num_characters: int, max_tokens: int | None, usage: Usage) -> None:
-        """Take note of what a reply says it cost; a server that reports nothing (zeros) teaches nothing."""
-        if usage.prompt_tokens <= 0 or num_characters <= 0:
-            return
-        prompt_tokens = min(usage.prompt_tokens, _MAX_TOKENS)
-        completion_tokens = min(max(0, usage.completion_tokens), _MAX_TOKENS)
-        self._known(key, max_tokens).learn(prompt_tokens / num_characters, float(completion_tokens))
+        """Take note of what a reply says it cost, each part by itself; a server that reports nothing teaches nothing.
+
+        Zeros alone report nothing.
+        """
+        costs = self._known(key, max_tokens)
+        if usage.prompt_tokens > 0 and num_characters > 0:
+            costs.tokens_per_character.learn(min(usage.prompt_tokens, _MAX_TOKENS) / num_characters)
+        if _tells_completion(usage):
+            costs.completion_tokens.learn(float(min(usage.completion_tokens, _MAX_TOKENS)))
+
+    def used(self, key: str, num_characters: int, max_tokens: int | None, usage: Usage) -> int:
+        """Return the tokens that a reply used, each part by itself.
+
+        Of what its server does not tell, a prompt counts as estimated and a completion in full.
+        """
+        costs = self._known(key, max_tokens)
+        most = costs.completion_tokens.value if max_tokens is None else max_tokens
+        prompt_tokens = (
+            usage.prompt_tokens if usage.prompt_tokens > 0 else costs.tokens_per_character.value * num_characters
+        )
+        return round(prompt_tokens + (usage.completion_tokens if _tells_completion(usage) else most))
 
     def _known(self, key: str, max_tokens: int | None) -> _Costs:
         costs = self._costs.get(key)
         if costs is None:
             first = _COMPLETION_TOKENS if max_tokens is None else float(max_tokens)
-            costs = self._costs[key] = _Costs(_TOKENS_PER_CHARACTER, first)
+            costs = self._costs[key] = _Costs(_Mean(_TOKENS_PER_CHARACTER), _Mean(first))
         return costs
+
+
+def _tells_completion(usage: Usage) -> bool:
+    told = usage.completion_tokens
+    return usage.completion_is_told and (told > 0 or (told == 0 and usage.prompt_tokens > 0))

@@ -306,15 +306,16 @@ class Channel:
             _LOG.warning("%s: out of ports; fewer requests at once from here on", self.address)
 
     def _settle(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
-        usage = outcome.completion.usage if isinstance(outcome, Ok) else None
-        if usage is not None:
-            num_characters = _num_characters(ticket.request)
-            self._estimator.learn(ticket.kind, num_characters, ticket.request.sampling.max_tokens, usage)
+        used: int | None = None  # what else failed may have cost something
+        if isinstance(outcome, Ok):
+            usage = outcome.completion.usage
+            kind = (ticket.kind, _num_characters(ticket.request), ticket.request.sampling.max_tokens)
+            self._estimator.learn(*kind, usage)
+            used = self._estimator.used(*kind, usage)
+        elif isinstance(outcome, RateLimited | Overloaded) or is_unreachable(outcome):
+            used = 0  # a refusal costs no tokens
         if ticket.lease is not None:
-            used = usage.prompt_tokens + usage.completion_tokens if usage is not None else 0
-            # A refusal costs no tokens; what else failed may have.
-            refused = isinstance(outcome, RateLimited | Overloaded) or is_unreachable(outcome)
-            ticket.lease.settle(used or (0 if refused else None), now)
+            ticket.lease.settle(used, now)
 
 
 _UNLIMITED = 1 << 30

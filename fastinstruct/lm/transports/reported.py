@@ -14,12 +14,9 @@ from itertools import islice
 from typing import Final, TypeAlias
 
 from fastinstruct.lm.transports.codec import without_surrogates
-from fastinstruct.records import Usage
+from fastinstruct.records import MOST_TOKENS, Usage
 
-__all__ = ["MOST_TOKENS", "first_token_logprobs", "has_thought", "reaches", "usage_of"]
-
-MOST_TOKENS: Final = 2**40
-"""What larger counts are taken for: no reply is so long, and SQLite can sum it up for eight million requests."""
+__all__ = ["first_token_logprobs", "has_thought", "kept_usage", "reaches", "usage_of"]
 
 _MAX_LOGPROB: Final = 1e300  # in size: JSON has integers that are no floats, and sums of these have to be finite
 _MAX_ALTERNATIVES: Final = 128  # no server gives as many
@@ -65,6 +62,20 @@ def usage_of(value: object) -> Usage:
         completion_tokens=max(of_total or 0, stated or 0),
         cached_tokens=min(prompt_tokens, _cached_tokens(value)),
         completion_is_told=stated is not None or of_total is not None,
+    )
+
+
+def kept_usage(value: object) -> Usage:
+    """What a reply cost as a run has kept it, whichever version wrote it, and whatever has become of it since."""
+    if not isinstance(value, dict):
+        return Usage(completion_is_told=False)
+    prompt_tokens = _token_count(value.get("prompt_tokens")) or 0
+    completion_tokens = _token_count(value.get("completion_tokens"))
+    return Usage(
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens or 0,
+        cached_tokens=min(prompt_tokens, _token_count(value.get("cached_tokens")) or 0),
+        completion_is_told=completion_tokens is not None and value.get("completion_is_told", True) is True,
     )
 
 

@@ -16,12 +16,11 @@ from typing import Any
 from fastinstruct.escaping import package_logger
 from fastinstruct.lm import BadRequest, Fatal, Ok, Outcome, Overloaded, RateLimited, Request, Transient
 from fastinstruct.lm.scheduling.job import Allowance, Job
-from fastinstruct.lm.transports.reported import MOST_TOKENS
 from fastinstruct.pipeline.budget.ledger import Ledger, Use, dollars
 from fastinstruct.pipeline.budget.persistence import dumped_besides, told_by_rows
 from fastinstruct.pipeline.budget.stop_rules import Stop
 from fastinstruct.pipeline.budget.worst_case import WorstCase
-from fastinstruct.records import Usage
+from fastinstruct.records import MOST_TOKENS, Usage
 from fastinstruct.store import MetaKey, RunStore
 
 __all__ = ["Budget"]

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastinstruct.pipeline.budget.ledger import Ledger, Limits, Price, Use, picodollars
-from fastinstruct.store import MetaKey, RunReader, StageUsage, Totals
+from fastinstruct.store import MetaKey, RunReader, StageUsage, Totals, damaged_meta
 
 if TYPE_CHECKING:
     from fastinstruct.config import BudgetConfig  # half the time that `status` takes
@@ -26,6 +26,8 @@ __all__ = [
     "told_by_rows",
 ]
 
+T = TypeVar("T", Use, Price)
+
 
 def limits_of(budget: BudgetConfig) -> Limits:
     """Return what a ledger has to keep to."""
@@ -34,9 +36,12 @@ def limits_of(budget: BudgetConfig) -> Limits:
 
 
 def open_ledger(reader: RunReader, totals: Totals, limits: Limits, prices: Mapping[str, Price | None]) -> Ledger:
-    """Return the books of a run, with all that its earlier sittings used."""
-    besides = {stage: Use(**use) for stage, use in json.loads(reader.meta(MetaKey.USED_BESIDES) or "{}").items()}
-    return Ledger(limits, prices, stored=told_by_rows(totals.usage), besides=besides)
+    """Return the books of a run, with all that its earlier sittings used.
+
+    Raises:
+        RunFolderError: they are damaged.
+    """
+    return Ledger(limits, prices, stored=told_by_rows(totals.usage), besides=_kept(reader, MetaKey.USED_BESIDES, Use))
 
 
 def told_by_rows(usage: Mapping[str, StageUsage]) -> dict[str, Use]:
@@ -50,10 +55,28 @@ def told_by_rows(usage: Mapping[str, StageUsage]) -> dict[str, Use]:
 
 
 def read_ledger(reader: RunReader, totals: Totals) -> Ledger:
-    """Return the books of a run that somebody else may be writing, at the prices of its latest sitting."""
-    told = json.loads(reader.meta(MetaKey.PRICES) or "{}")
-    prices = {stage: Price(**told[stage]) if told.get(stage) else None for stage in reader.stages()}
-    return open_ledger(reader, totals, Limits(), prices)
+    """Return the books of a run that somebody else may be writing, at the prices of its latest sitting.
+
+    Raises:
+        RunFolderError: they are damaged.
+    """
+    told = _kept(reader, MetaKey.PRICES, Price)
+    return open_ledger(reader, totals, Limits(), {stage: told.get(stage) for stage in reader.stages()})
+
+
+def _kept(reader: RunReader, key: MetaKey, made: type[T]) -> dict[str, T]:
+    """Read what a sitting kept under a key, by stage; without the stages of which nothing is known."""
+    try:
+        told = json.loads(reader.meta(key) or "{}")
+        return {stage: _whole(made, fields) for stage, fields in told.items() if fields is not None}
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise damaged_meta(reader.folder / "run.db", key) from error
+
+
+def _whole(made: type[T], told: Mapping[str, Any]) -> T:
+    if not all(type(value) is int for name, value in told.items() if name != "source"):
+        raise ValueError("no whole numbers")
+    return made(**told)
 
 
 def dumped_besides(ledger: Ledger) -> str:

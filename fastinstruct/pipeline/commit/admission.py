@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastinstruct.errors import FilterFailed
+from fastinstruct.errors import Aborted, FilterFailed
 from fastinstruct.escaping import package_logger
 from fastinstruct.lm import Ok
 from fastinstruct.lm.scheduling.scheduler import Delivery, detail_of
@@ -92,6 +92,8 @@ class Admission:
         try:
             read = self._stages[task.stage].parse(outcome.completion, task)
             derived = self._derived(task, read)
+        except Aborted:
+            raise  # a comparison was ended, so nothing is known of the answer; the next sitting asks again
         except FilterFailed:
             raise  # it is the caller's to mend, and to keep everything, or nothing, would be the wrong guess
         except Exception as error:

@@ -22,7 +22,7 @@ from fastinstruct.pipeline.pool.queue import Queue
 from fastinstruct.pipeline.pool.task_pool import TaskPool
 from fastinstruct.pipeline.stages.base import Task
 from fastinstruct.pipeline.stages.bound import Stages
-from fastinstruct.store import Commit, DrawRow, RunStore, StoredState
+from fastinstruct.store import Commit, DrawRow, PendingDraw, RunStore, StoredState, damaged_draw
 
 __all__ = ["CommitOrder", "OrderParts", "open_order"]
 
@@ -104,8 +104,20 @@ async def _windowed(parts: OrderParts, queue: Queue) -> CommitOrder:
     await asyncio.to_thread(parts.store.keep_draws, drawn)
     source = DrawnWork(parts.new_pool(), parts.stages)
     source.add([*(draw.row for draw in parts.state.pending if draw.answer is None), *drawn])
-    early = [loaded_answer(draw, source.job) for draw in parts.state.pending if draw.answer is not None]
+    early = [_early(parts, draw, source) for draw in parts.state.pending if draw.answer is not None]
     return _Windowed(parts, drawing, source, pending=[*pending, *drawn], early=early)
+
+
+def _early(parts: OrderParts, draw: PendingDraw, source: DrawnWork) -> Delivery[Task]:
+    """Return the answer that an earlier session kept.
+
+    Raises:
+        RunFolderError: it is damaged.
+    """
+    try:
+        return loaded_answer(draw, source.job)
+    except ValueError as error:
+        raise damaged_draw(parts.store.path, draw.row.place) from error
 
 
 class _Arrival(CommitOrder):

@@ -24,7 +24,7 @@ from fastinstruct.pipeline.budget.stop_rules import Stop
 from fastinstruct.pipeline.preparation import Preparation
 from fastinstruct.pipeline.stages.base import Stage
 from fastinstruct.records import ReplyForm
-from fastinstruct.store import MetaKey, RunStore
+from fastinstruct.store import MetaKey, RunStore, damaged_meta
 from fastinstruct.text.structured import satisfies
 
 __all__ = ["FormProbes", "described_forms", "settled_forms", "stored_forms"]
@@ -49,11 +49,18 @@ def described_forms(forms: Forms) -> str:
 
 
 def stored_forms(told: str | None, stages: Sequence[str]) -> Forms | None:
-    """Return what a run of these stages has settled, from its store's value; None where it has not yet."""
+    """Return what a run of these stages has settled, from its store's value; None where it has not yet.
+
+    Raises:
+        ValueError: it is damaged.
+    """
     if told is None:
         return None
-    stored = json.loads(told)
-    return {stage: ReplyForm(stored.get(stage, ReplyForm.TEXT)) for stage in stages}
+    try:
+        stored = json.loads(told)
+        return {stage: ReplyForm(stored.get(stage, ReplyForm.TEXT)) for stage in stages}
+    except (AttributeError, TypeError, RecursionError) as error:
+        raise ValueError("no forms") from error
 
 
 async def settled_forms(
@@ -66,10 +73,14 @@ async def settled_forms(
 
     Raises:
         EndpointError: a server cannot be used, or answers in no JSON where `model.replies` is `json`.
+        RunFolderError: what is stored is damaged.
         FastInstructError: it was stopped before all was answered.
     """
     told = await asyncio.to_thread(store.get_meta, MetaKey.REPLY_FORMS)
-    known = stored_forms(told, preparation.recipe.names)
+    try:
+        known = stored_forms(told, preparation.recipe.names)
+    except ValueError as error:
+        raise damaged_meta(store.path, MetaKey.REPLY_FORMS) from error
     if known is not None:
         return known
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -28,8 +29,9 @@ from fastinstruct.pipeline.preparation import Preparation
 from fastinstruct.pipeline.stages.base import Item
 from fastinstruct.pipeline.stages.calibration import answer_accuracy, best_threshold, cross_validated_accuracy, log_odds
 from fastinstruct.pipeline.stages.classify import IS_CLASSIFICATION, Classify
+from fastinstruct.reading import whole_text
 from fastinstruct.records import ReplyForm
-from fastinstruct.store import MetaKey, RunStore
+from fastinstruct.store import MetaKey, RunStore, damaged_meta
 
 __all__ = [
     "Calibration",
@@ -38,6 +40,7 @@ __all__ = [
     "calibrate",
     "calibration_requests",
     "run_threshold",
+    "stored_threshold",
     "text_accuracy",
 ]
 
@@ -57,11 +60,12 @@ async def run_threshold(
 
     Raises:
         EndpointError: the server cannot be used.
+        RunFolderError: what is stored is damaged.
         FastInstructError: the scheduler was stopped before all was answered.
     """
     stored = await asyncio.to_thread(store.get_meta, MetaKey.THRESHOLD)
     if stored is not None:
-        return cast(float | None, json.loads(stored))
+        return stored_threshold(stored, store.path)
     found = cached_calibration(preparation, cache) or await _calibrate(preparation, cache, budget, new_scheduler)
     if isinstance(found, Stop):
         return found
@@ -87,6 +91,22 @@ async def _calibrate(
         await asyncio.to_thread(budget.write_off)
 
 
+def stored_threshold(told: str, path: Path) -> float | None:
+    """Return the threshold that a run has stored; `path` is its database's.
+
+    Raises:
+        RunFolderError: it is damaged.
+    """
+    try:
+        threshold = json.loads(told)
+    except (ValueError, RecursionError) as error:
+        raise damaged_meta(path, MetaKey.THRESHOLD) from error
+    if threshold is None or (type(threshold) in {int, float} and math.isfinite(threshold)):
+        return cast(float | None, threshold)
+    raise damaged_meta(path, MetaKey.THRESHOLD)
+
+
+_MOST_BYTES = 1 << 16  # of the cache's file
 _MIN_OF_EACH = 3  # with fewer answers of a kind there is nothing to fit
 
 
@@ -124,8 +144,8 @@ class TextAccuracy:
 def cached_calibration(preparation: Preparation, cache: Path) -> Calibration | None:
     """Return what an earlier run with the same model, prompt and seeds found, if the cache still has it."""
     try:
-        return Calibration(**json.loads(_path(preparation, cache).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return Calibration(**json.loads(whole_text(_path(preparation, cache), _MOST_BYTES)))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 

@@ -70,7 +70,7 @@ def loaded(text: str | None) -> Mapping[str, Any] | None:
     """Read what `dumped` wrote; None where a run has none yet, or another version's that is no JSON object."""
     try:
         told = json.loads(text or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return told if isinstance(told, dict) else None
 

@@ -39,12 +39,14 @@ from fastinstruct.pipeline.identity import (
     with_changes,
     with_exact_tokenizer,
 )
+from fastinstruct.pipeline.models.threshold import stored_threshold
 from fastinstruct.pipeline.pool.task_pool import TaskPool
 from fastinstruct.pipeline.recipes import Recipe, recipe_of
 from fastinstruct.pipeline.refiltering.replay import Rejudge
 from fastinstruct.pipeline.stages.base import Context, kind_of
 from fastinstruct.pipeline.stages.bound import Stages
 from fastinstruct.records import Api, SeedTask
+from fastinstruct.replaceable import is_there
 from fastinstruct.similarity import RougeIndex
 from fastinstruct.store import (
     FORMAT_VERSION,
@@ -149,7 +151,7 @@ def refilter(
     with RunReader(run) as reader, reader.snapshot():
         for row in reader.check(skip_damaged=skip_damaged, needed=_NEEDED):
             _LOG.warning("left out, damaged: %s; it is made anew from its answer", row)
-        if out.exists() and out.samefile(run):
+        if is_there(out) and out.samefile(run):
             raise RunFolderError(f"{out}: is the run itself, which stays as it is; give a new folder as --out")
         old = _opened(reader, changes)
         identity = with_changes(old.identity, old.config, old.against.sha256)
@@ -182,7 +184,7 @@ def _opened(reader: RunReader, changes: Mapping[str, Any]) -> _OldRun:
         RunFolderError, ConfigError, InputError: as `refilter` says.
     """
     identity, file = read_manifest(reader.folder)["identity"], reader.folder / "config.yaml"
-    if not file.exists():
+    if not is_there(file):
         raise RunFolderError(f"{reader.folder}: holds no config.yaml; resume the run once, which writes it anew")
     config = with_exact_tokenizer(of_its_version(load_config(file), identity), identity)
     refuse_disagreement(identity, config, str(file))
@@ -274,7 +276,8 @@ def _new_rejudge(old: _OldRun, example_filter: ExampleFilter | None) -> Rejudge:
     index.add(seeds)
     threshold = old.reader.meta(MetaKey.THRESHOLD)
     most_repeated = old.config.filters.max_repeated_output
-    stages = _stages(old, None if threshold is None else json.loads(threshold))
+    database = old.reader.folder / "run.db"
+    stages = _stages(old, None if threshold is None else stored_threshold(threshold, database))
     admission = Admission(
         stages,
         index,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ BELOW: dict[str, set[str]] = {
     "files": NOUNS | {"text"},
     "pipeline": NOUNS | {"text", "lm", "similarity", "store", "files"},
 }
-VIEWS = ("deduplication", "exports", "doctor")
+VIEWS = ("deduplication", "exports", "doctor", "views")
 BELOW |= {view: set(BELOW) for view in VIEWS}
 BELOW["scripted_server"] = {"escaping", "errors", "records"}  # what runs are rehearsed against knows nothing of them
 BELOW["cli"] = set(BELOW)
@@ -64,6 +65,7 @@ HOMES = {
     "rich": {"cli"},
     "uvloop": {"cli"},
 }
+SQL = re.compile(r"\bSELECT\b.*\bFROM\b|\bINSERT (OR \w+ )?INTO\b|\bUPDATE \w+ SET\b|\bPRAGMA\b", re.DOTALL)
 HEAVY = ("numba", "numpy", "aiohttp", "pydantic", "yaml", "rich", "typer", "orjson", "sqlite3")
 
 
@@ -144,6 +146,16 @@ def test_nothing_is_imported_relatively_or_by_a_star() -> None:
     for path in [*OURS, *modules(KERNELS)]:
         if names := [name for name in imported(path) if name.startswith(".") or name.endswith(".*")]:
             strangers[shown(path)] = names
+    assert strangers == {}
+
+
+def test_sql_is_written_in_the_store_alone() -> None:
+    strangers: Strangers = {}
+    for path in OURS:
+        texts = [node.value for node in ast.walk(tree_of(path)) if isinstance(node, ast.Constant)]
+        statements = [text for text in texts if isinstance(text, str) and SQL.search(text)]
+        if statements and part_of(path) != "store":
+            strangers[shown(path)] = statements
     assert strangers == {}
 
 

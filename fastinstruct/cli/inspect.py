@@ -55,16 +55,17 @@ def inspect(
 ) -> None:
     """Look at a run's examples or rejects, or all about one."""
     from fastinstruct.cli.chosen_run import chosen_run
-    from fastinstruct.cli.lookup import about, bare, examples, read_by, rejects, threshold_of, unreadable
     from fastinstruct.cli.terminal import say_json
     from fastinstruct.store import RunReader
+    from fastinstruct.store.queries.inspection import TABLES
+    from fastinstruct.views.inspect import about, bare, examples, rejects, threshold_of, unreadable
 
     _check_together(one=one, at_random=at_random, offset=offset, rng_seed=rng_seed)
     is_rejects = rejected or reason is not None
     _check_one_list(without_examples, not_read, is_rejects)
     with RunReader(chosen_run(run)) as reader, reader.snapshot(), reader.guarded():
         view = _view(one, is_rejects=is_rejects, without_examples=without_examples, not_read=not_read)
-        for damaged in reader.check(skip_damaged=skip_damaged, needed=(), tables=read_by(view)):
+        for damaged in reader.check(skip_damaged=skip_damaged, needed=(), tables=TABLES[view]):
             tell(f"left out, damaged: {damaged}, and what follows from it")
         if one is not None:
             found = about(reader, one)

@@ -17,6 +17,7 @@ from fastinstruct.pipeline.budget.stop_rules import Stop
 from fastinstruct.pipeline.monitoring.telemetry import figures
 from fastinstruct.records import Example
 from fastinstruct.store import RunReader
+from fastinstruct.store.queries.whole_run import ids_with_examples
 
 __all__ = ["print_summary", "summary"]
 
@@ -89,7 +90,7 @@ def print_summary(result: RunResult, num_shown: int) -> None:
 
 def _drawn(reader: RunReader, num_shown: int) -> list[Example]:
     """Draw examples of different instructions, others after every sitting, in their order."""
-    ids = [number for (number,) in reader.rows("SELECT DISTINCT instruction_id FROM instance WHERE reason IS NULL")]
+    ids = ids_with_examples(reader)
     chosen = set(random.sample(ids, min(num_shown, len(ids))))
     found: dict[str, Example] = {}
     for example in reader.examples() if chosen else ():

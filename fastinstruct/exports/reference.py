@@ -19,9 +19,8 @@ import json
 import os
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from fastinstruct.files.json_rows import json_row
 from fastinstruct.pipeline.stages.generate_instructions import GenerateInstructions
 from fastinstruct.records import Example, SeedTask
 from fastinstruct.store import RunReader
+from fastinstruct.store.queries.whole_run import Admitted, admitted_with_replies, templates
 from fastinstruct.text.encoding import Encoded, encode_all
 from fastinstruct.text.prompting import Template, asking_for_tasks, parse_template
 from fastinstruct.text.seeds import input_of
@@ -47,32 +47,6 @@ _INSTANCES = "machine_generated_instances.jsonl"
 _EXAMPLES = "all_generated_instances.jsonl"
 _FINETUNING = re.compile(r"gpt3_finetuning_data_\d+\.jsonl")
 _ANSWERS = {True: " Yes", False: " No", None: ""}
-
-# One row an instruction, with the replies of stages 1 and 3; `classified` tells unanswered from unknown.
-_ADMITTED = """
-SELECT i.text, g.number, g.in_context, g.text, g.finish_reason, g.finished_at,
-       c.value IS NOT NULL AS classified, c.value, r.text, r.finish_reason, r.finished_at
-FROM instruction AS i
-JOIN candidate AS k ON k.id = i.candidate_id
-JOIN request AS g ON g.id = k.request_id
-LEFT JOIN annotation AS c ON c.subject = 'instruction' AND c.subject_id = i.id AND c.name = 'is_classification'
-LEFT JOIN request AS r ON r.id = (SELECT max(id) FROM request
-                                  WHERE stage = ? AND number = i.id AND text IS NOT NULL)
-ORDER BY i.id
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Admitted:
-    """One admitted instruction as the query gives it."""
-
-    instruction: str
-    request_idx: int
-    in_context: str | None
-    reply: tuple[str, str, float]
-    is_classified: bool
-    is_classification: bool | None
-    raw_instances: tuple[str | None, str, float]
 
 
 class Reference:
@@ -127,7 +101,7 @@ def _write_stages(
     instructions, classification, instances = files
     template = _stored_template(reader, facts)
     pool = PoolReplay([seed.instruction for seed in seeds], facts.tokenizer)
-    for row in _admitted(reader):
+    for row in admitted_with_replies(reader):
         metadata = {"prompt": _prompt(template, pool, row, facts.num_items), **_metadata(*row.reply)}
         similarity = pool.admit(row.instruction)
         scores = {"most_similar": similarity.most_similar, "avg_similarity_score": similarity.average}
@@ -136,7 +110,7 @@ def _write_stages(
         if row.is_classified:
             answer = _ANSWERS[row.is_classification]
             _write_all(classification, [{"instruction": row.instruction, "is_classification": answer}])
-        text, finish_reason, finished_at = row.raw_instances
+        text, finish_reason, finished_at = row.last_reply
         if text is not None:
             reply = {
                 "raw_instances": text,
@@ -146,29 +120,18 @@ def _write_stages(
             _write_all(instances, [{"instruction": row.instruction, **reply, **scores}])
 
 
-def _admitted(reader: RunReader) -> Iterator[_Admitted]:
-    for row in reader.rows(_ADMITTED, (reader.stages()[-1],)):
-        yield _Admitted(
-            instruction=row[0],
-            request_idx=row[1],
-            in_context=row[2],
-            reply=row[3:6],
-            is_classified=bool(row[6]),
-            is_classification=None if row[7] is None else json.loads(row[7]),
-            raw_instances=row[8:11],
-        )
-
-
 def _stored_template(reader: RunReader, facts: RunFacts) -> Template | None:
     """The run's own stage-1 prompt, whatever the packaged one says by now; None for a run that holds no template."""
-    rows = list(reader.rows("SELECT source FROM template WHERE name = 'instructions'"))
-    if not rows:
+    stored = templates(reader)
+    if "instructions" not in stored:
         return None
     holes = GenerateInstructions.placeholders()["instructions"]
-    return parse_template("instructions", facts.api, rows[0][0], holes, where="the run's stage-1 template")
+    return parse_template(
+        "instructions", facts.api, stored["instructions"][1], holes, where="the run's stage-1 template"
+    )
 
 
-def _prompt(template: Template | None, pool: PoolReplay, row: _Admitted, num_items: int) -> str | list[dict[str, str]]:
+def _prompt(template: Template | None, pool: PoolReplay, row: Admitted, num_items: int) -> str | list[dict[str, str]]:
     """What was asked, in completions a text and in chat a list of messages; empty where the run does not know."""
     if template is None or row.in_context is None:
         return ""

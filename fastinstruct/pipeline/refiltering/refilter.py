@@ -61,6 +61,7 @@ from fastinstruct.store import (
     history,
     read_manifest,
 )
+from fastinstruct.store.queries.whole_run import admitted_instructions, kept_values, templates
 from fastinstruct.text.custom_filters import CustomFilter, ExampleFilter
 from fastinstruct.text.prompting import PromptSet, Template, parse_template
 from fastinstruct.text.repeated_outputs import RepeatedOutputs
@@ -212,9 +213,7 @@ def _opened(reader: RunReader, changes: Mapping[str, Any]) -> _OldRun:
         recipe=recipe,
         apis=apis,
         seeds=reader.seeds(),
-        templates={
-            name: (sha256, source) for name, sha256, source in reader.rows("SELECT name, sha256, source FROM template")
-        },
+        templates=templates(reader),
         totals=reader.totals(),
     )
 
@@ -254,9 +253,9 @@ def _written(
         store.begin(old.seeds, old.templates, old.recipe.names)
         # A folder's name may be no text, which SQLite would not take.
         store.begin_sitting(__version__, f"refilter of {old.reader.folder}".encode("utf-8", "replace").decode())
-        for key, value in old.reader.rows("SELECT key, value FROM meta"):
+        for key, value in kept_values(old.reader).items():
             if key in _KEPT:
-                store.set_meta(MetaKey(key), value)
+                store.set_meta(key, value)
         if old.against.files:
             store.set_meta(MetaKey.AGAINST, dumped(old.against.files))
         for num_stored in _store_all(store, _commits(old, rejudge)):
@@ -269,7 +268,7 @@ def _written(
 
 
 def _new_rejudge(old: _OldRun, example_filter: ExampleFilter | None) -> Rejudge:
-    rows = list(old.reader.rows("SELECT text, candidate_id FROM instruction ORDER BY id"))
+    rows = admitted_instructions(old.reader)
     seeds = [seed.instruction for seed in old.seeds]
     similarity = old.config.similarity
     index = RougeIndex(threshold=similarity.threshold, tokenizer=similarity.tokenizer)

@@ -6,61 +6,24 @@ Knows nothing of how it is shown. Ids: `m12` an admitted instruction, `m12-0` on
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from fastinstruct.errors import InputError, RunFolderError
 from fastinstruct.files.against import Place, loaded, places
-from fastinstruct.records import RejectReason, reason_in
+from fastinstruct.records import RejectReason, example_id, reason_in
 from fastinstruct.store import MetaKey, RunReader, read_manifest, without_examples
+from fastinstruct.store.queries import inspection
 
-__all__ = ["about", "bare", "examples", "read_by", "rejects", "threshold_of", "unreadable"]
+__all__ = ["about", "bare", "examples", "rejects", "threshold_of", "unreadable"]
 
 Row = dict[str, Any]
 
+_KIND = "is_classification"
+
 _INSTRUCTION_ID = re.compile(r"m(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
 _CANDIDATE_ID = re.compile(r"c(\d{1,18})", re.ASCII)
-
-_REJECTED_CANDIDATES = """
-SELECT c.id, c.reason, c.text, c.nearest, c.score, s.id, n.id, coalesce(s.instruction, n.text)
-FROM candidate AS c
-LEFT JOIN seed AS s ON s.position = c.nearest AND c.reason = 'near_duplicate'
-LEFT JOIN instruction AS n ON n.id = c.nearest - (SELECT count(*) FROM main.seed) AND c.reason = 'near_duplicate'
-WHERE c.reason IS NOT NULL AND coalesce(?, c.reason) IN (c.reason, substr(c.reason, 1, instr(c.reason, ':') - 1))
-ORDER BY c.id
-"""
-_REJECTED_INSTANCES = """
-SELECT i.id, n.reason, i.text, n.input, n.output
-FROM instance AS n JOIN instruction AS i ON i.id = n.instruction_id
-WHERE n.reason IS NOT NULL AND coalesce(?, n.reason) IN (n.reason, substr(n.reason, 1, instr(n.reason, ':') - 1))
-ORDER BY n.id
-"""
-_UNREADABLE_ALONE = """
-SELECT stage, number, outcome, detail, text, NULL FROM request WHERE outcome = 'unreadable' ORDER BY id
-"""
-_UNREADABLE = """
-SELECT r.stage, r.number, r.outcome, coalesce(u.stumbled_over, r.detail), r.text, u.rest
-FROM request AS r LEFT JOIN unexplained AS u ON u.request_id = r.id
-WHERE r.outcome = 'unreadable' OR u.request_id IS NOT NULL ORDER BY r.id
-"""
-_READ_BY = {
-    "about": ("seed", "request", "candidate", "instruction", "classification", "instance"),
-    "bare": ("request", "instruction", "classification", "instance"),
-    "examples": ("instruction", "classification", "instance"),
-    "rejects": ("seed", "candidate", "instruction", "instance"),
-    "unreadable": ("request",),
-}
-_REQUEST_COLUMNS = (
-    "stage", "outcome", "text", "finish_reason", "model", "template", "num_attempts", "detail", "prompt_tokens",
-    "completion_tokens", "latency_ms",
-)  # fmt: skip
-
-
-def read_by(name: str) -> tuple[str, ...]:
-    """Return the tables whose rows the function `name` of this module shows."""
-    return _READ_BY[name]
 
 
 def examples(reader: RunReader) -> Iterator[Row]:
@@ -85,15 +48,14 @@ def bare(reader: RunReader) -> Iterator[Row]:
 
 def unreadable(reader: RunReader) -> Iterator[Row]:
     """Yield the replies that gave nothing, and of those understood in part what nothing explains, in commit order."""
-    sql = _UNREADABLE if reader.keeps_unexplained() else _UNREADABLE_ALONE
-    for stage, number, outcome, stumbled_over, text, rest in reader.rows(sql):
-        is_whole = outcome == "unreadable"
+    for reply in inspection.unreadable_replies(reader):
+        is_whole = reply.outcome == "unreadable"
         yield {
-            "id": f"{stage}:{number}",
-            "stage": stage,
+            "id": f"{reply.stage}:{reply.number}",
+            "stage": reply.stage,
             "why": "gave nothing" if is_whole else "understood in part",
-            "detail": stumbled_over or "",
-            "reply": text if is_whole or not rest else rest,
+            "detail": reply.stumbled_over or "",
+            "reply": reply.text if is_whole or not reply.rest else reply.rest,
         }
 
 
@@ -114,17 +76,23 @@ def rejects(reader: RunReader, reason: str | None) -> Iterator[Row]:
     if reason is not None:
         reason = _known_reason(reader, reason)
     evaluation = _Evaluation(reader)
-    for id_, why, text, nearest, score, seed, number, neighbour in reader.rows(_REJECTED_CANDIDATES, (reason,)):
-        row = {"id": f"c{id_}", "kind": "instruction", "reason": why, "instruction": text}
-        if neighbour is not None:
-            row |= {"score": score, "nearest_id": seed if seed is not None else f"m{number}", "nearest": neighbour}
-        elif why == RejectReason.CONTAMINATED:
-            row |= {"score": score, **evaluation.neighbour(nearest)}
+    for one in inspection.rejected_candidates(reader, reason):
+        row: Row = {"id": f"c{one.id}", "kind": "instruction", "reason": one.reason, "instruction": one.text}
+        if one.neighbour is not None:
+            name = one.seed if one.seed is not None else f"m{one.instruction_id}"
+            row |= {"score": one.score, "nearest_id": name, "nearest": one.neighbour}
+        elif one.reason == RejectReason.CONTAMINATED and one.nearest is not None:
+            row |= {"score": one.score, **evaluation.neighbour(one.nearest)}
         yield row
-    for id_, why, text, given, output in reader.rows(_REJECTED_INSTANCES, (reason,)):
+    for instance in inspection.rejected_instances(reader, reason):
         yield {
-            "id": f"m{id_}", "kind": "instance", "reason": why, "instruction": text, "input": given, "output": output,
-        }  # fmt: skip
+            "id": f"m{instance.instruction_id}",
+            "kind": "instance",
+            "reason": instance.reason,
+            "instruction": instance.instruction,
+            "input": instance.input,
+            "output": instance.output,
+        }
 
 
 def _known_reason(reader: RunReader, reason: str) -> str:
@@ -161,8 +129,7 @@ class _Evaluation:
     def neighbour(self, position: int) -> Row:
         """`nearest_id` and, where its file is still what it was, `nearest`."""
         if self._places is None:
-            sql = "SELECT DISTINCT nearest FROM candidate WHERE reason = ? AND nearest IS NOT NULL"
-            positions = [nearest for (nearest,) in self._reader.rows(sql, (RejectReason.CONTAMINATED,))]
+            positions = inspection.contaminated_positions(self._reader)
             self._places = places(loaded(self._reader.meta(MetaKey.AGAINST)), positions)
         place = self._places.get(position)
         if place is None:
@@ -189,56 +156,52 @@ def about(reader: RunReader, wanted: str) -> Row:
 
 
 def _instruction(reader: RunReader, number: int, item: str | None) -> Row | None:
-    rows = list(reader.rows("SELECT text, candidate_id FROM instruction WHERE id = ?", (number,)))
-    kept = list(
-        reader.rows("SELECT item, input, output, reason FROM instance WHERE instruction_id = ? ORDER BY id", (number,))
-    )
-    if not rows or (item is not None and int(item) not in [place for place, *_ in kept]):
+    found, instances = inspection.instruction_of(reader, number), inspection.instances_of(reader, number)
+    if found is None or (item is not None and int(item) not in [instance.item for instance in instances]):
         return None
-    ((text, candidate_id),) = rows
-    answers = list(
-        reader.rows(
-            "SELECT value, confidence FROM annotation "
-            "WHERE subject = 'instruction' AND subject_id = ? AND name = 'is_classification'",
-            (number,),
-        )
-    )
-    classified = [{"is_classification": json.loads(answer), "margin": margin} for answer, margin in answers]
+    text, candidate_id = found
+    annotations = inspection.annotations_of(reader, number)
+    kinds = [{"is_classification": a.value, "margin": a.confidence} for a in annotations if a.name == _KIND]
     return {
         "id": f"m{number}",
         "instruction": text,
         "verdict": "admitted",
         "candidate": f"c{candidate_id}",
-        "classification": classified[0] if classified else None,
+        "classification": kinds[0] if kinds else None,
+        "annotations": {a.name: {"value": a.value, "confidence": a.confidence} for a in annotations},
         "instances": [
-            {"id": f"m{number}-{place}" if why is None else None, "input": given, "output": output, "reason": why}
-            for place, given, output, why in kept
-            if item is None or place == int(item)
+            {
+                "id": example_id(number, instance.item) if instance.reason is None else None,
+                "input": instance.input,
+                "output": instance.output,
+                "reason": instance.reason,
+            }
+            for instance in instances
+            if item is None or instance.item == int(item)
         ],
         "in_context": _in_context(reader, candidate_id),
         "requests": [
-            *_requests(reader, "id = (SELECT request_id FROM candidate WHERE id = ?)", candidate_id),
-            *_requests(reader, "number = ? AND stage <> ?", number, reader.stages()[0]),
+            *inspection.request_of_candidate(reader, candidate_id),
+            *inspection.requests_about(reader, number),
         ],
     }
 
 
 def _candidate(reader: RunReader, number: int) -> Row | None:
-    rows = list(reader.rows("SELECT text, reason FROM candidate WHERE id = ?", (number,)))
-    if not rows:
+    stored = inspection.candidate_of(reader, number)
+    if stored is None:
         return None
-    ((text, reason),) = rows
+    text, reason = stored
     found: Row = {"id": f"c{number}", "instruction": text, "verdict": reason or "admitted"}
-    if reason is None:
-        for (instruction,) in list(reader.rows("SELECT id FROM instruction WHERE candidate_id = ?", (number,))):
-            found["admitted_as"] = f"m{instruction}"
-    else:
+    if reason is not None:
         found |= next((row for row in rejects(reader, reason) if row["id"] == found["id"]), {})
+    elif (instruction := inspection.admitted_as(reader, number)) is not None:
+        found["admitted_as"] = f"m{instruction}"
     found["in_context"] = _in_context(reader, number)
     found["requests"] = [
-        *_requests(reader, "id = (SELECT request_id FROM candidate WHERE id = ?)", number),
+        *inspection.request_of_candidate(reader, number),
         # A refiltered run keeps the answers about an instruction that it does not admit.
-        *_requests(reader, "number = -? AND stage <> ?", number, reader.stages()[0]),
+        *inspection.requests_about(reader, -number),
     ]
     return found
 
@@ -262,25 +225,4 @@ def _seed(reader: RunReader, wanted: str) -> Row | None:
 
 
 def _in_context(reader: RunReader, candidate_id: int) -> list[Row]:
-    """The tasks that the prompt of a candidate showed, in the prompt's order; without those that are left out."""
-    sql = "SELECT r.in_context FROM request AS r JOIN candidate AS c ON c.request_id = r.id WHERE c.id = ?"
-    positions = next((positions for (positions,) in list(reader.rows(sql, (candidate_id,)))), None)
-    num_seeds = next(reader.rows("SELECT count(*) FROM main.seed"))[0]  # those left out, too: they keep their places
-    shown = []
-    for position in json.loads(positions or "[]"):
-        if isinstance(position, str):  # a refiltered run's pool does not hold it
-            rows: list[tuple[Any, str]] = [(None, position)]
-        elif position < num_seeds:
-            rows = list(reader.rows("SELECT id, instruction FROM seed WHERE position = ?", (position,)))
-        else:
-            number = position - num_seeds
-            rows = [
-                (f"m{number}", text) for (text,) in reader.rows("SELECT text FROM instruction WHERE id = ?", (number,))
-            ]
-        shown += [{"id": name, "instruction": text} for name, text in rows]
-    return shown
-
-
-def _requests(reader: RunReader, condition: str, *values: int | str) -> list[Row]:
-    sql = f"SELECT {', '.join(_REQUEST_COLUMNS)} FROM request WHERE {condition} ORDER BY id"  # noqa: S608 - constants
-    return [dict(zip(_REQUEST_COLUMNS, row, strict=True)) for row in reader.rows(sql, values)]
+    return [{"id": task.id, "instruction": task.instruction} for task in inspection.tasks_shown(reader, candidate_id)]

@@ -1,0 +1,1 @@
+"""Ways to look at a run, as plain values: what the verbs of the command line print, and what else may show them."""

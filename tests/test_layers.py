@@ -197,9 +197,9 @@ OPENERS = {
     },
     "deduplication/outputs.py": {"self._replacement.open()"},
     "exports/files.py": {"self._replacement.open()"},
-    "lm/embedded.py": {"os.fdopen(descriptor, 'wb')", "part.read_bytes()"},  # new; another package's own
-    "pipeline/deciding.py": {"os.fdopen(descriptor, 'w', encoding='utf-8')"},  # new
-    "pipeline/process_figures.py": {"_STATM.read_bytes()"},  # of /proc
+    "lm/transports/embedded.py": {"os.fdopen(descriptor, 'wb')", "part.read_bytes()"},  # new; another package's own
+    "pipeline/models/threshold.py": {"os.fdopen(descriptor, 'w', encoding='utf-8')"},  # new
+    "lm/process.py": {"_STATM.read_bytes()"},  # of /proc
     "scripted_server/log.py": {  # without waiting
         "os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | at_once, 438)",
         "os.fdopen(descriptor, 'ab', buffering=0)",

@@ -271,7 +271,8 @@ def _insert(connection: sqlite3.Connection, commits: Sequence[Commit]) -> None:
     )
     if unexplained:
         connection.executemany("INSERT INTO unexplained VALUES (?, ?, ?)", unexplained)
-    settle_draws(connection, commits)
+    if any(commit.place is not None for commit in commits):
+        settle_draws(connection, commits)
 
 
 def _request_values(row: RequestRow) -> tuple[object, ...]:

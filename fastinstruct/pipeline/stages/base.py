@@ -151,7 +151,7 @@ class Stage(ABC):
 
     Attributes:
         name: what its requests, its settings and its rows are called; stored, so it never changes.
-        title: what a person reads: `2 identify classification`.
+        title: what a person reads: `2 identify classification`; by default, the name.
         consumes: `pool` (it shows tasks and asks for new ones) or `instruction` (it asks about an admitted one).
         makes: `candidates`, `annotations` or `examples`.
         annotates, needs: the names of the annotations that it makes, and of those that it cannot do without.
@@ -164,15 +164,18 @@ class Stage(ABC):
     """
 
     name: ClassVar[str]
-    title: ClassVar[str]
+    title: ClassVar[str] = ""
     consumes: ClassVar[Literal["pool", "instruction"]] = "instruction"
     makes: ClassVar[Literal["candidates", "annotations", "examples"]]
     annotates: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
     templates: ClassVar[Mapping[str, tuple[Placeholders, Placeholders | None]]]
     prompts: ClassVar[Path | None] = None
-    settings: ClassVar[type[StageSettings]]
-    sampling: ClassVar[Mapping[Api, SamplingConfig]]
+    settings: ClassVar[type[StageSettings]] = StageSettings
+    sampling: ClassVar[Mapping[Api, SamplingConfig]] = {
+        Api.COMPLETIONS: SamplingConfig(temperature=0.7, top_p=0.95, max_tokens=512),
+        Api.CHAT: SamplingConfig(temperature=0.7, top_p=0.95, max_tokens=4096),
+    }
     is_text_only: ClassVar[bool] = False
 
     def __init__(self, context: Context) -> None:
@@ -204,13 +207,14 @@ class Stage(ABC):
         as_json = {kind + JSON_SUFFIX: holes for kind, (_, holes) in cls.templates.items() if holes is not None}
         return as_text | as_json
 
-    @abstractmethod
     def reply_format(self, kind: str, form: ReplyForm) -> ReplyFormat | None:
         """Return the JSON that the reply to a template is to be; None where it is text. Called once a template."""
+        return None
 
-    @abstractmethod
     def build(self, item: Item) -> Job[Task]:
-        """Return the request about an item."""
+        """Return the request about an item; by default, what the stage's first template asks about an instruction."""
+        task = self._task(item, next(iter(self.templates)))
+        return self._job(task, self.context.prompts.about(task.template, item.instruction), ())
 
     @abstractmethod
     def parse(self, completion: Completion, task: Task) -> Read:
@@ -223,7 +227,7 @@ class Stage(ABC):
 
     def examples_of(self, item: Item) -> list[tuple[str, Job[Task]]]:
         """Return what the stage would ask about an item, each with a title, to show it to a person."""
-        return [(self.title, self.build(item))]
+        return [(self.title or self.name, self.build(item))]
 
     @classmethod
     def known_by(cls, template: str) -> Annotations | None:

@@ -53,7 +53,7 @@ class GenerateInstances(Stage):
     needs: ClassVar[tuple[str, ...]] = (IS_CLASSIFICATION,)
     templates: ClassVar = {"input_first": (_HOLES, _HOLES), "output_first": (_HOLES, _HOLES)}
     settings: ClassVar[type[StageSettings]] = InstancesConfig
-    sampling: ClassVar = {
+    sampling: ClassVar[Mapping[Api, SamplingConfig]] = {
         Api.COMPLETIONS: SamplingConfig(temperature=0.7, top_p=0.95, max_tokens=512, **BASE_MODEL_PENALTIES),
         Api.CHAT: SamplingConfig(temperature=0.7, top_p=0.95, max_tokens=4096),
     }

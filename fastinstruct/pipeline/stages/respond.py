@@ -29,10 +29,7 @@ class Respond(GenerateInstances):
     needs: ClassVar[tuple[str, ...]] = ()
     templates: ClassVar = {"respond": (_HOLES, _HOLES)}
     settings = StageSettings
-    sampling: ClassVar = {
-        Api.COMPLETIONS: SamplingConfig(temperature=0.7, top_p=0.95, max_tokens=512),
-        Api.CHAT: SamplingConfig(temperature=0.7, top_p=0.95, max_tokens=4096),
-    }
+    sampling: ClassVar[Mapping[Api, SamplingConfig]] = Stage.sampling
 
     @classmethod
     def demonstrations(

@@ -22,7 +22,7 @@ demo: $(VENV)/local.stamp
 	$(BIN)/fastinstruct run --out runs/demo --target 25
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -132,6 +132,7 @@ def refilter(
     on_progress: Callable[[int, int], None] | None = None,
     example_filter: ExampleFilter | None = None,
     skip_damaged: bool = False,
+    recipe: Recipe | None = None,
 ) -> Refiltered:
     """Judge every stored answer of a run again, with other settings, into a new run folder.
 
@@ -141,6 +142,7 @@ def refilter(
         changes: dotted key -> value, as `load_config` takes flags; none is allowed, and gives the same data.
         on_progress: called now and then with how many requests of how many have been read.
         example_filter: as for `Run`; what another one rejected comes back without it.
+        recipe: the caller's own, if the run was begun with one.
         skip_damaged: do without damaged rows of what follows from the answers; without it, they are an error.
 
     Raises:
@@ -154,7 +156,7 @@ def refilter(
             _LOG.warning("left out, damaged: %s; it is made anew from its answer", row)
         if is_there(out) and out.samefile(run):
             raise RunFolderError(f"{out}: is the run itself, which stays as it is; give a new folder as --out")
-        old = _opened(reader, changes)
+        old = _opened(reader, changes, recipe)
         identity = with_changes(old.identity, old.config, old.against.sha256)
         about = {"fastinstruct": __version__, "format": FORMAT_VERSION, "refiltered_from": _provenance(old)}
         if old.num_requests:
@@ -178,7 +180,7 @@ def refilter(
     )
 
 
-def _opened(reader: RunReader, changes: Mapping[str, Any]) -> _OldRun:
+def _opened(reader: RunReader, changes: Mapping[str, Any], recipe: Recipe | None) -> _OldRun:
     """Read what the run is, and what it is to become.
 
     Raises:
@@ -189,7 +191,7 @@ def _opened(reader: RunReader, changes: Mapping[str, Any]) -> _OldRun:
         raise RunFolderError(f"{reader.folder}: holds no config.yaml; resume the run once, which writes it anew")
     config = with_exact_tokenizer(of_its_version(load_config(file), identity), identity)
     refuse_disagreement(identity, config, str(file))
-    recipe = recipe_of(config)
+    recipe = recipe or recipe_of(config)
     try:
         apis = {stage: api_in(identity, stage) for stage in recipe.names}
         sha256 = dict(identity["similarity"]).get("against")

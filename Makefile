@@ -38,16 +38,17 @@ docs: $(VENV)/dev.stamp
 
 bench: $(VENV)/bench.stamp
 	mkdir -p benchmarks/results
-	set -o pipefail; for command in runtime slot_use "growth --largest 10000000" peers peers_long; do \
+	set -o pipefail; for command in runtime.goals runtime.slot_use "similarity.growth --largest 10000000" similarity.peers \
+	  similarity.peers_long; do \
 	  set -- $$command; name=$$1; shift; \
-	  $(BIN)/python benchmarks/$$name.py "$$@" | tee benchmarks/results/$$name.json || exit 1; \
+	  $(BIN)/python -m benchmarks.$$name "$$@" | tee benchmarks/results/$$name.json || exit 1; \
 	done
-	$(BIN)/python benchmarks/readme.py benchmarks/results/*.json
+	$(BIN)/python -m benchmarks.readme benchmarks/results/*.json
 
 soak: $(VENV)/dev.stamp
-	$(BIN)/python benchmarks/soak.py --minutes 60
-	$(BIN)/python benchmarks/soak_runs.py --minutes 120
-	$(BIN)/python benchmarks/soak_hostile.py --minutes 60
+	$(BIN)/python -m benchmarks.soak.decisions --minutes 60
+	$(BIN)/python -m benchmarks.soak.runs --minutes 120
+	$(BIN)/python -m benchmarks.soak.hostile --minutes 60
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -3,7 +3,7 @@
 Reads the JSON document that each benchmark prints as its last line (`make bench` keeps them in benchmarks/results/)
 and replaces what stands between `<!-- NAME: ... -->` and `<!-- /NAME -->`, in whichever page that is.
 
-    python benchmarks/readme.py benchmarks/results/*.json
+    python -m benchmarks.readme benchmarks/results/*.json
 """
 
 from __future__ import annotations

@@ -299,8 +299,7 @@ def test_the_page_names_every_export_format() -> None:
 
 @pytest.fixture
 def readme(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
-    return import_module("readme")
+    return import_module("benchmarks.readme")
 
 
 def test_each_table_of_figures_has_one_place_and_something_in_it(readme: ModuleType) -> None:

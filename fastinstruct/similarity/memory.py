@@ -1,10 +1,10 @@
 """How much memory an index takes, estimated before it is made, and how much is free.
 
-Knows nothing of files. The sizes are measured: by benchmarks/memory.py, as the largest resident memory of a process
-that keeps Alpaca's instructions (10 tokens each) or outputs (45), or Chinese (22, a character each), less that of one
-that keeps a single row; at thresholds 0.5, 0.7 and 0.9. Where nearly all is kept and 15 MiB or more are needed, the
-estimate is 0.9 to 1.5 times that. It goes with tokens, not with characters: a Chinese character is one. Some 5 MiB for
-the rows in hand are left out.
+Knows nothing of files. The sizes are measured: by benchmarks/similarity/memory.py, as the largest resident memory of a
+process that keeps Alpaca's instructions (10 tokens each) or outputs (45), or Chinese (22, a character each), less that
+of one that keeps a single row; at thresholds 0.5, 0.7 and 0.9. Where nearly all is kept and 15 MiB or more are needed,
+the estimate is 0.9 to 1.5 times that. It goes with tokens, not with characters: a Chinese character is one. Some 5 MiB
+for the rows in hand are left out.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from places import BENCHMARKS
 @pytest.fixture(scope="module")
 def markov() -> ModuleType:
     """benchmarks/ is no package that tests could import."""
-    path = BENCHMARKS / "markov.py"
+    path = BENCHMARKS / "similarity" / "markov.py"
     spec = importlib.util.spec_from_file_location("benchmark_markov", path)
     assert spec is not None
     assert spec.loader is not None

@@ -1,4 +1,4 @@
-"""What `benchmarks/runtime.py` tells is worked out from what was measured, and it goes on working."""
+"""What `benchmarks/runtime/goals.py` tells is worked out from what was measured, and it goes on working."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ Module = Callable[[str], ModuleType]
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> Module:
-    """benchmarks/ is no package that tests could import."""
-    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
-    return import_module
+    return lambda name: import_module(f"benchmarks.{name}")
 
 
 def measured(*goals: str) -> dict[str, Any]:
     """The document of a smoke run."""
     done = subprocess.run(
-        [sys.executable, str(REPOSITORY / "benchmarks" / "runtime.py"), "--quick", "--goals", *goals],
+        [sys.executable, "-m", "benchmarks.runtime.goals", "--quick", "--goals", *goals],
+        cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": PATHS},
         capture_output=True,
         text=True,
@@ -58,7 +57,7 @@ def test_no_arm_always_comes_after_the_same_one(module: Module) -> None:
 def test_a_client_that_is_not_installed_is_left_out_and_the_extra_is_named(
     module: Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arms = module("runtime_arms")
+    arms = module("runtime.arms")
     monkeypatch.setitem(sys.modules, "openai", None)
     assert arms.missing(arms.SdkAiohttp).startswith("left out: pip install 'fastinstruct[bench]'")
     assert arms.missing(arms.SdkDefault).startswith("left out: pip install 'fastinstruct[bench]'")
@@ -66,7 +65,7 @@ def test_a_client_that_is_not_installed_is_left_out_and_the_extra_is_named(
 
 
 def test_the_steady_part_of_a_run_ends_with_its_last_stage_1_request(module: Module) -> None:
-    pipeline, Span = module("runtime_pipeline"), module("scripted").Span  # noqa: N806  a class
+    pipeline, Span = module("runtime.pipeline"), module("runtime.scripted").Span  # noqa: N806  a class
     looks = [pipeline.Look(at_s=float(second), process_s=0.5 * second, loop_s=0.25 * second) for second in range(12)]
     spans = [
         *(Span(0.1 * number, 0.1 * number + 0.05, 200, "instructions") for number in range(70)),
@@ -82,7 +81,7 @@ def test_the_steady_part_of_a_run_ends_with_its_last_stage_1_request(module: Mod
 
 
 def test_goodput_counts_what_came_within_the_time_and_was_not_refused(module: Module) -> None:
-    limits, Span = module("runtime_limits"), module("scripted").Span  # noqa: N806  a class
+    limits, Span = module("runtime.limits"), module("runtime.scripted").Span  # noqa: N806  a class
     spans = [Span(float(second), second + 0.5, 429 if second % 5 == 0 else 200, None) for second in range(20)]
     goodput, refused = limits.share_of(spans, 2.0, 5.0, 15.0)
     assert goodput == pytest.approx(0.4)

@@ -11,19 +11,17 @@ import numpy as np
 import pytest
 
 from fastinstruct.similarity import RougeIndex, Verdicts
-from places import BENCHMARKS
+from places import REPOSITORY
 
 
 @pytest.fixture
 def soak(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return import_module("soak")
+    return import_module("benchmarks.soak.decisions")
 
 
 @pytest.fixture
 def edits(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return import_module("edits")
+    return import_module("benchmarks.similarity.edits")
 
 
 def test_random_streams_are_decided_as_by_brute_force(soak: ModuleType, tmp_path: Path) -> None:
@@ -73,16 +71,17 @@ def test_copies_edited_at_a_rate_lie_anywhere_from_one_to_below_the_threshold(ed
 
 
 def test_hostile_replies_bodies_files_and_run_folders_do_no_harm() -> None:
-    command = [sys.executable, str(BENCHMARKS / "soak_hostile.py"), "--seed", "1", "--cases", "80"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)  # its memory alone
+    command = [sys.executable, "-m", "benchmarks.soak.hostile", "--seed", "1", "--cases", "80"]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, timeout=110, check=False, cwd=REPOSITORY
+    )  # its memory alone
     told = json.loads(ended.stdout.splitlines()[-1])
     assert (ended.returncode, told["harm"]) == (0, ""), ended.stderr
     assert told["cases"] == dict.fromkeys(("reply", "body", "file", "run folder"), 20)
 
 
 def test_the_hostile_soak_notices_harm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    hostile = import_module("soak_hostile")
+    hostile = import_module("benchmarks.soak.hostile")
 
     def harmful(*_: object) -> None:
         raise RecursionError

@@ -1,4 +1,4 @@
-"""No way of writing gives a wrong row, and most true rows are kept: a small version of benchmarks/styles.py."""
+"""No way of writing gives a wrong row, and most true rows are kept: a small version of benchmarks/replies/styles.py."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ import pytest
 
 from fastinstruct.records import Instance
 from fastinstruct.scripted_server import STYLES, Truth
-from places import BENCHMARKS
 
 NUM_REPLIES = 20
 
 
 @pytest.fixture
 def rows(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """benchmarks/ is no package that tests could import."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return import_module("style_rows")
+    return import_module("benchmarks.replies.style_rows")
 
 
 def test_a_row_is_wrong_unless_both_its_parts_were_said_together(rows: ModuleType) -> None:

@@ -3,8 +3,8 @@
 Texts come from benchmarks/markov.py, in batches as large as a caller's would be; making them isn't timed, and neither
 is compiling. A table for people, one JSON document as the last line.
 
-    python benchmarks/growth.py                  # 10 thousand to 1 million texts
-    python benchmarks/growth.py --largest 10000000 --threads 2
+    python -m benchmarks.similarity.growth                  # 10 thousand to 1 million texts
+    python -m benchmarks.similarity.growth --largest 10000000 --threads 2
 """
 
 import argparse
@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import markov
 import numpy as np
 
+import benchmarks.similarity.markov as markov
 from fastinstruct.similarity import RougeIndex, warm_up
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)

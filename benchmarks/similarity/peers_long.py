@@ -7,8 +7,8 @@ drawn evenly: near-duplicates lie anywhere between ROUGE-L 0.7 and 1, and some c
 Each tool at its defaults and tuned for recall; how they are run, timed and scored is said in peers.py. Ratios are to
 `RougeIndex`, whose verdicts are the exact ones. A table for people, one JSON document as the last line.
 
-    python benchmarks/peers_long.py                                            # needs the extra `bench`
-    python benchmarks/peers_long.py --texts prompts --count 500 --rounds 1     # to try it
+    python -m benchmarks.similarity.peers_long                                            # needs the extra `bench`
+    python -m benchmarks.similarity.peers_long --texts prompts --count 500 --rounds 1     # to try it
 """
 
 import argparse
@@ -16,10 +16,10 @@ import gzip
 import json
 from pathlib import Path
 
-import edits
-import markov
-from peer_tools import long_text_peers, long_text_scans
-from peers import document, measure, prepared, show
+import benchmarks.similarity.edits as edits
+import benchmarks.similarity.markov as markov
+from benchmarks.similarity.peer_tools import long_text_peers, long_text_scans
+from benchmarks.similarity.peers import document, measure, prepared, show
 
 EDIT_RATE = 0.5
 CHECKED_PAIRS = 300

@@ -11,10 +11,10 @@ import gc
 import statistics
 from collections.abc import Iterator
 
-from measuring import Goal, How, in_own_process, resident_bytes, rotated, run_loop
-from runtime_arms import Client, Ours, RawAiohttp, SdkAiohttp, SdkDefault, missing
-from runtime_cost import prompts_of_a_run
-from scripted import serving
+from benchmarks.measuring import Goal, How, in_own_process, resident_bytes, rotated, run_loop
+from benchmarks.runtime.arms import Client, Ours, RawAiohttp, SdkAiohttp, SdkDefault, missing
+from benchmarks.runtime.cost import prompts_of_a_run
+from benchmarks.runtime.scripted import serving
 
 _ARMS: tuple[type[Ours | RawAiohttp | SdkDefault], ...] = (Ours, RawAiohttp, SdkAiohttp)
 _PROMPT_BYTES = 4_096

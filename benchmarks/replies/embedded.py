@@ -6,7 +6,7 @@ sampling that suits it: penalties and stop strings do not go with JSON. Counts o
 if it is JSON by the schema as it stands, and rows as kept if reader and filters keep them (duplicates are not looked
 for). A table for people, one JSON document as the last line.
 
-    python benchmarks/replies_embedded.py --prompts 24 --max-tokens 160
+    python -m benchmarks.replies.embedded --prompts 24 --max-tokens 160
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ as JSON; then whole runs (`plain` and `mixed`, or each style with --all-runs) go
 with `model.replies: auto` and once with `text`. What was kept is held against the truth that the server knows. A table
 for people, one JSON document as the last line.
 
-    python benchmarks/styles.py --replies 100 --check
-    python benchmarks/styles.py --replies 100 --styles bold torn --surprises 3
+    python -m benchmarks.replies.styles --replies 100 --check
+    python -m benchmarks.replies.styles --replies 100 --styles bold torn --surprises 3
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from style_rows import Figures, measure, wrong_rows
-
 import fastinstruct
+from benchmarks.replies.style_rows import Figures, measure, wrong_rows
 from fastinstruct.config import load_config
 from fastinstruct.errors import FastInstructError
 from fastinstruct.pipeline import Run

@@ -18,12 +18,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from measuring import Goal, How, Ratio, run_loop
-from runtime_arms import MODEL, Batches, Client, Drawn, Ours, Prompts
-from runtime_cost import prompts_of_a_run
-from scripted import Server, serving
-from slot_use import busy_share
-
+from benchmarks.measuring import Goal, How, Ratio, run_loop
+from benchmarks.runtime.arms import MODEL, Batches, Client, Drawn, Ours, Prompts
+from benchmarks.runtime.cost import prompts_of_a_run
+from benchmarks.runtime.scripted import Server, serving
+from benchmarks.runtime.slot_use import busy_share
 from fastinstruct.config import load_config
 from fastinstruct.lm.scheduling.job import Delivery, Job
 from fastinstruct.pipeline.commit.admission import Admission

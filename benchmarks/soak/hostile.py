@@ -6,8 +6,8 @@ status, inspect, export, refilter and resuming. Harm is an exception that is not
 than a GiB of memory. Everything follows from a seed and the case's number. A table for people, one JSON document as
 the last line; 1 as exit code after harm.
 
-    python benchmarks/soak_hostile.py --minutes 30
-    python benchmarks/soak_hostile.py --seed 0 --first 1234 --cases 1     # one case again
+    python -m benchmarks.soak.hostile --minutes 30
+    python -m benchmarks.soak.hostile --seed 0 --first 1234 --cases 1     # one case again
 """
 
 from __future__ import annotations

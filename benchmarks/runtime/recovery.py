@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import faults
-from measuring import Goal, How, run_loop
-from runtime_arms import Ours
-from runtime_cost import prompts_of_a_run
-from scripted import Server, serving
-
+import benchmarks.runtime.faults as faults
+from benchmarks.measuring import Goal, How, run_loop
+from benchmarks.runtime.arms import Ours
+from benchmarks.runtime.cost import prompts_of_a_run
+from benchmarks.runtime.scripted import Server, serving
 from fastinstruct.lm import Ok
 from fastinstruct.lm.scheduling.job import Delivery
 

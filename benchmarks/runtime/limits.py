@@ -11,11 +11,10 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from measuring import Goal, How, run_loop
-from runtime_arms import Ours
-from runtime_slots import unlike_prompts
-from scripted import Server, Span, serving
-
+from benchmarks.measuring import Goal, How, run_loop
+from benchmarks.runtime.arms import Ours
+from benchmarks.runtime.scripted import Server, Span, serving
+from benchmarks.runtime.slots import unlike_prompts
 from fastinstruct.lm.limits.concurrency import Aimd, Controller, Fixed, QueueAware
 from fastinstruct.lm.limits.rate_budget import RateBudget
 from fastinstruct.lm.scheduling.job import Delivery

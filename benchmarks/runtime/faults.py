@@ -5,7 +5,7 @@ missing, come twice or be cut. Goodput is replies a second; the time for which f
 off (a hang until the time-out), for that is the server's doing. Fault-free and faulty runs alternate. A table,
 one JSON document as the last line; 1 as exit code if a reply is wrong.
 
-    python benchmarks/faults.py --requests 20000 --in-flight 256 --pairs 3
+    python -m benchmarks.runtime.faults --requests 20000 --in-flight 256 --pairs 3
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ import time
 from collections import Counter
 from typing import Any
 
-import server_capacity
-from scripted import serving
-
+import benchmarks.runtime.server_capacity as server_capacity
+from benchmarks.runtime.scripted import serving
 from fastinstruct.lm import Endpoint, HttpTransport, Ok, Request, RetryPolicy
 from fastinstruct.lm.limits.breaker import CircuitBreaker
 from fastinstruct.lm.limits.concurrency import Fixed

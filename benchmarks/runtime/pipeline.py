@@ -23,12 +23,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import markov
-import server_capacity
-from measuring import Goal, How, run_loop
-from runtime_arms import MODEL
-from scripted import Span, serving
-
+import benchmarks.runtime.server_capacity as server_capacity
+import benchmarks.similarity.markov as markov
+from benchmarks.measuring import Goal, How, run_loop
+from benchmarks.runtime.arms import MODEL
+from benchmarks.runtime.scripted import Span, serving
 from fastinstruct import __version__
 from fastinstruct.config import load_config
 from fastinstruct.pipeline import Run

@@ -15,7 +15,7 @@ Then the server's log and the store are compared:
 
 A table for people, one JSON document as the last line; 1 as exit code after a difference.
 
-    python benchmarks/soak_runs.py --minutes 120
+    python -m benchmarks.soak.runs --minutes 120
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ are Alpaca's instructions and outputs, T0 prompts, Chinese made of seed tasks ch
 benchmarks/markov.py, which goes on for longer. Linux only; needs the data beside the repository, 3 minutes, no extra.
 A table for people, one JSON document as the last line.
 
-    python benchmarks/memory.py
-    python benchmarks/memory.py --threshold 0.5 --only instructions Chinese
+    python -m benchmarks.similarity.memory
+    python -m benchmarks.similarity.memory --threshold 0.5 --only instructions Chinese
 """
 
 import argparse
@@ -22,9 +22,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import markov
 import numpy as np
 
+import benchmarks.similarity.markov as markov
 from fastinstruct.deduplication.decisions import new_index
 from fastinstruct.deduplication.memory import estimated_bytes
 from fastinstruct.files.rows import Source

@@ -13,8 +13,8 @@ FastInstruct in batches, and the median is given. Tools that compare a text with
 sample: their time a text is extrapolated (time a pair x mean size of the pool over the stream). Ratios are of CPU
 time, which other work on the machine disturbs less. A table for people, one JSON document as the last line.
 
-    python benchmarks/peers.py                                    # needs the extra `bench`
-    python benchmarks/peers.py --texts 3000 --rounds 1            # to try it
+    python -m benchmarks.similarity.peers                                    # needs the extra `bench`
+    python -m benchmarks.similarity.peers --texts 3000 --rounds 1            # to try it
 """
 
 import argparse
@@ -27,12 +27,12 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-import edits
-import markov
 import numpy as np
 from numpy.typing import NDArray
-from peer_tools import BATCH, THRESHOLD, FuzzPool, Peer, Scan, scans, streaming_peers
 
+import benchmarks.similarity.edits as edits
+import benchmarks.similarity.markov as markov
+from benchmarks.similarity.peer_tools import BATCH, THRESHOLD, FuzzPool, Peer, Scan, scans, streaming_peers
 from fastinstruct.similarity import RougeIndex, warm_up
 
 Result = TypeVar("Result")

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-ALPACA = Path(__file__).resolve().parents[2] / "shared" / "data" / "alpaca_52k.jsonl.gz"
+ALPACA = Path(__file__).resolve().parents[3] / "shared" / "data" / "alpaca_52k.jsonl.gz"
 # Share of the texts that are an earlier text with one or two of its words replaced; the chain makes others by itself.
 NEAR_DUPLICATES = 0.1
 

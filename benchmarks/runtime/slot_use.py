@@ -5,7 +5,7 @@ latencies. The share of busy slots is the integral of requests in flight over th
 first moment when all slots are taken) to the last dispatch of a stage-1 request: until then there is always work
 waiting. A table for people, one JSON document as the last line.
 
-    python benchmarks/slot_use.py --in-flight 200 --median 0.5 --sigma 0.8 --target 3000
+    python -m benchmarks.runtime.slot_use --in-flight 200 --median 0.5 --sigma 0.8 --target 3000
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import server_capacity
-from scripted import serving, stay_on_first_core
-
+import benchmarks.runtime.server_capacity as server_capacity
 import fastinstruct
+from benchmarks.runtime.scripted import serving, stay_on_first_core
 from fastinstruct.config import load_config
 from fastinstruct.pipeline import Run, RunResult
 

@@ -8,8 +8,8 @@ Streams vary in threshold, tokenizer, threads, vocabulary, lengths, batch sizes 
 between, texts are queried or added unjudged, the index is saved and loaded, its tokens are ranked anew, and its
 scores are compared. A table for people, one JSON document as the last line; 1 as exit code after a difference.
 
-    python benchmarks/soak.py --minutes 60
-    python benchmarks/soak.py --seed 0 --first 1234 --streams 1     # one stream again
+    python -m benchmarks.soak.decisions --minutes 60
+    python -m benchmarks.soak.decisions --seed 0 --first 1234 --streams 1     # one stream again
 """
 
 import argparse
@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import LCSseq
 from rapidfuzz.process import cdist
-from soak_texts import Plan, drawn_plan, token_lists, written
 
+from benchmarks.soak.texts import Plan, drawn_plan, token_lists, written
 from fastinstruct.similarity import RougeIndex, Verdicts, warm_up
 from fastinstruct_kernels.pool import SPLIT_SIZE
 
@@ -97,7 +97,7 @@ class Soak:
         try:
             self._compare(random, plan)
         except Exception as error:
-            again = f"python benchmarks/soak.py --seed {self.seed} --first {number} --streams 1"
+            again = f"python -m benchmarks.soak.decisions --seed {self.seed} --first {number} --streams 1"
             raise Difference(f"{type(error).__name__}: {error}\n{plan}\nTo see it again: {again}") from error
         self.counts["streams"] += 1
 

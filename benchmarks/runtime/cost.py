@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from measuring import Goal, How, Ratio, rotated, run_loop
-from run_prompts import drawn_prompts
-from runtime_arms import Client, Ours, Prompts, RawAiohttp, SdkAiohttp, SdkDefault, missing
-from scripted import serving
+from benchmarks.measuring import Goal, How, Ratio, rotated, run_loop
+from benchmarks.replies.run_prompts import drawn_prompts
+from benchmarks.runtime.arms import Client, Ours, Prompts, RawAiohttp, SdkAiohttp, SdkDefault, missing
+from benchmarks.runtime.scripted import serving
 
 _NUM_PROMPTS = 3_000
 _WARM_UP = 2  # requests for each connection

@@ -5,7 +5,7 @@ write and read sockets. Then what a bare aiohttp client with orjson spends on a 
 says how many such clients one server on one core can keep waiting for nothing. Prompts are those of a run, of all
 stages in their usual proportions. A table for people, one JSON document as the last line.
 
-    python benchmarks/server_capacity.py --seconds 4 --in-flight 64
+    python -m benchmarks.runtime.server_capacity --seconds 4 --in-flight 64
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from dataclasses import asdict, dataclass
 
 import aiohttp
 import orjson
-from run_prompts import drawn_prompts
-from scripted import serving
 
 import fastinstruct
+from benchmarks.replies.run_prompts import drawn_prompts
+from benchmarks.runtime.scripted import serving
 
 NUM_PROMPTS = 3000
 

@@ -6,9 +6,9 @@ the first; what the server can take is shown before. Arms take turns, in another
 ratios, as medians over the rounds with their range. A line for each goal: what, bar, measured, met or not. A table for
 people, one JSON document as the last line; 20 minutes.
 
-    python benchmarks/runtime.py                      # needs the extra `bench`; without it, what needs it is left out
-    python benchmarks/runtime.py --goals g1 g5 e2e    # some of them
-    python benchmarks/runtime.py --quick              # to see that it works; its figures mean nothing
+    python -m benchmarks.runtime.goals              # needs the extra `bench`, else some is left out
+    python -m benchmarks.runtime.goals --goals g1 g5 e2e  # some of them
+    python -m benchmarks.runtime.goals --quick              # to see that it works; its figures mean nothing
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import server_capacity
-from measuring import Goal, How
-from runtime_cost import cpu_per_request, requests_per_s, use_of_fixed_slots
-from runtime_faults import dead_connections, interrupts, replies_under_faults
-from runtime_limits import budgets_kept, queue_found, rate_found
-from runtime_memory import memory_in_flight, memory_over_time
-from runtime_pipeline import end_to_end, import_time
-from runtime_slots import loop_lag, steady_use, use_with_work
-from scripted import stay_on_first_core
+import benchmarks.runtime.server_capacity as server_capacity
+from benchmarks.measuring import Goal, How
+from benchmarks.runtime.cost import cpu_per_request, requests_per_s, use_of_fixed_slots
+from benchmarks.runtime.limits import budgets_kept, queue_found, rate_found
+from benchmarks.runtime.memory import memory_in_flight, memory_over_time
+from benchmarks.runtime.pipeline import end_to_end, import_time
+from benchmarks.runtime.recovery import dead_connections, interrupts, replies_under_faults
+from benchmarks.runtime.scripted import stay_on_first_core
+from benchmarks.runtime.slots import loop_lag, steady_use, use_with_work
 
 MEASUREMENTS: dict[tuple[str, ...], Callable[[How], list[Goal]]] = {
     ("g1", "g2"): cpu_per_request,

@@ -66,6 +66,7 @@ HOMES = {
     "uvloop": {"cli"},
 }
 SQL = re.compile(r"\bSELECT\b.*\bFROM\b|\bINSERT (OR \w+ )?INTO\b|\bUPDATE \w+ SET\b|\bPRAGMA\b", re.DOTALL)
+MOST_LINES, MOST_LINES_OF_FUNCTION = 400, 60
 HEAVY = ("numba", "numpy", "aiohttp", "pydantic", "yaml", "rich", "typer", "orjson", "sqlite3")
 
 
@@ -123,6 +124,42 @@ def test_an_arrow_never_points_up() -> None:
         if upward := ours - BELOW[part] - {part}:
             strangers[shown(path)] = sorted(upward)
     assert strangers == {}
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    """Those under TYPE_CHECKING and inside functions included: a circle is one thing in several files."""
+    names = {".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__"): path for path in OURS}
+    arrows = {
+        name: {
+            (full if full in names else full.rpartition(".")[0])
+            for full in imported(path)
+            if full in names or full.rpartition(".")[0] in names
+        }
+        - {name}
+        for name, path in names.items()
+    }
+    while leaves := {name for name, found in arrows.items() if not found & arrows.keys()}:
+        arrows = {name: found for name, found in arrows.items() if name not in leaves}
+    reached_by = {name for found in arrows.values() for name in found}
+    assert sorted(arrows.keys() & reached_by) == []
+
+
+def test_modules_and_functions_can_be_held_in_mind() -> None:
+    long = {shown(path): lines for path in OURS if (lines := len(path.read_text("utf-8").splitlines())) > MOST_LINES}
+    for path in OURS:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and part_of(path) != "cli":  # option lists
+                num_lines = (node.end_lineno or 0) - node.lineno + 1
+                if num_lines > MOST_LINES_OF_FUNCTION:
+                    long[f"{shown(path)}:{node.name}"] = num_lines
+    assert long == {}
+
+
+def test_pipeline_and_lm_are_few_rooms() -> None:
+    """Besides the stages, the recipes and the transports, of which there will be more."""
+    more = {"stages", "recipes", "transports", "__init__.py"}
+    rooms = [path for part in ("pipeline", "lm") for path in modules(PACKAGE / part) if not more & set(path.parts)]
+    assert 40 < len(rooms) <= 55
 
 
 def test_a_library_is_imported_only_where_it_is_at_home() -> None:

@@ -11,18 +11,16 @@ from __future__ import annotations
 from fastinstruct.config.budgets import BudgetConfig, PriceConfig, SaturationConfig
 from fastinstruct.config.filters import FilterConfig, RuleConfig
 from fastinstruct.config.loading import NULL, load_config, parse_assignment, settings_of
+from fastinstruct.config.models import EndpointConfig, ModelConfig, SamplingConfig
 from fastinstruct.config.problems import nearest
 from fastinstruct.config.schema import (
     OF_THE_PAPER,
     AgainstConfig,
     ClassificationConfig,
-    EndpointConfig,
     InstancesConfig,
     InstructionsConfig,
-    ModelConfig,
     RunConfig,
     RuntimeConfig,
-    SamplingConfig,
     SimilarityConfig,
     StageSettings,
 )

@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from fastinstruct.config.models import EndpointConfig, ModelConfig
 from fastinstruct.config.requests import checked_body, checked_url
-from fastinstruct.config.schema import EndpointConfig, ModelConfig, RunConfig
+from fastinstruct.config.schema import RunConfig
 from fastinstruct.errors import ConfigError
 
 __all__ = ["api_key", "cache_folder", "let_threads_sleep", "process_environment", "refuse_secrets"]

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from fastinstruct.config.schema import OF_THE_PAPER, EndpointConfig, ModelConfig, RunConfig, StageSettings
+from fastinstruct.config.models import EndpointConfig, ModelConfig
+from fastinstruct.config.schema import OF_THE_PAPER, RunConfig, StageSettings
 from fastinstruct.errors import ConfigError
 from fastinstruct.tokenizer_names import exact_tokenizer
 

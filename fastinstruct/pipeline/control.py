@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
-from fastinstruct.lm.scheduling.scheduler import SchedulerStatistics
+from fastinstruct.lm.scheduling.statistics import SchedulerStatistics
 from fastinstruct.pipeline.budget.stop_rules import Stop
 from fastinstruct.similarity import Interruption
 

@@ -16,9 +16,10 @@ from fastinstruct.pipeline.budget.stop_rules import Stop
 from fastinstruct.pipeline.control import Control
 from fastinstruct.pipeline.monitoring.monitor import Monitor
 from fastinstruct.pipeline.monitoring.progress import Progress
+from fastinstruct.pipeline.opening import opened
 from fastinstruct.pipeline.preparation import Preparation
 from fastinstruct.pipeline.recipes import Recipe
-from fastinstruct.pipeline.session import InterruptedSession, Listeners, Opening, opened
+from fastinstruct.pipeline.session import InterruptedSession, Listeners, Opening
 from fastinstruct.records import Example
 from fastinstruct.text.custom_filters import CustomFilter, ExampleFilter
 

@@ -1,10 +1,8 @@
-"""One session: one process at work on a run, with all that it has open, in the order in which it opens and closes.
+"""One session: one process at work on a run, with all that it has open, and what it does from start to end.
 
-prices, identity of a run that goes on, preparation     files are read, nothing is held
-folder, store, monitor                                  the run is ours alone from here on
-indexes (in the similarity thread) | fleet              side by side
-reply forms, threshold, admission, commit order         asked for and settled before the first draw
-scheduler                                               until there is nothing left to do
+reply forms, threshold          asked for, or known, before the first draw
+admission, commit order         told what earlier sessions left
+scheduler                       until there is nothing left to do
 """
 
 from __future__ import annotations
@@ -13,9 +11,9 @@ import asyncio
 import gc
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,43 +22,36 @@ from typing import Any, TypeVar
 from fastinstruct._version import __version__
 from fastinstruct.config import RunConfig
 from fastinstruct.config.environment import cache_folder
-from fastinstruct.config.recording import recorded
 from fastinstruct.errors import FastInstructError, StoreError
-from fastinstruct.files.against import dumped
 from fastinstruct.lm import RetryPolicy
 from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.lm.scheduling.job import Delivery
 from fastinstruct.lm.scheduling.scheduler import Scheduler
 from fastinstruct.pipeline.budget.ledger import Price
-from fastinstruct.pipeline.budget.prices import find_prices
 from fastinstruct.pipeline.budget.stop_rules import Stop
 from fastinstruct.pipeline.commit.admission import Admission, examples_of
 from fastinstruct.pipeline.commit.committer import Effect
 from fastinstruct.pipeline.commit.order import OrderParts, open_order
 from fastinstruct.pipeline.control import Control
-from fastinstruct.pipeline.identity import as_begun, begun_identity
-from fastinstruct.pipeline.indexes import built
-from fastinstruct.pipeline.models.connect import connected, described, probe_all
+from fastinstruct.pipeline.models.connect import described, probe_all
 from fastinstruct.pipeline.models.reply_forms import FormProbes, described_forms, settled_forms
 from fastinstruct.pipeline.models.threshold import run_threshold
-from fastinstruct.pipeline.monitoring.monitor import Monitor, open_monitor
+from fastinstruct.pipeline.monitoring.monitor import Monitor
 from fastinstruct.pipeline.monitoring.watchdog import Watchdog
 from fastinstruct.pipeline.pool.task_pool import TaskPool
-from fastinstruct.pipeline.preparation import Preparation, prepare
-from fastinstruct.pipeline.recipes import Recipe, recipe_of
+from fastinstruct.pipeline.preparation import Preparation
+from fastinstruct.pipeline.recipes import Recipe
 from fastinstruct.pipeline.stages.base import Task
 from fastinstruct.pipeline.stages.bound import Stages
 from fastinstruct.records import Example, ReplyForm
 from fastinstruct.similarity import RougeIndex
-from fastinstruct.store import FORMAT_VERSION, Commit, MetaKey, RunFolder, RunReader, RunStore, StoredState
+from fastinstruct.store import Commit, RunReader, RunStore, StoredState
 from fastinstruct.text.custom_filters import CustomFilter
 from fastinstruct.text.repeated_outputs import RepeatedOutputs
-from fastinstruct.text.seeds import kind_notice
 
-__all__ = ["InterruptedSession", "Listeners", "Opening", "Session", "opened"]
+__all__ = ["InterruptedSession", "Listeners", "Opening", "Session"]
 
 T = TypeVar("T")
-_ABOUT = {"fastinstruct": __version__, "format": FORMAT_VERSION}
 
 
 class InterruptedSession(Exception):
@@ -311,99 +302,3 @@ class Session:
             yield
         finally:
             timer.cancel()
-
-
-@asynccontextmanager
-async def opened(opening: Opening, control: Control, listeners: Listeners) -> AsyncIterator[Session]:
-    """Yield a session with everything open; whatever happens, all of it is closed again.
-
-    Raises:
-        InputError: seeds, configuration or run folder are unusable.
-        EmbeddedModelError: llama.cpp cannot load the model.
-        InterruptedSession: it was told to end before everything was open.
-        StoreError: the disk is full or fails.
-    """
-    began_at = time.monotonic()
-    control.bind()
-    async with AsyncExitStack() as stack:
-        thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
-        stack.callback(control.comparing.set)
-        preparation, prices = await _prepared(opening)
-        folder = stack.enter_context(RunFolder(opening.folder, preparation.config.runtime.folder_bits))
-        if opening.restart and (earlier := await asyncio.to_thread(folder.set_aside)):
-            listeners.on_note(f"starts over; what was there is in {earlier}")
-        await asyncio.to_thread(folder.claim, preparation.identity(), _ABOUT)
-        store = await asyncio.to_thread(lambda: RunStore(folder.prepare_database(), folder))
-        stack.callback(store.close)
-        await asyncio.to_thread(_begin, folder, store, preparation)
-        is_sample = opening.sample is not None
-        open_gauges = partial(open_monitor, preparation, prices, folder.path, store, is_sample=is_sample)
-        monitor = await asyncio.to_thread(open_gauges)
-        listeners.on_open(preparation, prices, monitor)
-        state = await asyncio.to_thread(store.state, preparation.recipe.names)
-        if notice := kind_notice(preparation.seeds):
-            listeners.on_note(notice)
-        indexing = asyncio.get_running_loop().run_in_executor(thread, built, preparation, state, control.comparing)
-        await _emit_stored(opening.folder, listeners)
-        is_local = any(model.embedded for model in preparation.models.values())
-        control.phase = "loading the model" if is_local else "connecting"
-        fleet = await stack.enter_async_context(connected(preparation, opening.env))
-        indexes = await indexing
-        if indexes is None:
-            raise InterruptedSession
-        index, against = indexes
-        yield Session(
-            opening=opening,
-            control=control,
-            listeners=listeners,
-            preparation=preparation,
-            store=store,
-            state=state,
-            monitor=monitor,
-            index=index,
-            against=against,
-            thread=thread,
-            fleet=fleet,
-            watchdog=_new_watchdog(preparation.config, store, monitor, fleet, control),
-            began_at=began_at,
-        )
-
-
-async def _prepared(opening: Opening) -> tuple[Preparation, Mapping[str, Price | None]]:
-    """Read what the run is made of, and what it costs; of a run that goes on, as it was begun."""
-    recipe = opening.recipe or recipe_of(opening.config)
-    prices = await asyncio.to_thread(find_prices, opening.config, recipe.names)
-    begun = None if opening.restart else await asyncio.to_thread(begun_identity, opening.folder)
-    config = opening.config if begun is None else as_begun(opening.config, begun)
-    prepared = partial(prepare, config, opening.env, begun, recipe=opening.recipe)
-    return await asyncio.to_thread(prepared), prices
-
-
-def _begin(folder: RunFolder, store: RunStore, preparation: Preparation) -> None:
-    """Record what a new run starts from, and keep this session's configuration."""
-    templates = preparation.prompts.templates
-    sources = {name: (template.sha256, template.source) for name, template in templates.items()}
-    store.begin(preparation.seeds, sources, preparation.recipe.names)
-    if preparation.against.files:
-        store.set_meta(MetaKey.AGAINST, dumped(preparation.against.files))
-    folder.write("config.yaml", recorded(preparation.config, folder.path))
-
-
-async def _emit_stored(folder: Path, listeners: Listeners) -> None:
-    if listeners.on_example is None:
-        return
-    with RunReader(folder) as reader:
-        for example in reader.examples():
-            await listeners.on_example(example)
-
-
-def _new_watchdog(config: RunConfig, store: RunStore, monitor: Monitor, fleet: Fleet, control: Control) -> Watchdog:
-    def end(stop: Stop) -> None:
-        if monitor.counters.remaining.is_any:
-            control.heed(stop)
-        else:  # all is done already
-            control.end_work()
-
-    record = partial(store.note_meta, MetaKey.TELEMETRY)
-    most = config.runtime.max_memory_mib
-    return Watchdog(fleet, record=record, end=end, on_look=monitor.look, max_memory_mib=most)

@@ -15,8 +15,7 @@ from functools import partial
 from typing import Final
 
 from fastinstruct.scripted_server.answering import Answerer
-from fastinstruct.scripted_server.calls import Call, Place
-from fastinstruct.scripted_server.connections import Connection, Route
+from fastinstruct.scripted_server.connections import Call, Connection, Place, Route
 from fastinstruct.scripted_server.faults import AT_ONCE, NEEDS_REPLY, Fault, fault_answer
 from fastinstruct.scripted_server.hints import RetryHint, hint_headers, hint_words
 from fastinstruct.scripted_server.limits import RateLimits

@@ -1,6 +1,6 @@
 """One client's connection to the scripted server: splits what arrives into requests, answered one after another.
 
-Knows nothing of routes, models or faults. A bare `asyncio.Protocol`: no task, no stream, no buffer but for a request
+Knows nothing of models or faults. A bare `asyncio.Protocol`: no task, no stream, no buffer but for a request
 that has not arrived whole.
 """
 
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple, cast
 from typing import Protocol as Interface
 
-from fastinstruct.scripted_server.calls import Call
+from fastinstruct.scripted_server.log import LogEntry
 from fastinstruct.scripted_server.messages import Answer, error_answer, message
+from fastinstruct.scripted_server.shapes import Ask, Reply
 
-__all__ = ["Connection", "Route", "Service"]
+__all__ = ["Call", "Connection", "Place", "Route", "Service"]
 
 _MAX_HEAD_BYTES = 65536
 
@@ -119,3 +122,22 @@ class Connection(asyncio.Protocol):
 
 
 _TOO_LONG = error_answer(431, "bad_request", "the head of the request is too long")
+
+
+class Place(Enum):
+    """Where a request stands: at the door or gone, in the queue, or in a slot."""
+
+    OUTSIDE = 0
+    WAITING = 1
+    SERVING = 2
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A request being answered; `reply` is what the model says, unless a fault comes between."""
+
+    connection: Connection
+    entry: LogEntry
+    ask: Ask | None = None
+    reply: Reply | None = None
+    place: Place = Place.OUTSIDE

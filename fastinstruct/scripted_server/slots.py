@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from fastinstruct.scripted_server.calls import Call, Place
+from fastinstruct.scripted_server.connections import Call, Place
 from fastinstruct.scripted_server.stats import Stats
 
 __all__ = ["Slots"]

@@ -36,15 +36,8 @@ from fastinstruct.lm import (
 from fastinstruct.lm.outcomes.outcomes import FatalKind
 from fastinstruct.lm.scheduling.channel import Channel
 from fastinstruct.lm.scheduling.fleet import Fleet
-from fastinstruct.lm.scheduling.scheduler import (
-    Delivery,
-    FailedAttempt,
-    Job,
-    Scheduler,
-    SchedulerStatistics,
-    Source,
-    complete_all,
-)
+from fastinstruct.lm.scheduling.scheduler import Delivery, FailedAttempt, Job, Scheduler, Source, complete_all
+from fastinstruct.lm.scheduling.statistics import SchedulerStatistics
 from played import (
     OK,
     REFUSED,

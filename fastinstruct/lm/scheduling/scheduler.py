@@ -14,7 +14,6 @@ import math
 import random
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -29,13 +28,13 @@ from fastinstruct.lm.scheduling.channel import Channel, Ticket
 from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.lm.scheduling.job import Allowance, Delivery, FailedAttempt, Job, ListSource, Source, detail_of
 from fastinstruct.lm.scheduling.retry import Flight, Retrying
+from fastinstruct.lm.scheduling.statistics import SchedulerStatistics
 
 __all__ = [
     "Delivery",
     "FailedAttempt",
     "Job",
     "Scheduler",
-    "SchedulerStatistics",
     "Source",
     "complete_all",
     "detail_of",
@@ -46,18 +45,6 @@ _MOST_AT_A_TIME = 32  # some milliseconds of the loop's time: writing them out a
 _SHARE_OF_DESCRIPTORS = 0.8  # of what was in flight as they ran out
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SchedulerStatistics:
-    """A snapshot of the counters."""
-
-    num_in_flight: int
-    num_waiting: int
-    num_attempts: int
-    num_failed_attempts: int
-    num_dropped: int = 0
-    """Requests that were sent and then cancelled: by `abort`, or because the drain took too long."""
 
 
 class Scheduler(Generic[T]):

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from fastinstruct.lm.outcomes.outcomes import BadRequest, Fatal, Ok, Outcome, Transient
 
-__all__ = ["LatencyHistogram", "Tally"]
+__all__ = ["LatencyHistogram", "SchedulerStatistics", "Tally"]
 
 _GROWTH = math.log(1.05)
 _LEAST_S, _MOST_S = 1e-4, 1e5
@@ -86,3 +87,15 @@ class Tally:
 def _name(outcome: Outcome) -> str:
     """Name an outcome with its kind; there are few kinds."""
     return f"{outcome.name}: {outcome.kind}" if isinstance(outcome, Transient | BadRequest | Fatal) else outcome.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerStatistics:
+    """A snapshot of the counters."""
+
+    num_in_flight: int
+    num_waiting: int
+    num_attempts: int
+    num_failed_attempts: int
+    num_dropped: int = 0
+    """Requests that were sent and then cancelled: by `abort`, or because the drain took too long."""

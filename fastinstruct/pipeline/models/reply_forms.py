@@ -18,7 +18,8 @@ from fastinstruct.lm import BadRequest, Ok, Outcome, Request, Transient, unreach
 from fastinstruct.lm.process import read_in_thread_if_large
 from fastinstruct.lm.scheduling.channel import Channel
 from fastinstruct.lm.scheduling.fleet import Fleet
-from fastinstruct.lm.scheduling.scheduler import Scheduler, SchedulerStatistics, complete_all, detail_of
+from fastinstruct.lm.scheduling.scheduler import Scheduler, complete_all, detail_of
+from fastinstruct.lm.scheduling.statistics import SchedulerStatistics
 from fastinstruct.pipeline.budget.budget import Budget
 from fastinstruct.pipeline.budget.stop_rules import Stop
 from fastinstruct.pipeline.preparation import Preparation

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fastinstruct.lm.scheduling.job import Delivery
-from fastinstruct.lm.scheduling.scheduler import SchedulerStatistics
+from fastinstruct.lm.scheduling.statistics import SchedulerStatistics
 from fastinstruct.pipeline.budget.budget import Budget
 from fastinstruct.pipeline.budget.ledger import Price
 from fastinstruct.pipeline.budget.persistence import dumped_prices, limits_of, open_ledger

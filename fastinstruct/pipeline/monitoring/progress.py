@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fastinstruct.lm.scheduling.scheduler import SchedulerStatistics
+from fastinstruct.lm.scheduling.statistics import SchedulerStatistics
 from fastinstruct.pipeline.budget.ledger import Ledger, dollars
 from fastinstruct.pipeline.monitoring.forecast import Projection, Remaining
 from fastinstruct.pipeline.monitoring.telemetry import Telemetry

@@ -18,24 +18,26 @@ from pathlib import Path
 from fastinstruct._version import __version__
 from fastinstruct.config import RunConfig
 from fastinstruct.config.recording import recorded
+from fastinstruct.errors import Aborted
 from fastinstruct.files.against import dumped
 from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.pipeline.budget.ledger import Price
 from fastinstruct.pipeline.budget.prices import find_prices
 from fastinstruct.pipeline.budget.stop_rules import Stop
 from fastinstruct.pipeline.control import Control
+from fastinstruct.pipeline.decontamination import indexed
 from fastinstruct.pipeline.identity import as_begun, begun_identity
-from fastinstruct.pipeline.indexes import built
 from fastinstruct.pipeline.models.connect import connected
 from fastinstruct.pipeline.monitoring.monitor import Monitor, open_monitor
 from fastinstruct.pipeline.monitoring.watchdog import Watchdog
 from fastinstruct.pipeline.preparation import Preparation, prepare
 from fastinstruct.pipeline.recipes import recipe_of
 from fastinstruct.pipeline.session import InterruptedSession, Listeners, Opening, Session
-from fastinstruct.store import FORMAT_VERSION, MetaKey, RunFolder, RunReader, RunStore
+from fastinstruct.similarity import Interruption, RougeIndex, warm_up
+from fastinstruct.store import FORMAT_VERSION, MetaKey, RunFolder, RunReader, RunStore, StoredState
 from fastinstruct.text.seeds import kind_notice
 
-__all__ = ["opened"]
+__all__ = ["Indexes", "built", "opened"]
 
 _ABOUT = {"fastinstruct": __version__, "format": FORMAT_VERSION}
 
@@ -134,3 +136,22 @@ def _new_watchdog(config: RunConfig, store: RunStore, monitor: Monitor, fleet: F
     record = partial(store.note_meta, MetaKey.TELEMETRY)
     most = config.runtime.max_memory_mib
     return Watchdog(fleet, record=record, end=end, on_look=monitor.look, max_memory_mib=most)
+
+
+Indexes = tuple[RougeIndex, RougeIndex | None]
+
+
+def built(preparation: Preparation, state: StoredState, interruption: Interruption) -> Indexes | None:
+    """Load or compile the kernels, index pool and evaluation texts; None where that was interrupted.
+
+    Raises:
+        InputError: an evaluation file is gone, or no longer what it was.
+    """
+    warm_up()
+    similarity = preparation.config.similarity
+    index = RougeIndex(similarity.threshold, similarity.tokenizer, interruption=interruption)
+    try:
+        index.add([*(seed.instruction for seed in preparation.seeds), *state.instructions])
+        return index, indexed(preparation.against, similarity, preparation.seeds, interruption)
+    except Aborted:
+        return None

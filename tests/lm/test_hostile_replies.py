@@ -22,8 +22,7 @@ from fastinstruct.lm import Endpoint, HttpTransport, Outcome, Request, Transient
 from fastinstruct.lm.limits.concurrency import QueueAware
 from fastinstruct.lm.limits.rate_budget import RateBudget
 from fastinstruct.lm.outcomes.classify import classify_reply
-from fastinstruct.lm.outcomes.error_body import error_info, parse_error, shown
-from fastinstruct.lm.outcomes.json_words import in_words
+from fastinstruct.lm.outcomes.error_body import error_info, in_words, parse_error, shown
 from fastinstruct.lm.process import SMALL
 from fastinstruct.lm.scheduling.scheduler import detail_of
 from fastinstruct.lm.transports.codec import parse_json

@@ -10,18 +10,17 @@ Azure, Anthropic, Google, OpenRouter, DeepSeek, vLLM, llama.cpp and FastAPI send
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 from fastinstruct.lm.endpoints import Endpoint
 from fastinstruct.lm.outcomes.inner_errors import foreign_words
-from fastinstruct.lm.outcomes.json_words import in_words
 from fastinstruct.lm.outcomes.masking import masked, secrets_of
 from fastinstruct.lm.transports.codec import parse_json
 
-__all__ = ["ErrorInfo", "duration_s", "error_info", "parse_error", "plain_number", "retry_after_s", "shown"]
+__all__ = ["ErrorInfo", "duration_s", "error_info", "in_words", "parse_error", "plain_number", "retry_after_s", "shown"]
 
 _MAX_SHOWN: Final = 200
 _MAX_READ: Final = 2000  # of a message: what comes later is an echo of the request or a stack trace
@@ -207,3 +206,40 @@ def _hint_in_words_s(message: str) -> float | None:
     if found is None:
         return None
     return duration_s(found[1].rstrip(".") + _SPELLED.get((found[2] or "").lower(), ""))
+
+
+_MAX_DEPTH: Final = 8
+
+
+def in_words(value: object, most: int) -> str:
+    """The value in at most `most` characters; what is nested deeper than eight levels is left out."""
+    if isinstance(value, str):
+        return value[:most]
+    words, room = [], most
+    for piece in _pieces(value, most, _MAX_DEPTH):
+        words.append(piece)
+        room -= len(piece)
+        if room <= 0:
+            break
+    return "".join(words)[:most]
+
+
+def _pieces(value: object, most: int, depth: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield repr(value[:most])
+    elif not isinstance(value, list | Mapping):
+        yield str(value)[:most]
+    elif value and not depth:
+        yield "[…]" if isinstance(value, list) else "{…}"
+    elif isinstance(value, list):
+        yield "["
+        for number, entry in enumerate(value):
+            yield ", " if number else ""
+            yield from _pieces(entry, most, depth - 1)
+        yield "]"
+    else:
+        yield "{"
+        for number, (name, entry) in enumerate(value.items()):
+            yield f"{', ' if number else ''}{str(name)[:most]!r}: "
+            yield from _pieces(entry, most, depth - 1)
+        yield "}"

@@ -208,7 +208,8 @@ def _hint_in_words_s(message: str) -> float | None:
     return duration_s(found[1].rstrip(".") + _SPELLED.get((found[2] or "").lower(), ""))
 
 
-_MAX_DEPTH: Final = 8
+# Python's own `str` walks all of a value, and raises RecursionError where it is nested as deep as a parser allows.
+_MAX_DEPTH_SHOWN: Final = 8
 
 
 def in_words(value: object, most: int) -> str:
@@ -216,7 +217,7 @@ def in_words(value: object, most: int) -> str:
     if isinstance(value, str):
         return value[:most]
     words, room = [], most
-    for piece in _pieces(value, most, _MAX_DEPTH):
+    for piece in _pieces(value, most, _MAX_DEPTH_SHOWN):
         words.append(piece)
         room -= len(piece)
         if room <= 0:

@@ -1,6 +1,6 @@
 """`fastinstruct doctor`: find what would keep a run from working, before it starts.
 
-Prints what `pipeline.diagnosis` finds: one line a check on stdout, what lasts on stderr.
+Prints what `doctor` finds: one line a check on stdout, what lasts on stderr.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def let_threads_sleep() -> None:
     """Let OpenMP's threads sleep where they wait for one another, unless the environment says how they should wait.
 
     Call it before a library that uses OpenMP is loaded: it reads this once. By default such threads spin, which burns
-    the time slice that the one they wait for needs as soon as other programs are at work: see `lm.embedded`.
+    the time slice that the one they wait for needs as soon as other programs are at work: see `lm.transports.embedded`.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ["OMP_WAIT_POLICY"] = "passive"

@@ -21,7 +21,7 @@ from fastinstruct.store import DrawRow, PendingDraw
 __all__ = ["dumped_answer", "loaded_answer"]
 
 _LONGEST_S: Final = 1e9
-_LARGEST: Final = 1e300  # as `lm.reported` has it
+_LARGEST: Final = 1e300  # as `lm.transports.reported` has it
 
 
 def dumped_answer(delivery: Delivery[Task]) -> str:

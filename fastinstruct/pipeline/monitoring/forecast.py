@@ -110,7 +110,7 @@ class Forecast:
     ) -> Projection | None:
         """Return what is still needed, or None while a stage that is needed has answered nothing.
 
-        The time, with L the mean latency of a stage's calls, at the pace (`pipeline.pace`) of this sitting:
+        The time, with L the mean latency of a stage's calls, at the pace (see `Pace`) of this sitting:
 
             busy   = sum over stages of calls x L, scaled to the latencies that this sitting has now
             time_s = max(busy / min(answered at a time, num_slots), sum over the needed stages of L)

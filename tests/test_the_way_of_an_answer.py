@@ -12,6 +12,7 @@ import pytest
 
 from fastinstruct.config import load_config
 from fastinstruct.lm import Ok
+from fastinstruct.lm.outcomes.classify import classify_reply
 from fastinstruct.lm.scheduling.job import Delivery
 from fastinstruct.lm.transports import http
 from fastinstruct.lm.transports.http import Reply
@@ -63,7 +64,7 @@ async def test_an_answer_is_handed_through_at_most_fifteen_modules_on_its_way_to
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     way, num_replies = Way(), 0
-    classify, insert = http.classify_reply, run_store._insert
+    classify, insert = classify_reply, run_store._insert
 
     def arrived(*arguments: Any, **named: Any) -> Any:
         nonlocal num_replies
@@ -86,7 +87,7 @@ async def test_an_answer_is_handed_through_at_most_fifteen_modules_on_its_way_to
             await Run(load_config(flags=flags | more), env={"XDG_CACHE_HOME": str(tmp_path)}).execute()
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]  # as documented
+        threading.setprofile(None)
     assert len(way.modules) <= MOST, way.modules
     assert (way.modules[0], way.modules[-1]) == (FIRST, LAST)
     steps = [

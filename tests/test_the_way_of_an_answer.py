@@ -12,7 +12,7 @@ import pytest
 
 from fastinstruct.config import load_config
 from fastinstruct.lm import Ok
-from fastinstruct.lm.outcomes import classify
+from fastinstruct.lm.outcomes.classify import classify_reply
 from fastinstruct.lm.scheduling.job import Delivery
 from fastinstruct.lm.transports import http
 from fastinstruct.lm.transports.http import Reply
@@ -64,13 +64,13 @@ async def test_an_answer_is_handed_through_at_most_fifteen_modules_on_its_way_to
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     way, num_replies = Way(), 0
-    answer, insert = classify.classify_reply, run_store._insert
+    classify, insert = classify_reply, run_store._insert
 
     def arrived(*arguments: Any, **named: Any) -> Any:
         nonlocal num_replies
         num_replies += 1
         way.is_on = way.is_on or num_replies == 12  # all is warm, and one request is in flight
-        return answer(*arguments, **named)
+        return classify(*arguments, **named)
 
     def written(*arguments: Any) -> None:
         insert(*arguments)

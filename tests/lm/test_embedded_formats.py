@@ -17,7 +17,8 @@ from fastinstruct.lm.scheduling.channel import Channel
 from fastinstruct.lm.scheduling.fleet import Fleet
 from fastinstruct.lm.scheduling.scheduler import Scheduler, complete_all
 from fastinstruct.lm.transports.embedded import EmbeddedServer, find_model
-from fastinstruct.pipeline import prepare, stages
+from fastinstruct.pipeline import prepare
+from fastinstruct.pipeline.stages import classify
 from fastinstruct.records import Api, FinishReason, ReplyForm, ReplyFormat, Sampling
 from played import Longest
 
@@ -85,7 +86,7 @@ async def test_a_form_that_it_refuses_is_stepped_down_from(
     server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asked on chat with a schema that it cannot turn into a grammar, then with any object, then as text."""
-    monkeypatch.setattr(stages, "is_classification_format", of_no_type)
+    monkeypatch.setattr(classify, "is_classification_format", of_no_type)
     flags = {"model.base_url": server.base_url, "model.name": server.model.name, "model.api": "chat"}
     short = {"classification.num_demonstrations": 2, "classification.sampling.max_tokens": 24, "out": tmp_path / "run"}
     preparation = prepare(load_config(flags={**flags, **short}), {"XDG_CACHE_HOME": str(tmp_path)})

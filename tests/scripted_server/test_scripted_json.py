@@ -104,7 +104,8 @@ def test_the_keys_in_a_json_prompt_tell_the_stage() -> None:
     "path", sorted(TEMPLATES.glob("*/*.json.txt")), ids=lambda path: f"{path.parent.name}/{path.name}"
 )
 def test_the_packages_own_json_prompts_are_recognised(path: Path) -> None:
-    kind = Kind(path.name.removesuffix(".json.txt").replace("_", "-"))
+    name = path.name.removesuffix(".json.txt").replace("_", "-")
+    kind = Kind.INPUT_FIRST if name == "respond" else Kind(name)
     shown = {
         Kind.CLASSIFICATION: '{"is_classification":true}',
         Kind.INPUT_FIRST: '{"examples":[{"input":"Output: a","output":"b"}]}',

@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint format bench soak clean help
+.PHONY: demo test lint format docs bench soak clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -13,7 +13,8 @@ help:
 	@echo "make test    run the tests"
 	@echo "make lint    ruff and strict mypy"
 	@echo "make format  let ruff format and fix"
-	@echo "make bench   run the benchmarks"
+	@echo "make docs    write every key of the configuration into docs/configuration.md"
+	@echo "make bench   run the benchmarks, and write their tables into README.md and docs/"
 	@echo "make soak    an hour of decisions against brute force, two of killed runs against the server's log, one of hostile input"
 	@echo "make clean   remove .venv and caches (runs/ stays)"
 
@@ -31,6 +32,9 @@ lint: $(VENV)/dev.stamp
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/dev.stamp
+	$(BIN)/python tests/configuration_tables.py
 
 bench: $(VENV)/bench.stamp
 	mkdir -p benchmarks/results

@@ -1,7 +1,7 @@
-"""Write the README's tables from benchmark results.
+"""Write the tables of figures in the README and in docs/ from benchmark results.
 
 Reads the JSON document that each benchmark prints as its last line (`make bench` keeps them in benchmarks/results/)
-and replaces what stands between `<!-- NAME: ... -->` and `<!-- /NAME -->`.
+and replaces what stands between `<!-- NAME: ... -->` and `<!-- /NAME -->`, in whichever page that is.
 
     python benchmarks/readme.py benchmarks/results/*.json
 """
@@ -11,11 +11,21 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-README = Path(__file__).parent.parent / "README.md"
+REPOSITORY = Path(__file__).parent.parent
+
+BRIEF = (
+    "FastInstruct, batches of 1,000",
+    "Rensa deduplicator, threshold 0.7",
+    "Rensa RMinHashLSH, tuned: 0.54, 32 bands",
+    "datasketch MinHashLSH, threshold 0.7",
+    "RapidFuzz cdist, tokens as characters",
+    "rouge_score, score",
+)
+"""The rows of peers.py that the README shows; docs/benchmarks.md has them all."""
 
 
 def slot_use(found: dict[str, Any]) -> str:
@@ -47,12 +57,22 @@ def table(headings: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [headings, marks, *rows])
 
 
-def peers(found: dict[str, Any]) -> str:
+def peers(found: dict[str, Any], only: Collection[str] | None = None) -> str:
     """Lay out the result of peers.py: verdicts on the stream with edits, and what is kept of the plain one."""
     edited, plain = found["streams"].values()
     headings = ["tool", "us a text", "times ours", "recall", "precision", f"kept of {plain['texts']:,}"]
-    rows = [peers_row(*each) for each in zip(edited["rows"], plain["rows"], strict=True)]
-    return table(headings, rows)
+    pairs = zip(edited["rows"], plain["rows"], strict=True)
+    return table(headings, [peers_row(*pair) for pair in pairs if only is None or tool(pair[0]) in only])
+
+
+def peers_brief(found: dict[str, Any]) -> str:
+    """Lay out the few rows of peers.py that tell most."""
+    return peers(found, BRIEF)
+
+
+def tool(row: dict[str, Any]) -> str:
+    """Name a tool and how it was set."""
+    return f"{row['name']}, {row['settings']}"
 
 
 def peers_row(edited: dict[str, Any], plain: dict[str, Any]) -> list[str]:
@@ -60,7 +80,7 @@ def peers_row(edited: dict[str, Any], plain: dict[str, Any]) -> list[str]:
     sampled = plain["kept"] is None
     about = "~" if sampled else ""
     return [
-        f"{edited['name']}, {edited['settings']}" + (f" (sample of {edited['asked']:,})" if sampled else ""),
+        tool(edited) + (f" (sample of {edited['asked']:,})" if sampled else ""),
         about + significant(edited["cpu_us"]),
         about + significant(edited["times_ours"]),
         *(f"{edited[what]:.3f}" if edited[what] is not None else "" for what in ("recall", "precision")),
@@ -103,30 +123,45 @@ def growth(found: dict[str, Any]) -> str:
     return table(["texts", "of them admitted", "us a text", "us a text, last tenth", "bytes an admitted text"], rows)
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "runtime": runtime,
-    "slot_use": slot_use,
-    "peers": peers,
-    "peers_long": peers_long,
-    "growth": growth,
+TABLES: dict[str, dict[str, Callable[[dict[str, Any]], str]]] = {
+    "runtime": {"runtime": runtime},
+    "slot_use": {"slot_use": slot_use},
+    "peers": {"peers": peers, "peers_brief": peers_brief},
+    "peers_long": {"peers_long": peers_long},
+    "growth": {"growth": growth},
 }
+"""Benchmark -> place in a page -> what lays its table out."""
 
 
-def replaced(readme: str, name: str, table: str) -> str:
-    """Return the README with one table replaced."""
+def pages(repository: Path) -> list[Path]:
+    """Return the pages that may hold a table."""
+    return [repository / "README.md", *sorted((repository / "docs").glob("*.md"))]
+
+
+def replaced(texts: dict[Path, str], name: str, table: str) -> dict[Path, str]:
+    """Return the pages with one table replaced, in each that has a place for it.
+
+    Raises:
+        SystemExit: none has.
+    """
     pattern = re.compile(rf"(<!-- {name}:[^>]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
-    if not pattern.search(readme):
-        raise SystemExit(f"README.md: there is no place for the table {name}")
-    return pattern.sub(lambda match: f"{match[1]}{table}\n{match[2]}", readme)
+    if not any(map(pattern.search, texts.values())):
+        raise SystemExit(f"{', '.join(path.name for path in texts)}: there is no place for the table {name}")
+    return {path: pattern.sub(lambda match: f"{match[1]}{table}\n{match[2]}", text) for path, text in texts.items()}
 
 
-def main() -> None:
-    readme = README.read_text(encoding="utf-8")
-    for path in map(Path, sys.argv[1:]):
-        found = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
-        readme = replaced(readme, found["benchmark"], TABLES[found["benchmark"]](found))
-    README.write_text(readme, encoding="utf-8")
+def main(results: Iterable[Path], repository: Path = REPOSITORY) -> None:
+    """Bring the pages of a repository up to these results."""
+    before = {path: path.read_text(encoding="utf-8") for path in pages(repository)}
+    texts = before
+    for result in results:
+        found = json.loads(result.read_text(encoding="utf-8").splitlines()[-1])
+        for name, laid_out in TABLES[found["benchmark"]].items():
+            texts = replaced(texts, name, laid_out(found))
+    for path, text in texts.items():
+        if text != before[path]:
+            path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(map(Path, sys.argv[1:]))

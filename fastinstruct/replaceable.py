@@ -13,15 +13,30 @@ from pathlib import Path
 
 from fastinstruct.errors import InputError
 
-__all__ = ["is_folder", "is_replaceable", "regular_target"]
+__all__ = ["is_file", "is_folder", "is_replaceable", "is_there", "regular_target"]
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything is at a path; links are followed. False, too, for what can't be a name or be looked at."""
+    return _kind(path) is not None
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder is at a path; links are followed."""
+    """Whether a folder is at a path, as `is_there`."""
+    return stat.S_ISDIR(_kind(path) or 0)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file is at a path, as `is_there`."""
+    return stat.S_ISREG(_kind(path) or 0)
+
+
+def _kind(path: Path) -> int | None:
+    """The mode of what is at a path. `Path.exists` and its like raise for a name too long or a folder kept shut."""
     try:
-        return stat.S_ISDIR(path.stat().st_mode)
+        return path.stat().st_mode
     except (OSError, ValueError):
-        return False
+        return None
 
 
 def is_replaceable(path: Path) -> bool:

@@ -37,6 +37,7 @@ from fastinstruct.similarity import RougeIndex
 from fastinstruct.store import RunReader
 
 Rows = list[tuple[Any, ...]]
+CUT_SHORT = gzip.compress(b'{"instruction": "a"}\n', mtime=0)[:-9]
 OPTION = "--against-field, or field in similarity.against"
 
 
@@ -116,7 +117,7 @@ def test_a_txt_with_a_field_is_json_lines(tmp_path: Path) -> None:
         ),
         ("eval.txt", b"fine\n\xff\n", ":2: is not UTF-8 (byte 1 of the line); save the file as UTF-8"),
         ("eval.jsonl", b"\n \n", ": holds no text to keep away from; check the path in similarity.against"),
-        ("eval.jsonl", gzip.compress(b'{"instruction": "a"}\n')[:-9], ":1: ends in the middle of its compressed"),
+        ("eval.jsonl", CUT_SHORT, ":1: ends in the middle of its compressed"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_in_one_line(

@@ -577,9 +577,11 @@ def test_a_key_in_the_configuration_is_refused_with_what_to_do_instead(key: str)
     )
 
 
-def test_a_representation_shows_neither_headers_nor_extra_body() -> None:
-    config = load_config(flags={"model.headers": {"A": SECRET}, "model.extra_body": {"a": SECRET}})
+def test_a_representation_shows_neither_headers_nor_query_nor_extra_body() -> None:
+    hidden = {"model.headers": {"A": SECRET}, "model.query": {"code": SECRET}, "model.extra_body": {"a": "not-shown"}}
+    config = load_config(flags=hidden)
     assert SECRET not in repr(config)
+    assert "not-shown" not in repr(config)
     assert config.model.headers == {"A": SECRET}
 
 
@@ -908,8 +910,8 @@ def test_headers_are_recorded_masked_and_the_mask_is_never_sent(tmp_path: Path, 
     with pytest.raises(
         ConfigError, match=r"^model\.headers\.X-Key: a run's config\.yaml does not hold its value; give"
     ):
-        refuse_masked(read_back.model.headers)
-    refuse_masked(load_config(write(text), flags={"model.headers.X-Key": SECRET}).model.headers)
+        refuse_masked(read_back.model)
+    refuse_masked(load_config(write(text), flags={"model.headers.X-Key": SECRET}).model)
 
 
 @pytest.mark.parametrize(

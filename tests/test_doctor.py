@@ -442,7 +442,8 @@ def test_seeds_of_unknown_kind_are_counted_also_where_other_advice_comes_first(t
 
 
 def test_the_configuration_is_described_without_what_may_be_secret() -> None:
-    flags = {"model.base_url": f"https://h/v1?key={KEY}", "model.name": "m", "model.headers.A": KEY}
+    flags = {"model.base_url": "https://h/v1?api-version=1", "model.name": "m", "model.headers.A": KEY}
+    flags["model.query.key"] = KEY
     finding = inputs.check_configuration(load_config(flags=flags), "run.yaml")
     assert finding.found == "run.yaml: profile default, target 100, m at https://h/v1 (chat)"
     assert inputs.model_description(RunConfig().model) == "the packaged model, embedded (completions)"

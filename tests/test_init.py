@@ -78,11 +78,9 @@ def test_uncommenting_one_line_alone_is_valid(written: Path, key: str) -> None:
             assert load_config(written) == RunConfig()
 
 
-def test_every_key_says_what_it_means_except_where_the_stage_before_did(written: Path) -> None:
-    silent = [
-        line.strip() for line in written.read_text(encoding="utf-8").splitlines() if re.match(r" *# \w+: [^#]*$", line)
-    ]
-    assert {line.split()[1] for line in silent} == {"presence_penalty:", "frequency_penalty:"}
+def test_every_key_says_what_it_means(written: Path) -> None:
+    lines = written.read_text(encoding="utf-8").splitlines()
+    assert [line.strip() for line in lines if re.match(r" *# \w+: [^#]*$", line)] == []
 
 
 def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:

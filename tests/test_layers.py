@@ -171,6 +171,72 @@ def test_only_the_command_line_prints_or_reads_argv() -> None:
     assert talkers == set()
 
 
+# What opens a file beside `reading`, and why it may.
+OPENERS = {
+    "cli/init.py": {
+        "(files('fastinstruct') / 'cli' / 'config_template.yaml').read_text(encoding='utf-8')",  # the package's own
+        "path.open('x', encoding='utf-8')",  # new, or refused
+    },
+    "cli/scripted_server.py": {"os.fdopen(regular_descriptor(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 'w')"},
+    "cli/terminal.py": {"os.open(os.devnull, os.O_WRONLY)"},
+    "deduplication/index_file.py": {
+        "os.fdopen(regular_descriptor(lock, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 'ab')"
+    },
+    "deduplication/outputs.py": {"self._replacement.open()"},
+    "exports/files.py": {"self._replacement.open()"},
+    "lm/embedded.py": {"os.fdopen(descriptor, 'wb')", "part.read_bytes()"},  # new; another package's own
+    "pipeline/deciding.py": {"os.fdopen(descriptor, 'w', encoding='utf-8')"},  # new
+    "pipeline/process_figures.py": {"_STATM.read_bytes()"},  # of /proc
+    "scripted_server/log.py": {  # without waiting
+        "os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | at_once, 438)",
+        "os.fdopen(descriptor, 'ab', buffering=0)",
+    },
+    "scripted_server/server.py": {"self._log.open()", "self._listener.open(lambda: Connection(self))"},
+    "similarity/memory.py": {  # of /proc and /sys
+        "Path('/proc/meminfo').read_text(encoding='ascii')",
+        "(group / 'memory.max').read_text(encoding='ascii')",
+        "(group / 'memory.current').read_text(encoding='ascii')",
+        "(group / 'memory.stat').read_text(encoding='ascii')",
+    },
+    "similarity/snapshot.py": {
+        "os.fdopen(regular_descriptor(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 'wb')"
+    },
+    "store/folder.py": {
+        "os.open(folder, os.O_RDONLY)",  # a folder, to be made durable
+        "open(self.path / 'run.lock', 'a+', opener=self._opener)",  # which goes through `reading`
+        "open(temporary, 'w', encoding='utf-8', errors='backslashreplace', opener=opener)",
+    },
+    "store/replacement.py": {
+        "self._written.open('xb')",  # new
+        "self.target.open('wb')",  # a pipe or a device on purpose: whoever reads it is waited for
+        "leftover.open('r+b')",  # for reading and writing no pipe is waited for
+    },
+}
+OPENING = {
+    "open",
+    "open_code",
+    "fdopen",
+    "FileIO",
+    "read_text",
+    "read_bytes",
+    "write_text",
+    "write_bytes",
+    "fromfile",
+    "memmap",
+}
+
+
+def test_files_are_opened_through_one_door() -> None:
+    """Else a pipe or a device that a user, or somebody else, put there keeps a process waiting, or fills its memory."""
+    found: dict[str, set[str]] = {}
+    for path in OURS:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in OPENING:
+                found.setdefault(path.relative_to(PACKAGE).as_posix(), set()).add(ast.unparse(node))
+    assert len(found.pop("reading.py")) == 4
+    assert found == OPENERS
+
+
 def test_what_limits_the_requests_has_no_clock_no_tasks_and_no_connections_of_its_own() -> None:
     """Time is passed in, so that minutes can be tested in milliseconds and the event loop stays the scheduler's."""
     names = ["breaker.py", "rate_budget.py", "retry.py", "sliding_window.py", "token_estimates.py"]

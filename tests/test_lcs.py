@@ -25,7 +25,7 @@ def ids(tokens: list[int]) -> NDArray[np.int32]:
 
 
 def kernel_lcs(left: list[int], right: list[int]) -> int:
-    return lcs_length(ids(left), ids(right), 1 + max([0, *left, *right]))
+    return lcs_length(ids(left), ids(right), 1 + max([0, *left, *right]), np.zeros(1, dtype=np.int64))
 
 
 @given(st.lists(st.integers(1, 3), max_size=20), st.lists(st.integers(1, 3), max_size=20))

@@ -209,7 +209,7 @@ def test_the_recall_of_given_texts_counts_what_the_exact_index_rejects() -> None
 def test_edits_lie_above_the_threshold_and_below_one() -> None:
     rng = np.random.default_rng(3)
     text, words = np.arange(1, 13, dtype=np.int32), np.arange(1, 500, dtype=np.int32)
-    texts = [edited(text, words, 0.7, rng) for _ in range(300)]
+    texts = [edited(text, words, 0.7, rng, np.zeros(1, dtype=np.int64)) for _ in range(300)]
     scores = [naive.rouge_l(text.tolist(), changed.tolist()) for changed in texts if changed is not None]
     assert len(scores) > 290
     assert 0.7 < min(scores) < 0.75

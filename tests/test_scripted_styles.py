@@ -24,7 +24,7 @@ from fastinstruct.text.sifting import sift_instances
 from fastinstruct.text.structured import examples_format, is_classification_format, satisfies, tasks_format
 
 JSON = JsonAsk("response_format", ReplyForm.JSON_SCHEMA)
-IN_JSON = {"json-in-text", "loose-json"}
+IN_JSON = ("json-in-text", "loose-json")
 WHOLE = [name for name, style in STYLES.items() if not style.is_torn]
 
 

@@ -94,13 +94,14 @@ def _carried_out(plan: DedupPlan) -> tuple[DedupSummary, float]:
     import sys
     import time
 
+    from fastinstruct.cli.logs import logged_to
     from fastinstruct.cli.signals import ended_by_sigterm
     from fastinstruct.deduplication import dedup_files
 
     started_s = time.monotonic()
     progress = _Progress(started_s)
     try:
-        with ended_by_sigterm():
+        with ended_by_sigterm(), logged_to(progress.note):
             summary = dedup_files(plan, sys.stdout.buffer, on_progress=progress.update, note=progress.note)
     except KeyboardInterrupt:
         progress.note(_stopped("interrupted", plan))

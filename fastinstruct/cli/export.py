@@ -97,14 +97,15 @@ def _targets(reader: RunReader, wanted: list[Format], out: Path | None) -> list[
         InputError: `out` is named like a file and would become a folder.
     """
     from fastinstruct.errors import InputError
+    from fastinstruct.replaceable import is_folder as is_a_folder
 
     if out is None:
         return [(each, reader.folder / "exports" / each.default_name) for each in wanted]
     (first, *others) = wanted
     is_folder = bool(others) or not Path(first.default_name).suffix
-    if is_folder and not out.is_dir() and out.suffix.lower() in _FILES:
+    if is_folder and not is_a_folder(out) and out.suffix.lower() in _FILES:
         raise InputError(f"{out}: {', '.join(each.name for each in wanted)} is several files; name a folder")
-    if others or (out.is_dir() and Path(first.default_name).suffix):
+    if others or (is_a_folder(out) and Path(first.default_name).suffix):
         return [(each, out / each.default_name) for each in wanted]
     return [(first, out)]
 

@@ -41,14 +41,23 @@ def _template() -> str:
 
 
 def _write(path: Path, text: str, *, force: bool) -> None:
-    from fastinstruct.errors import InputError
+    from fastinstruct.errors import FastInstructError, InputError
+    from fastinstruct.exports.files import NewFile
+    from fastinstruct.replaceable import regular_target
 
     if path.suffix.lower() in _OTHER_FORMATS:
         raise InputError(f"{path}: the configuration is written in YAML; give it a name that ends in .yaml")
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(text)
+        if force:
+            with NewFile(regular_target(path)) as file:
+                file.write(text)
+        else:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+    except FastInstructError:
+        raise
     except FileExistsError as error:
         raise InputError(f"{path}: exists already; --force overwrites it") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}; check its folder") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        reason = getattr(error, "strerror", None) or "not a valid path"
+        raise InputError(f"{path}: cannot be written: {reason}; check its folder") from error

@@ -51,6 +51,7 @@ def refilter(
     """
     from fastinstruct.cli.chosen_run import chosen_run
     from fastinstruct.cli.logs import logged_to
+    from fastinstruct.cli.signals import ended_by_sigterm
     from fastinstruct.cli.terminal import say, say_json, tell
     from fastinstruct.config import parse_assignment
     from fastinstruct.pipeline import refilter as refilter_run
@@ -62,7 +63,7 @@ def refilter(
     }
     changes.update(dict(parse_assignment(text) for text in assignments or []))
     try:
-        with logged_to(_note):
+        with ended_by_sigterm(), logged_to(_note):
             found = refilter_run(chosen_run(run), out, changes, on_progress=_show_progress, skip_damaged=skip_damaged)
     finally:
         _clear_progress()

@@ -233,9 +233,13 @@ async def _serve(server: ScriptedServer, port_file: Path | None) -> None:
 
 def _write_whole(path: Path, text: str) -> None:
     """Write so that a reader never sees a part of it."""
+    import os
+
+    from fastinstruct.reading import regular_descriptor
     from fastinstruct.replaceable import regular_target
 
     target = regular_target(path)
     partial = target.with_name(target.name + ".partial")
-    partial.write_text(text)
+    with os.fdopen(regular_descriptor(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as file:
+        file.write(text)
     partial.replace(target)

@@ -56,8 +56,10 @@ class SaturationConfig(Part):
 
 
 class PriceConfig(Part):
-    """What a model costs, in dollars per million tokens; `cached_input` is for tokens read from the server's cache."""
+    """What a model costs, in dollars per million tokens."""
 
-    input: float = Field(ge=0, le=1e6)
-    output: float = Field(ge=0, le=1e6)
-    cached_input: float | None = Field(None, ge=0, le=1e6)
+    input: float = Field(ge=0, le=1e6, description="dollars per million tokens of prompts")
+    output: float = Field(ge=0, le=1e6, description="dollars per million tokens of replies")
+    cached_input: float | None = Field(
+        None, ge=0, le=1e6, description="of prompts, for tokens from the server's cache; null: as `input`"
+    )

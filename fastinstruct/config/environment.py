@@ -7,10 +7,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from fastinstruct.config.schema import EndpointConfig, ModelConfig
+from fastinstruct.config.requests import checked_body, checked_url
+from fastinstruct.config.schema import EndpointConfig, ModelConfig, RunConfig
 from fastinstruct.errors import ConfigError
+from fastinstruct.records import Stage
 
-__all__ = ["api_key", "cache_folder", "let_threads_sleep", "process_environment"]
+__all__ = ["api_key", "cache_folder", "let_threads_sleep", "process_environment", "refuse_secrets"]
 
 # What a variable is called; a key that somebody put in a name's place has dashes or small letters.
 _VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
@@ -57,6 +59,34 @@ def _key_variables(model: ModelConfig) -> tuple[str, ...]:
     if model.azure_api_version is None:
         return "FASTINSTRUCT_API_KEY", "OPENAI_API_KEY"
     return "FASTINSTRUCT_API_KEY", "AZURE_OPENAI_AD_TOKEN" if model.azure_auth == "token" else "AZURE_OPENAI_API_KEY"
+
+
+def refuse_secrets(config: RunConfig, env: Mapping[str, str]) -> None:
+    """Check that nothing that is stored with a run holds a secret, nor a key of its models under whatever name.
+
+    Raises:
+        ConfigError: where one stands, and where it belongs.
+    """
+    own = {f"{stage}.model": config.model_of(stage) for stage in Stage if config.model_of(stage) is not config.model}
+    for place, model in {"model": config.model, **own}.items():
+        servers: list[ModelConfig | EndpointConfig] = [model, *model.endpoints]
+        keys = [env[name] for server in servers for name in _may_hold_a_key(server) if env.get(name)]
+        urls = {f"{place}.endpoints.{at}": further.base_url for at, further in enumerate(model.endpoints)}
+        at = f"{place}.extra_body"
+        try:
+            checked_body(model.extra_body, keys)
+            for server, url in {place: model.base_url, **urls}.items():
+                at = f"{server}.base_url"
+                if url is not None:
+                    checked_url(url, keys)
+        except ValueError as error:
+            raise ConfigError(f"{at}: {error}") from None
+
+
+def _may_hold_a_key(server: ModelConfig | EndpointConfig) -> tuple[str, ...]:
+    if server.api_key_env is not None:
+        return (server.api_key_env,)
+    return _key_variables(server) if isinstance(server, ModelConfig) else ()
 
 
 def cache_folder(env: Mapping[str, str]) -> Path:

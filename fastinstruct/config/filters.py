@@ -30,15 +30,15 @@ Place = Literal["instruction", "input", "output"]
 class RuleConfig(Part):
     """What one rule of `required` or `forbidden` looks for; a word or phrase alone will do, too.
 
-    Either `words`, any of them as a whole word in any case, or `pattern`, a regular expression in RE2's syntax (needs
-    the extra re2). `on` says where it looks; it finds something where any of these places holds it. `name` is what it
-    is counted under; by default, what it looks for.
+    Either `words` or `pattern`; it finds something where any of the places `on` holds it.
     """
 
-    name: str = ""
-    words: tuple[str, ...] = ()
-    pattern: str | None = None
-    on: tuple[Place, ...] = ("instruction", "input", "output")
+    name: str = Field("", description="what it is counted under; empty takes what it looks for")
+    words: tuple[str, ...] = Field((), description="words or phrases, each as a whole and in any case; one will do")
+    pattern: str | None = Field(
+        None, description="instead of words, a regular expression in RE2's syntax (needs the extra re2)"
+    )
+    on: tuple[Place, ...] = Field(("instruction", "input", "output"), description="where it looks, in any of these")
 
     @model_validator(mode="before")
     @classmethod

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from fastinstruct.config.environment import refuse_secrets
 from fastinstruct.config.files import Tree, parse_yaml, read_tree
 from fastinstruct.config.problems import complaint, dotted, nearest
 from fastinstruct.config.profiles import PROFILES
@@ -64,8 +65,8 @@ def load_config(
         env: the environment to read; an empty one by default, so that a library call depends on nothing hidden.
 
     Raises:
-        ConfigError: an unknown key (with the nearest known one), a wrong type, a value out of range, an unreadable
-            file or an unset variable.
+        ConfigError: an unknown key (with the nearest known one), a wrong type, a value out of range, a secret where it
+            would be stored, an unreadable file or an unset variable.
     """
     env = env or {}
     file_tree = read_tree(path, env) if path else {}
@@ -75,7 +76,14 @@ def load_config(
     base = PROFILES.get(profile, {}) if isinstance(profile, str) else {}
     tree = _merge(_merge(RunConfig().model_dump(), base), given)
     variables = {key: name for name, key in ENVIRONMENT.items() if env.get(name)} | _fill_in_openai(tree, env)
-    return _validated(tree, _Sources(file=str(path) if path else "configuration", variables=variables, flags=flag_tree))
+    sources = _Sources(file=str(path) if path else "configuration", variables=variables, flags=flag_tree)
+    config = _validated(tree, sources)
+    try:
+        refuse_secrets(config, env)
+    except ConfigError as error:
+        key = str(error).partition(":")[0].partition(".endpoints.")[0]  # of one of the list, the model
+        raise ConfigError(f"{sources.of(key)}: {error}") from None
+    return config
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -171,7 +179,8 @@ def _over(under: Tree, over: Tree) -> Tree:
 def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
     """Return `under` with what `over` sets, group by group.
 
-    `model.extra_body` and `model.headers` are groups too. A null group in a file ("model:") counts as an empty one.
+    `model.extra_body`, `model.headers` and `model.query` are groups too. A null group in a file ("model:") counts
+    as an empty one.
     """
     merged = dict(under)
     for key, value in over.items():

@@ -6,19 +6,19 @@ Knows nothing of where a value came from. Guarantees that no line repeats a valu
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from fastinstruct.config.schema import RunConfig
+from fastinstruct.config.secret_words import words_of
 
 __all__ = ["complaint", "dotted", "nearest"]
 
 _MAX_SHOWN = 80
-# Their values may hold a key or a password, whatever they were meant to hold.
-_SECRET = ("model.base_url", "model.headers", "model.extra_body", "model.api_key_env")
+# Of any model or endpoint: their values may hold a key or a password, whatever they were meant to hold.
+_SECRET = frozenset({"base_url", "headers", "query", "extra_body", "api_key_env"})
 _SECRET_WORDS = frozenset(
     {
         "apikey",
@@ -34,7 +34,6 @@ _SECRET_WORDS = frozenset(
         "token",
     }
 )
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # api_key, apiKey and API-KEY are two words, keywords is one
 _SURELY_MEANT = 0.9  # as near as max_token is to max_tokens, and model.api_key is not to model.api_key_env
 _GROUP = "must be a group of keys"
 _WORDS = {
@@ -72,7 +71,7 @@ def complaint(item: Mapping[str, Any]) -> str:
     message = message[:1].lower() + message[1:]
     if not path:
         return message
-    return f"{path}: {message}{_got(path, item)}"
+    return f"{path}: {message}{_got(item)}"
 
 
 def _unknown(path: str, item: Mapping[str, Any]) -> str:
@@ -81,17 +80,17 @@ def _unknown(path: str, item: Mapping[str, Any]) -> str:
     if path in known:  # the file says `model.name: x` on one line
         return f"unknown key {path}: write it nested, {path.replace('.', ': {')}: …{'}' * path.count('.')}"
     is_misspelt = bool(difflib.get_close_matches(path, known, n=1, cutoff=_SURELY_MEANT))
-    if _SECRET_WORDS.intersection(word.lower() for word in _WORD.findall(leaf)) and not is_misspelt:
+    if _SECRET_WORDS.intersection(words_of(leaf)) and not is_misspelt:
         return f"unknown key {path}; {_USE_A_VARIABLE}"
     same_leaf = [key for key in known if key.rpartition(".")[2] == leaf]
     plain = dotted([part for part in item["loc"] if not isinstance(part, int)])
     return f"unknown key {path}{f' (did you mean {same_leaf[0]}?)' if same_leaf else nearest(plain, known)}"
 
 
-def _got(path: str, item: Mapping[str, Any]) -> str:
+def _got(item: Mapping[str, Any]) -> str:
     """Return `, got VALUE` where that helps and cannot tell a secret."""
     value = item.get("input")
-    if path.startswith(_SECRET) or not isinstance(value, str | int | float | bool):
+    if not _SECRET.isdisjoint(item["loc"]) or not isinstance(value, str | int | float | bool):
         return ""
     try:
         shown = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)

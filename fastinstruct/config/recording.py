@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from fastinstruct.config.schema import ModelConfig, RunConfig
+from fastinstruct.config.schema import EndpointConfig, ModelConfig, RunConfig
 from fastinstruct.errors import ConfigError
 from fastinstruct.records import Stage
 from fastinstruct.tokenizer_names import exact_tokenizer
@@ -22,7 +21,8 @@ def recorded(config: RunConfig, folder: Path) -> str:
     """Return `config` as the `config.yaml` of the run in `folder`.
 
     Paths are absolute, because a file's relative ones are taken from its own folder, and `out` names the run's, so that
-    the file alone resumes it. The tokenizer has its exact name. The values of headers, which may be keys, are masked.
+    the file alone resumes it. The tokenizer has its exact name. The values of headers and queries, which may be keys,
+    are masked.
     """
     tree = config.model_dump(mode="json")
     _record_model(tree["model"], config.model)
@@ -38,22 +38,27 @@ def recorded(config: RunConfig, folder: Path) -> str:
 
 
 def _record_model(tree: dict[str, Any], model: ModelConfig) -> None:
-    tree["headers"] = dict.fromkeys(model.headers, _MASK)
     tree["gguf"] = _absolute(model.gguf)
-    for row, endpoint in zip(tree["endpoints"], model.endpoints, strict=True):
-        row["headers"] = dict.fromkeys(endpoint.headers, _MASK)
+    servers: list[ModelConfig | EndpointConfig] = [model, *model.endpoints]
+    for row, server in zip([tree, *tree["endpoints"]], servers, strict=True):
+        row["headers"] = dict.fromkeys(server.headers, _MASK)
+        row["query"] = dict.fromkeys(server.query, _MASK)
 
 
-def refuse_masked(headers: Mapping[str, str]) -> None:
-    """Keep a mask that a run's `config.yaml` holds from being sent in a header's place.
+def refuse_masked(server: ModelConfig | EndpointConfig) -> None:
+    """Keep a mask that a run's `config.yaml` holds from being sent in the place of a header's or a query's value.
 
     Raises:
-        ConfigError: which header is masked.
+        ConfigError: which of them is masked.
     """
-    for name, value in headers.items():
+    values = {f"headers.{name}": value for name, value in server.headers.items()}
+    values |= {f"query.{name}": value for name, value in server.query.items()}
+    for name, value in values.items():
         if value == _MASK:
-            key = f"model.headers.{name}"
-            raise ConfigError(f"{key}: a run's config.yaml does not hold its value; give it with --set {key}=...")
+            told = "a run's config.yaml does not hold its value; give it"
+            if isinstance(server, EndpointConfig):
+                raise ConfigError(f"model.endpoints: {name}: {told} with the list of endpoints, in a file or by --set")
+            raise ConfigError(f"model.{name}: {told} with --set model.{name}=...")
 
 
 def _absolute(path: Path | None) -> str | None:

@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from fastinstruct.config.budgets import BudgetConfig, PriceConfig, SaturationConfig
 from fastinstruct.config.filters import PAPER_FILTERS, FilterConfig
+from fastinstruct.config.modes import checked_mode
 from fastinstruct.config.part import Part
+from fastinstruct.config.requests import as_text, checked_body, checked_url
 from fastinstruct.records import Api, Stage
 from fastinstruct.tokenizer_names import TokenizerName, exact_tokenizer
 
@@ -45,27 +47,41 @@ class SamplingConfig(Part):
 
 
 class EndpointConfig(Part):
-    """One more server of a model: its address, its key, and what it bears. `name` is the model's name there."""
+    """One more server of a model: its address, its key, and what it bears.
 
-    base_url: str
-    name: str | None = None
-    api_key_env: str | None = None
-    headers: dict[str, str] = Field(default_factory=dict, repr=False)
-    weight: float = Field(1, gt=0, le=1000)
-    max_in_flight: int | None = Field(None, ge=1, le=100_000)
-    requests_per_minute: float | None = Field(None, gt=0)
-    tokens_per_minute: float | None = Field(None, gt=0)
+    Nothing of the model's own `headers` or `query` goes there.
+    """
+
+    base_url: str = Field(description="the server's address with its version, as in `model`")
+    name: str | None = Field(None, description="the model's name there; null takes that of `model`")
+    api_key_env: str | None = Field(None, description="the NAME of the variable that holds its key; null sends none")
+    headers: dict[str, str] = Field(default_factory=dict, repr=False, description="its own HTTP headers, never stored")
+    query: dict[str, str] = Field(
+        default_factory=dict, repr=False, description="its own parameters of the address, never stored"
+    )
+    weight: float = Field(1, gt=0, le=1000, description="the load it takes beside the others; 2: twice as much")
+    max_in_flight: int | None = Field(
+        None, ge=1, le=100_000, description="requests at once there; null takes `runtime.max_in_flight`"
+    )
+    requests_per_minute: float | None = Field(None, gt=0, description="its limit, where its headers don't tell it")
+    tokens_per_minute: float | None = Field(None, gt=0, description="the same for tokens, prompt and reply together")
 
     @field_validator("base_url")
     @classmethod
     def _is_http_url(cls, value: str) -> str:
-        return _checked_url(value)
+        return checked_url(value)
+
+    @field_validator("query", mode="before")
+    @classmethod
+    def _is_written_as_text(cls, value: object) -> object:
+        return as_text(value)
 
 
 class ModelConfig(Part):
     """Which model answers, and how it is reached. Without `base_url` and `gguf` the embedded model serves.
 
-    `headers` may hold keys and never reach a run folder; `extra_body` decides what a model answers, so it does.
+    `headers` and `query`, which is added to every request's address, may hold keys and never reach a run folder;
+    `extra_body` decides what a model answers, so it does, and what looks like a secret in it is refused.
 
     `replies` says how replies are asked for: `auto` as JSON by schema where route and server bear it (chat), else as
     JSON, else as text; `json` refuses what would be text; `text` asks for the plain format of the prompts.
@@ -81,6 +97,7 @@ class ModelConfig(Part):
     gguf: Path | None = None
     api_key_env: str | None = None
     headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    query: dict[str, str] = Field(default_factory=dict, repr=False)
     extra_body: dict[str, JsonValue] = Field(default_factory=dict, repr=False)
     send_seed: bool = True
     replies: Literal["auto", "json", "text"] = "auto"
@@ -97,7 +114,17 @@ class ModelConfig(Part):
     @field_validator("base_url")
     @classmethod
     def _is_http_url(cls, value: str | None) -> str | None:
-        return None if value is None else _checked_url(value)
+        return None if value is None else checked_url(value)
+
+    @field_validator("query", mode="before")
+    @classmethod
+    def _is_written_as_text(cls, value: object) -> object:
+        return as_text(value)
+
+    @field_validator("extra_body")
+    @classmethod
+    def _holds_no_secret(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        return checked_body(value)
 
     def identity_fields(self) -> dict[str, Any]:
         """Return what of it decides the data of a run."""
@@ -139,27 +166,6 @@ class ModelConfig(Part):
             msg = "azure_api_version needs the resource's address as base_url, such as https://NAME.openai.azure.com"
             raise ValueError(msg)
         return self
-
-
-def _checked_url(value: str) -> str:
-    parts = urlsplit(value.strip())
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not _has_usable_port(parts):
-        msg = "must be an http(s) URL that includes the version, such as http://127.0.0.1:8000/v1"
-        raise ValueError(msg)
-    if parts.username or parts.password:
-        msg = "must not hold a user name or password; put the key into an environment variable"
-        raise ValueError(msg)
-    if parts.path.rstrip("/").endswith("/completions"):
-        msg = "must end before /chat/completions or /completions: give the part up to the version, such as .../v1"
-        raise ValueError(msg)
-    return value.strip().rstrip("/")
-
-
-def _has_usable_port(parts: SplitResult) -> bool:
-    try:
-        return parts.port != 0
-    except ValueError:  # its text would repeat what stands there, which may be a password
-        return False
 
 
 class InstructionsConfig(Part):
@@ -204,13 +210,12 @@ class InstancesConfig(Part):
 
 
 class AgainstConfig(Part):
-    """A file of evaluation texts: JSON Lines with the text in `field`, or lines of text; a path alone will do, too.
+    """A file of evaluation texts: JSON Lines with the text in `field`, or lines of text; a path alone will do, too."""
 
-    `field` null: `instruction`, or every line of a .txt. The file may be compressed (.gz, .zst).
-    """
-
-    path: Path
-    field: str | None = Field(None, min_length=1)
+    path: Path = Field(description="JSON Lines or a .txt, plain, .gz or .zst")
+    field: str | None = Field(
+        None, min_length=1, description="where a row has the text; null: `instruction`, or every line of a .txt"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -259,6 +264,9 @@ class RuntimeConfig(Part):
     `commit_order` is `arrival`, or `windowed`: the same data whatever the latencies, by drawing at most `window`
     requests ahead of their commit.
     With more resident memory than `max_memory_mib` nothing is sent until it is less.
+    `folder_mode` is the run's folder's, as chmod has it, whatever the umask; its files have the same without x. Null
+    makes it the owner's alone (0700). A folder that was there keeps its own mode, and its files follow this one, or the
+    folder's where this is null.
     """
 
     max_in_flight: int | None = Field(None, ge=1, le=100_000)
@@ -270,6 +278,17 @@ class RuntimeConfig(Part):
     commit_order: Literal["arrival", "windowed"] = "arrival"
     window: int = Field(1024, ge=1, le=1_000_000)
     max_memory_mib: float | None = Field(None, gt=0)
+    folder_mode: str | None = None
+
+    @field_validator("folder_mode", mode="before")
+    @classmethod
+    def _is_a_mode(cls, value: object) -> object:
+        return None if value is None else checked_mode(value)
+
+    @property
+    def folder_bits(self) -> int | None:
+        """Return `folder_mode` as a number."""
+        return None if self.folder_mode is None else int(self.folder_mode, 8)
 
     @model_validator(mode="after")
     def _window_holds_the_slots(self) -> RuntimeConfig:

@@ -26,7 +26,7 @@ from fastinstruct.deduplication.outputs import Output, Stream, check_replaceable
 from fastinstruct.errors import InputError
 from fastinstruct.files.json_rows import on_one_line
 from fastinstruct.files.rows import MAX_TEXT_BYTES, STDIN, Row, Source, field_or_line, rows_of
-from fastinstruct.replaceable import regular_target
+from fastinstruct.replaceable import is_file, is_there, regular_target
 from fastinstruct.similarity import LSHIndex, Recall, tokenize
 from fastinstruct.similarity.memory import available_bytes
 from fastinstruct.similarity.snapshot import NewSnapshot
@@ -137,11 +137,11 @@ def _check_paths(plan: DedupPlan) -> None:
     outputs = [path for path in (plan.out, plan.rejected) if path is not None]
     for path in outputs:
         check_replaceable(path, overwrite=plan.overwrite)
-    taken = {os.path.realpath(path) for path in inputs if path.is_file()}
+    taken = {os.path.realpath(path) for path in inputs if is_file(path)}
     for path in [*outputs, *([plan.index] if plan.index is not None else [])]:
         if os.path.realpath(path) in taken:
             raise InputError(f"{path}: is already used by this call; give each file a name of its own")
-        if not path.exists() or path.is_file():
+        if not is_there(path) or is_file(path):
             taken.add(os.path.realpath(path))
 
 

@@ -6,12 +6,14 @@ as a whole, at the end, or not at all, and that nothing stays of a call that was
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import IO
 
 from fastinstruct.deduplication.decisions import Method, new_index
 from fastinstruct.errors import InputError
-from fastinstruct.replaceable import regular_target
+from fastinstruct.reading import regular_descriptor
+from fastinstruct.replaceable import is_there, regular_target
 from fastinstruct.similarity import LSHIndex, RougeIndex
 from fastinstruct.similarity.snapshot import NewSnapshot, method_of, remove_leftovers
 from fastinstruct.store.locking import lock_exclusively
@@ -40,7 +42,7 @@ class IndexFile:
         self._take_lock()
         try:
             remove_leftovers(self._path)  # the lock is ours: nobody else is writing it
-            if self._path.exists():
+            if is_there(self._path):
                 self.index = self._loaded()
         except BaseException:
             self.__exit__()
@@ -59,7 +61,8 @@ class IndexFile:
     def _take_lock(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = self._path.with_name(self._path.name + ".lock").open("ab")
+            lock = self._path.with_name(self._path.name + ".lock")
+            self._lock = os.fdopen(regular_descriptor(lock, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
         except OSError as error:
             raise InputError(f"{self._path}: cannot be written: {error.strerror}; give another --index") from error
         try:

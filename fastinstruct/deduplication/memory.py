@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fastinstruct.files.rows import Source, rows_of
+from fastinstruct.reading import regular_file
+from fastinstruct.replaceable import is_file, is_folder, is_there
 from fastinstruct.similarity import LSHIndex, RougeIndex, tokenize
 from fastinstruct.similarity.memory import exact_bytes, lsh_bytes, refuse_too_large
 
@@ -39,7 +41,7 @@ def check_fits(
         InputError: the estimate and what is free; or what is wrong with the first rows of a file.
     """
     size = _total(sources, index.tokenizer)
-    needed = _needed(size, index) + (saved.stat().st_size if saved is not None and saved.is_file() else 0)
+    needed = _needed(size, index) + (saved.stat().st_size if saved is not None and is_file(saved) else 0)
     advice = "split the input, or give --force to try"
     refuse_too_large(f"about {size.texts:,.0f} texts", needed, available, advice)
 
@@ -67,15 +69,15 @@ def _total(sources: Iterable[Source], tokenizer: str) -> _Size:
 def _estimated(source: Source, tokenizer: str) -> _Size:
     """A file's size in texts and tokens, by its first rows; nothing for what can be read only once."""
     path = source.path
-    if path.exists() and not path.is_file():
-        if path.is_dir():
+    if is_there(path) and not is_file(path):
+        if is_folder(path):
             list(rows_of(source))  # which says what is wrong
         return _Size(0, 0)
     rows = list(islice(rows_of(source), _SAMPLE_ROWS))
     tokens = sum(len(tokenize(row.text, tokenizer)) for row in rows)
     if len(rows) < _SAMPLE_ROWS:
         return _Size(len(rows), tokens)
-    with path.open("rb") as file:
+    with regular_file(path) as file:
         ratio = _COMPRESSION if file.read(2) in _COMPRESSED else 1.0
     times = ratio * path.stat().st_size / sum(len(row.line) + 1 for row in rows)
     return _Size(times * len(rows), times * tokens)

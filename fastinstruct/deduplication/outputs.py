@@ -13,6 +13,7 @@ from typing import IO, Protocol
 
 from fastinstruct.errors import InputError, StoreError
 from fastinstruct.files.compression import Compressor, compressing
+from fastinstruct.replaceable import is_file, is_folder
 from fastinstruct.store.replacement import Replacement
 
 __all__ = ["Output", "Stream", "check_replaceable", "writing_to"]
@@ -49,9 +50,9 @@ def check_replaceable(path: Path, *, overwrite: bool) -> None:
     Raises:
         InputError: it is a folder, or exists and `overwrite` is not given.
     """
-    if path.is_dir():
+    if is_folder(path):
         raise InputError(f"{path}: is a folder; name a file in it")
-    if path.is_file() and not overwrite:
+    if is_file(path) and not overwrite:
         raise InputError(f"{path}: exists already; give --overwrite to replace it, or another path")
 
 

@@ -15,6 +15,7 @@ from fastinstruct.exports.files import NewFile
 from fastinstruct.exports.formats import Exported
 from fastinstruct.files.json_rows import json_row, refuse_other_format
 from fastinstruct.records import Example
+from fastinstruct.replaceable import is_file
 from fastinstruct.store import RunReader
 from fastinstruct.text.seeds import input_of
 
@@ -33,7 +34,7 @@ class SingleFile:
 
     def existing(self, reader: RunReader, path: Path) -> list[Path]:
         """The file itself, if it is there."""
-        return [path] if path.is_file() else []
+        return [path] if is_file(path) else []
 
     def rows(self, reader: RunReader, *, include_seeds: bool = False) -> Iterator[dict[str, Any]]:
         """Yield the run's rows: seeds in pool order if wanted, then examples by instruction and number.

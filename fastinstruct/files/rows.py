@@ -18,6 +18,7 @@ import orjson
 
 from fastinstruct.errors import InputError
 from fastinstruct.files.compression import damage, decompressed
+from fastinstruct.reading import streamed
 from fastinstruct.text.json_lines import BYTE_ORDER_MARK, SPLIT_A_LIST, json_complaint, json_type, not_utf_8
 
 __all__ = ["MAX_TEXT_BYTES", "STDIN", "Row", "Source", "field_or_line", "rows_of", "text_at"]
@@ -100,7 +101,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         yield decompressed(stdin if isinstance(stdin, io.BufferedReader) else io.BufferedReader(cast(Any, stdin)))
         return
     try:
-        file = path.open("rb")
+        file = streamed(path)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file; check the path") from None
     except IsADirectoryError:

@@ -20,6 +20,7 @@ from fastinstruct.lm.decoding import ReplyProblem, decode_reply
 from fastinstruct.lm.endpoints import Endpoint, Request
 from fastinstruct.lm.error_replies import ErrorInfo, error_info, parse_error, retry_after_s, shown
 from fastinstruct.lm.inner_errors import inner_status
+from fastinstruct.lm.masking import without_echo
 from fastinstruct.lm.outcomes import (
     BadRequest,
     BadRequestKind,
@@ -138,7 +139,7 @@ def _success(
     if completion.finish_reason is FinishReason.CONTENT_FILTER:
         told = "a content filter cut the reply short (finish_reason)"
         return BadRequest("content_filter", None, told, completion.usage)
-    return Ok(completion)
+    return Ok(without_echo(completion, endpoint))
 
 
 def _unparsable(body: bytes, endpoint: Endpoint) -> Outcome:

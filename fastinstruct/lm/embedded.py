@@ -21,6 +21,7 @@ from typing import Any
 
 from fastinstruct.config.environment import let_threads_sleep
 from fastinstruct.errors import EmbeddedModelError
+from fastinstruct.reading import regular_file
 
 __all__ = ["GEMMA_SHA256", "TERMS", "EmbeddedModel", "EmbeddedServer", "find_model"]
 
@@ -59,7 +60,7 @@ def find_model(gguf: Path | None, cache: Path) -> EmbeddedModel:
 
 def _refuse_what_is_no_gguf(path: Path) -> None:
     try:
-        with path.open("rb") as file:
+        with regular_file(path) as file:
             magic = file.read(4)
     except OSError as error:
         raise EmbeddedModelError(f"{path}: cannot be read: {error.strerror}; --gguf takes a local file") from error
@@ -69,8 +70,8 @@ def _refuse_what_is_no_gguf(path: Path) -> None:
 
 def _fingerprint(path: Path) -> str:
     """Identify a file of many GB by its size and its first and last MiB, where GGUF keeps metadata and tensors."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with regular_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
         digest = hashlib.sha256(file.read(_BLOCK))
         file.seek(max(0, size - _BLOCK))
         digest.update(file.read(_BLOCK))
@@ -111,7 +112,7 @@ def _join(parts: list[Path], target: Path) -> Path:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with regular_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -10,7 +10,7 @@ import ipaddress
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote_plus, urlsplit, urlunsplit
 
 from fastinstruct.errors import ConfigError
 from fastinstruct.records import Api, Prompt, ReplyFormat, Sampling
@@ -23,10 +23,11 @@ class Endpoint:
     """A model behind an OpenAI-compatible base URL (which includes `/v1`, as in the SDKs).
 
     `extra_body` is merged last into every request; `headers` outrank our own, `Authorization` included; a query in
-    `base_url` (Azure's `?api-version=...`) is kept. `api_key_env` only names the variable in messages to the user.
+    `base_url` (Azure's `?api-version=...`) is kept, and `query` is added to it, or takes the place of what has the same
+    name there. `api_key_env` only names the variable in messages to the user.
 
     Raises:
-        ConfigError: an empty model, a URL that is not http(s), a key or header with control characters, a
+        ConfigError: an empty model, a URL that is not http(s), a key, header or query with control characters, a
             time-out of 0 or less.
     """
 
@@ -36,6 +37,7 @@ class Endpoint:
     api_key: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    query: Mapping[str, str] = field(default_factory=dict, hash=False)
     extra_body: Mapping[str, object] = field(default_factory=dict, hash=False)
     total_timeout_s: float = 600.0
     connect_timeout_s: float = 10.0
@@ -55,7 +57,12 @@ class Endpoint:
         for name, value in self.headers.items():
             if not (name + value).isprintable():
                 raise ConfigError(f"headers: {name.strip()!r} holds a control character; write it on one line")
+        for name, value in self.query.items():
+            if not name or not (name + value).isprintable():
+                shown = name.strip() or "a name"
+                raise ConfigError(f"query: {shown!r} is empty or holds a character that no address does; copy it again")
         object.__setattr__(self, "headers", dict(self.headers))
+        object.__setattr__(self, "query", dict(self.query))
         object.__setattr__(self, "extra_body", dict(self.extra_body))
 
     def __repr__(self) -> str:
@@ -79,9 +86,17 @@ class Endpoint:
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
     def url(self, route: str) -> str:
-        """The address of one route (`chat/completions`, `models`), with the base URL's user-info and query kept."""
+        """The address of one route (`chat/completions`, `models`), with the base URL's user-info and both queries."""
         parts = urlsplit(self.base_url)
-        return urlunsplit(parts._replace(path=f"{parts.path}/{route}"))
+        return urlunsplit(parts._replace(path=f"{parts.path}/{route}", query=self._whole_query))
+
+    @property
+    def _whole_query(self) -> str:
+        """What stands behind the ? of every address: the base URL's query, and our own."""
+        pieces = urlsplit(self.base_url).query.split("&")
+        kept = [piece for piece in pieces if piece and unquote_plus(piece.partition("=")[0]) not in self.query]
+        own = [f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in self.query.items()]
+        return "&".join([*kept, *own])
 
     def describe(self) -> str:
         """`MODEL at URL (chat)`: fit for a terminal or a log."""

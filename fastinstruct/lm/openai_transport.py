@@ -142,8 +142,8 @@ class OpenAITransport(HttpTransport):
         return httpx2.Response(call.found.status if isinstance(call.found, Reply) else 502)
 
     def _full(self, url: httpx2.URL) -> URL:
-        """The address with the base URL's query and user-info; the SDK has not seen these, for it logs addresses."""
-        base = URL(self.endpoint.base_url)
+        """The address with the endpoint's query and user-info; the SDK has not seen these, for it logs addresses."""
+        base = URL(self.endpoint.url(""))
         full = URL(str(url), encoded=True).extend_query(base.query)
         has_credential = bool(self._credential) or "authorization" in map(str.lower, self.endpoint.headers)
         return full if has_credential else full.with_user(base.user).with_password(base.password)

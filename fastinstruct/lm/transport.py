@@ -29,6 +29,7 @@ from fastinstruct.escaping import package_logger
 from fastinstruct.lm.classify import classify_exception, classify_reply
 from fastinstruct.lm.deadlines import Deadlines
 from fastinstruct.lm.endpoints import Endpoint, Request
+from fastinstruct.lm.masking import masked_name
 from fastinstruct.lm.off_loop import SMALL, read_in_thread_if_large
 from fastinstruct.lm.outcomes import BadRequest, Deadline, Fatal, Outcome, Transient
 from fastinstruct.lm.wire import DROPPABLE_PARAMETERS, ROUTES, encode_body, length_limits, parse_json
@@ -44,6 +45,7 @@ _DNS_TTL_S: Final = 60
 _PROBE_TIMEOUT_S: Final = 30.0
 _METRICS_TIMEOUT_S: Final = 5.0
 _MAX_METRICS_BYTES: Final = 4 * 2**20
+_MAX_LISTED: Final = 1000
 # What is told of a refused parameter that something else takes the place of.
 _REPLACED: Final = {
     "max_tokens": ("the parameter max_tokens", "max_completion_tokens is sent instead"),
@@ -148,11 +150,9 @@ class HttpTransport:
 
     async def metrics(self) -> str | None:
         """What the server reports at `/metrics`, next to the API; None where it does not."""
-        root = URL(self.endpoint.base_url)
-        url = (root.parent if root.name in _VERSIONS else root) / "metrics"
         try:
             async with asyncio.timeout(_METRICS_TIMEOUT_S):
-                reply = await self._exchange(url, None, Exchange())
+                reply = await self._exchange(_metrics_address(self.endpoint), None, Exchange())
         except Exception:  # noqa: BLE001 - whoever has no metrics goes without, whatever the reason
             return None
         if not isinstance(reply, Reply) or reply.status != 200:
@@ -257,6 +257,13 @@ class HttpTransport:
         return Reply(response.status, response.headers, content)
 
 
+def _metrics_address(endpoint: Endpoint) -> URL:
+    """Next to the API's version, not below it."""
+    url = route_address(endpoint, "metrics")
+    version = url.parent
+    return (version.parent / url.name).with_query(url.query) if version.name in _VERSIONS else url
+
+
 def route_address(endpoint: Endpoint, route: str) -> URL:
     """The route's URL; with a key, without user-info: HTTP allows one kind of authorization."""
     url = URL(endpoint.url(route))
@@ -346,7 +353,7 @@ async def _read(response: aiohttp.ClientResponse, endpoint: Endpoint) -> bytes |
 
 
 def _model_ids(body: bytes, endpoint: Endpoint) -> list[str] | Outcome:
-    """The ids in `{"data": [{"id": ...}]}` or in a bare list."""
+    """The ids in `{"data": [{"id": ...}]}` or in a bare list: the endpoint's own and so many others, keys masked."""
     try:
         payload = parse_json(body)
     except ValueError:
@@ -354,5 +361,6 @@ def _model_ids(body: bytes, endpoint: Endpoint) -> list[str] | Outcome:
         return Fatal("protocol", told, 200)
     listed = payload.get("data") if isinstance(payload, dict) else payload
     entries = listed if isinstance(listed, list) else []
-    ids = (entry.get("id") for entry in entries if isinstance(entry, dict))
-    return [id_ for id_ in ids if isinstance(id_, str)]
+    ids = [id_ for entry in entries if isinstance(entry, dict) and isinstance(id_ := entry.get("id"), str)]
+    own = [endpoint.model] if endpoint.model in ids[_MAX_LISTED:] else []
+    return [masked_name(id_, endpoint) for id_ in [*ids[:_MAX_LISTED], *own]]

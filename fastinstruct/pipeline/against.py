@@ -20,7 +20,7 @@ from fastinstruct.escaping import package_logger
 from fastinstruct.files.against import AgainstFile, fingerprint, places, surveyed, texts_of
 from fastinstruct.files.rows import Row, field_or_line
 from fastinstruct.records import SeedTask, score_above
-from fastinstruct.similarity import RougeIndex, tokenize
+from fastinstruct.similarity import Interruption, RougeIndex, tokenize
 from fastinstruct.similarity.memory import available_bytes, exact_bytes, refuse_too_large
 
 __all__ = [
@@ -136,15 +136,21 @@ def survey_again(similarity: SimilarityConfig, sha256: str | None, known: Sequen
     return found
 
 
-def indexed(against: Against, similarity: SimilarityConfig, seeds: Sequence[SeedTask]) -> RougeIndex | None:
+def indexed(
+    against: Against,
+    similarity: SimilarityConfig,
+    seeds: Sequence[SeedTask],
+    interruption: Interruption | None = None,
+) -> RougeIndex | None:
     """Index the evaluation texts by their positions, and warn of what a run cannot mend; None where there are none.
 
     Raises:
+        Aborted: `interruption` was set.
         InputError: a file is gone, or no longer what it was.
     """
     if not against.files:
         return None
-    index = index_of(against, similarity)
+    index = index_of(against, similarity, interruption)
     if complaint := against.complaint():
         _LOG.warning("similarity.against: %s", complaint)
     if (near := near_seeds(index, against, seeds)) is not None:
@@ -152,13 +158,14 @@ def indexed(against: Against, similarity: SimilarityConfig, seeds: Sequence[Seed
     return index
 
 
-def index_of(against: Against, similarity: SimilarityConfig) -> RougeIndex:
+def index_of(against: Against, similarity: SimilarityConfig, interruption: Interruption | None = None) -> RougeIndex:
     """Index the texts by their positions. Compiles the kernels unless that is done.
 
     Raises:
+        Aborted: `interruption` was set.
         InputError: a file is gone, or no longer what it was.
     """
-    index = RougeIndex(threshold=similarity.threshold, tokenizer=similarity.tokenizer)
+    index = RougeIndex(similarity.threshold, similarity.tokenizer, interruption=interruption)
     for batch in _batches(texts_of(against.files)):
         index.add(batch)
     return index

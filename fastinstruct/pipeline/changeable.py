@@ -31,6 +31,7 @@ __all__ = [
 AGAINST = "similarity.against"
 TOKENIZER = "similarity.tokenizer"
 
+_FOLDER_MODE = "runtime.folder_mode"  # the new run has a folder of its own
 _MAX_INSTANCES = "instances.max_instances"
 _MAX_REPEATED = "filters.max_repeated_output"
 _CHANGEABLE = (
@@ -53,7 +54,7 @@ _LATER = "it has no part in refiltering; give it to `fastinstruct run` when the 
 def changed_settings(
     old: RunConfig, new: RunConfig, api: Api, given: Collection[str] = ()
 ) -> dict[str, tuple[Any, Any]]:
-    """Return what differs between two configurations of a run, but for AGAINST: key -> (old value, new value).
+    """Return what differs between two configurations of a run, but for AGAINST and who may read it: key -> (old, new).
 
     Args:
         old: the run's configuration.
@@ -66,7 +67,7 @@ def changed_settings(
     """
     before, after = dict(_leaves(old.model_dump(mode="json"))), dict(_leaves(new.model_dump(mode="json")))
     missing = object()
-    keys = [key for key in {**before, **after} if key != AGAINST]
+    keys = [key for key in {**before, **after} if key not in {AGAINST, _FOLDER_MODE}]
     differing = [key for key in keys if before.get(key, missing) != after.get(key, missing)]
     asked = {key for config in (old, new) for key, _ in _leaves(config.identity_fields())} | _NOT_IN_IDENTITY
     for key in sorted(differing, key=lambda key: key not in given):
@@ -174,7 +175,7 @@ def _of_run(key: str) -> str:
 
 
 def _shown(key: str) -> str:
-    """The key, without what stands inside `model.headers` and `model.extra_body`: it is not ours to repeat."""
+    """The key, without what stands inside `model.headers`, `query` and `extra_body`: it is not ours to repeat."""
     rest = _of_run(key)
     return key.removesuffix(rest) + ".".join(rest.split(".")[:2]) if rest.startswith("model.") else key
 

@@ -23,6 +23,7 @@ from fastinstruct.lm.scheduler import Scheduler, Source, complete_all
 from fastinstruct.pipeline.calibration import answer_accuracy, best_threshold, cross_validated_accuracy, log_odds
 from fastinstruct.pipeline.preparation import Preparation
 from fastinstruct.pipeline.reading import reading_of
+from fastinstruct.reading import whole_text
 from fastinstruct.records import ReplyForm, Stage
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "text_accuracy",
 ]
 
+_MOST_BYTES = 1 << 16  # of the cache's file
 _MIN_OF_EACH = 3  # with fewer answers of a kind there is nothing to fit
 
 
@@ -71,8 +73,8 @@ class TextAccuracy:
 def cached_calibration(preparation: Preparation, cache: Path) -> Calibration | None:
     """Return what an earlier run with the same model, prompt and seeds found, if the cache still has it."""
     try:
-        return Calibration(**json.loads(_path(preparation, cache).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return Calibration(**json.loads(whole_text(_path(preparation, cache), _MOST_BYTES)))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 

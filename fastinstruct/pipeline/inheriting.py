@@ -14,6 +14,7 @@ from typing import Any
 from fastinstruct.config import ModelConfig, RunConfig
 from fastinstruct.pipeline.changeable import of_its_version, with_exact_tokenizer
 from fastinstruct.records import Stage
+from fastinstruct.replaceable import is_there
 from fastinstruct.store import has_answers, read_manifest
 
 __all__ = ["as_begun", "begun_identity"]
@@ -25,7 +26,7 @@ def begun_identity(folder: Path) -> Mapping[str, Any] | None:
     Raises:
         RunFolderError: the manifest or the database is damaged.
     """
-    if not (folder / "manifest.json").exists() or not has_answers(folder / "run.db"):
+    if not is_there(folder / "manifest.json") or not has_answers(folder / "run.db"):
         return None
     return dict(read_manifest(folder)["identity"])
 

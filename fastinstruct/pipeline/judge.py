@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from fastinstruct.errors import FilterFailed
+from fastinstruct.errors import Aborted, FilterFailed
 from fastinstruct.escaping import package_logger
 from fastinstruct.lm import Ok
 from fastinstruct.lm.scheduler import Delivery, detail_of
@@ -115,6 +115,8 @@ class Judge:
             return self._unanswered(delivery, outcome.name, _storable(detail_of(outcome)))
         try:
             derived = self._derive(task, outcome.completion)
+        except Aborted:
+            raise  # a comparison was ended, so nothing is known of the answer; the next sitting asks again
         except FilterFailed:
             raise  # it is the caller's to mend, and to keep everything, or nothing, would be the wrong guess
         except Exception as error:

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from fastinstruct.config import ModelConfig, RunConfig
+from fastinstruct.config.environment import refuse_secrets
 from fastinstruct.errors import ConfigError
 from fastinstruct.lm.jobs import Job
 from fastinstruct.pipeline.against import Against, survey
@@ -144,6 +145,7 @@ def prepare(config: RunConfig, env: Mapping[str, str], begun: Mapping[str, Any] 
     Raises:
         InputError, EmbeddedModelError: what is wrong with which file or key.
     """
+    refuse_secrets(config, env)
     packaged_marker_names()  # a fault in their file is told before anything is asked
     packaged = packaged_seeds()
     seeds = packaged if config.seeds is None else _as_begun(load_seeds(config.seeds), begun)

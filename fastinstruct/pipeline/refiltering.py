@@ -45,6 +45,7 @@ from fastinstruct.pipeline.reading import reading_of
 from fastinstruct.pipeline.rejudging import Rejudge
 from fastinstruct.pipeline.telemetry import TELEMETRY
 from fastinstruct.records import Api, SeedTask, Stage
+from fastinstruct.replaceable import is_there
 from fastinstruct.similarity import RougeIndex
 from fastinstruct.store import (
     FORMAT_VERSION,
@@ -148,14 +149,14 @@ def refilter(
     with RunReader(run) as reader, reader.snapshot():
         for row in reader.check(skip_damaged=skip_damaged, needed=_NEEDED):
             _LOG.warning("left out, damaged: %s; it is made anew from its answer", row)
-        if out.exists() and out.samefile(run):
+        if is_there(out) and out.samefile(run):
             raise RunFolderError(f"{out}: is the run itself, which stays as it is; give a new folder as --out")
         old = _opened(reader, changes)
         identity = with_changes(old.identity, old.config, old.against.sha256)
         about = {"fastinstruct": __version__, "format": FORMAT_VERSION, "refiltered_from": _provenance(old)}
         if old.num_requests:
             about["answered"] = True
-        with RunFolder(out) as folder, folder.building(identity, about) as database:
+        with RunFolder(out, old.config.runtime.folder_bits) as folder, folder.building(identity, about) as database:
             rejudge, state = _written(old, database, on_progress, example_filter)
             folder.write("config.yaml", recorded(old.config, out))
     with RunReader(out) as new:
@@ -182,7 +183,7 @@ def _opened(reader: RunReader, changes: Mapping[str, Any]) -> _OldRun:
         RunFolderError, ConfigError, InputError: as `refilter` says.
     """
     identity, file = read_manifest(reader.folder)["identity"], reader.folder / "config.yaml"
-    if not file.exists():
+    if not is_there(file):
         raise RunFolderError(f"{reader.folder}: holds no config.yaml; resume the run once, which writes it anew")
     config = with_exact_tokenizer(of_its_version(load_config(file), identity), identity)
     refuse_disagreement(identity, config, str(file))

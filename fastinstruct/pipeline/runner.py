@@ -26,10 +26,10 @@ from fastinstruct.files.against import dumped
 from fastinstruct.lm import RetryPolicy
 from fastinstruct.lm.fleet import Fleet
 from fastinstruct.lm.scheduler import Delivery, Scheduler, SchedulerStatistics
-from fastinstruct.pipeline.against import indexed
 from fastinstruct.pipeline.calibrating import run_threshold
 from fastinstruct.pipeline.connecting import connected, described, probe_all
 from fastinstruct.pipeline.desk import Desk
+from fastinstruct.pipeline.indexes import built
 from fastinstruct.pipeline.inheriting import as_begun, begun_identity
 from fastinstruct.pipeline.judge import examples_of
 from fastinstruct.pipeline.ledger import Price
@@ -48,7 +48,7 @@ from fastinstruct.pipeline.stop_rules import Stop
 from fastinstruct.pipeline.telemetry import TELEMETRY
 from fastinstruct.pipeline.vitals import Vitals
 from fastinstruct.records import Example, ReplyForm, Stage
-from fastinstruct.similarity import RougeIndex, warm_up
+from fastinstruct.similarity import Interruption
 from fastinstruct.store import FORMAT_VERSION, Commit, RunFolder, RunReader, RunStore, StoredState
 from fastinstruct.text.custom_filters import CustomFilter, ExampleFilter
 from fastinstruct.text.seeds import kind_notice
@@ -115,6 +115,7 @@ class Run:
         self._started_at: float | None = None
         self._phase = "starting"
         self._interrupted = ""
+        self._comparing = Interruption()
         self._stop: Stop | None = None
 
     async def execute(self) -> RunResult:
@@ -131,13 +132,14 @@ class Run:
         self._calls.bind()
         async with AsyncExitStack() as stack:
             thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="fastinstruct-similarity"))
+            stack.callback(self._comparing.set)  # else the thread's end would wait for two long texts
             prices = await asyncio.to_thread(find_prices, self.config)
             self.prices = described_prices(prices, self.config)
             begun = None if self._restart else await asyncio.to_thread(begun_identity, self.folder)
             self.config = self.config if begun is None else as_begun(self.config, begun)
             preparation = await asyncio.to_thread(prepare, self.config, self._env, begun)
             self.num_against = preparation.against.num_texts
-            folder = stack.enter_context(RunFolder(self.folder))
+            folder = stack.enter_context(RunFolder(self.folder, self.config.runtime.folder_bits))
             if self._restart and (earlier := await asyncio.to_thread(folder.set_aside)):
                 self._note(f"starts over; what was there is in {earlier}")
             await asyncio.to_thread(folder.claim, preparation.identity(), _ABOUT)
@@ -146,28 +148,30 @@ class Run:
             state = await asyncio.to_thread(self._open, folder, store, preparation, prices)
             if notice := kind_notice(preparation.seeds):
                 self._note(notice)
-            indexing = asyncio.get_running_loop().run_in_executor(thread, self._build_indexes, preparation, state)
+            indexing = asyncio.get_running_loop().run_in_executor(thread, built, preparation, state, self._comparing)
             await self._emit_stored()
             is_local = any(model.embedded for model in preparation.models.values())
             self._phase = "loading the model" if is_local else "connecting"
             fleet = await stack.enter_async_context(connected(preparation, self._env))
-            index, against = await indexing
+            indexes = await indexing
             assert self._monitor is not None  # `_open` has made it
-            desk = Desk(
-                store=store,
-                state=state,
-                preparation=preparation,
-                index=index,
-                against=against,
-                thread=thread,
-                monitor=self._monitor,
-            )
-            ended_by = await self._sit(desk, fleet)
+            ended_by = self._interrupted
+            if indexes is not None:
+                desk = Desk(
+                    store=store,
+                    state=state,
+                    preparation=preparation,
+                    index=indexes[0],
+                    against=indexes[1],
+                    thread=thread,
+                    monitor=self._monitor,
+                )
+                ended_by = await self._sit(desk, fleet)
         self._phase = "done"
         if ended_by == "abort":
             raise Aborted("aborted; what the store had acknowledged is safe: run the same command to go on")
         stop = self._stop if self._stop and self._stop.rule == ended_by else None
-        return RunResult(folder=self.folder, ended_by=ended_by, progress=self._snapshot(desk.monitor), stop=stop)
+        return RunResult(folder=self.folder, ended_by=ended_by, progress=self._snapshot(self._monitor), stop=stop)
 
     def stop(self, why: str = "interrupt") -> None:
         """Send nothing new and finish what is in flight; the run can go on later."""
@@ -176,7 +180,9 @@ class Run:
     def _stop_now(self, why: str) -> None:
         self._interrupted = self._interrupted or why
         self._phase = "draining"
-        if self._scheduler is not None:
+        if self._scheduler is None:
+            self._comparing.set()
+        else:
             self._scheduler.stop()
 
     def abort(self) -> None:
@@ -185,6 +191,7 @@ class Run:
 
     def _abort_now(self) -> None:
         self._interrupted = "abort"
+        self._comparing.set()
         if self._scheduler is not None:
             self._scheduler.abort()
 
@@ -209,14 +216,6 @@ class Run:
         folder.write("config.yaml", recorded(self.config, folder.path))
         self._monitor = open_monitor(self.config, prices, folder.path, store, sample=self._sample)
         return store.state()
-
-    def _build_indexes(self, preparation: Preparation, state: StoredState) -> tuple[RougeIndex, RougeIndex | None]:
-        """Load or compile the kernels, index pool and evaluation texts; runs in the similarity thread."""
-        warm_up()
-        similarity = self.config.similarity
-        index = RougeIndex(threshold=similarity.threshold, tokenizer=similarity.tokenizer)
-        index.add([*(seed.instruction for seed in preparation.seeds), *state.instructions])
-        return index, indexed(preparation.against, similarity, preparation.seeds)
 
     async def _emit_stored(self) -> None:
         if self._on_example is None:

@@ -69,10 +69,10 @@ async def served(
     """Yield the endpoints to talk to, `model.base_url` first; starts the embedded server if that is what serves.
 
     Raises:
-        ConfigError: the variable that should hold the key is not set, or a header is masked.
+        ConfigError: the variable that should hold the key is not set, or a header or a query is masked.
         EmbeddedModelError: llama.cpp cannot load the model.
     """
-    refuse_masked(model.headers)
+    refuse_masked(model)
     if served_model.embedded is None:
         key, variable = api_key(model, env)
         first = _endpoint(model, served_model, str(model.base_url), key, variable, model.total_timeout_s)
@@ -89,7 +89,7 @@ async def served(
 
 def _further(first: Endpoint, endpoint: EndpointConfig, env: Mapping[str, str]) -> Endpoint:
     """Another server of the same model; a key goes to another host only if it is named for it."""
-    refuse_masked(endpoint.headers)
+    refuse_masked(endpoint)
     key, variable = api_key(endpoint, env)
     return replace(
         first,
@@ -98,6 +98,7 @@ def _further(first: Endpoint, endpoint: EndpointConfig, env: Mapping[str, str]) 
         api_key=key,
         api_key_env=variable,
         headers=endpoint.headers,
+        query=endpoint.query,
     )
 
 
@@ -111,6 +112,7 @@ def _endpoint(
         api_key=key,
         api_key_env=variable,
         headers=model.headers,
+        query=model.query,
         extra_body=model.extra_body,
         total_timeout_s=timeout_s,
         connect_timeout_s=model.connect_timeout_s,

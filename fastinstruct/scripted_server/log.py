@@ -6,6 +6,7 @@ Knows nothing of HTTP.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,11 @@ class Log:
 
 class _File:
     def __init__(self, path: Path, every_s: float | None) -> None:
-        self._stream = path.open("ab", buffering=0)
+        # Without waiting for whoever may read a pipe one day: signals would not be heard meanwhile.
+        at_once = getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | at_once, 0o666)
+        os.set_blocking(descriptor, True)
+        self._stream = os.fdopen(descriptor, "ab", buffering=0)
         self._every_s = every_s
         self._pending: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None

@@ -5,9 +5,10 @@ the first text does, or `warm_up`.
 """
 
 from fastinstruct.similarity.index import RougeIndex, warm_up
+from fastinstruct.similarity.interruptible import Interruption
 from fastinstruct.similarity.lsh import LSHIndex
 from fastinstruct.similarity.recall import Recall
 from fastinstruct.similarity.tokenizers import tokenize
 from fastinstruct.similarity.verdicts import Verdict, Verdicts
 
-__all__ = ["LSHIndex", "Recall", "RougeIndex", "Verdict", "Verdicts", "tokenize", "warm_up"]
+__all__ = ["Interruption", "LSHIndex", "Recall", "RougeIndex", "Verdict", "Verdicts", "tokenize", "warm_up"]

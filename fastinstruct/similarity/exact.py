@@ -6,9 +6,6 @@ batches, or on when the lists are made anew.
 A batch is judged in parallel against the pool as it is, part by part; then it is settled in order, in one thread.
 """
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -16,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastinstruct.similarity.interruptible import Interruption, Workers, is_quick
 from fastinstruct_kernels.judgement import Batch, Scratch, new_scratch
 from fastinstruct_kernels.pool import (
     NUM_LISTS,
     NUM_POSTINGS,
     NUM_TEXTS,
     NUM_TOKENS,
-    Pool,
     forget_lists,
     new_pool,
     new_ranks,
@@ -30,7 +27,7 @@ from fastinstruct_kernels.pool import (
     with_room,
 )
 from fastinstruct_kernels.postings import refill
-from fastinstruct_kernels.probe import QUERY, probe, settle
+from fastinstruct_kernels.probe import ADD, QUERY, probe, settle
 from fastinstruct_kernels.scan import new_lanes, score_texts
 from fastinstruct_kernels.signatures import BLOCK
 
@@ -40,22 +37,30 @@ _FIRST_REBUILD = 1024
 # Texts settled at a time. Each is compared with half of the others, at 0.4 ns; but the more there are, the more of them
 # share what was read from memory, and that pays the more, the larger the pool.
 _LEAST_AT_A_TIME, _MOST_AT_A_TIME = 256, 4096
+# Tokens and texts between two moments at which a signal is heard, while the lists are made anew: some 0.2 s.
+_REFILLED_TOKENS, _REFILLED_TEXTS = 1 << 21, 1 << 18
+# What a text costs that joins unjudged, in steps of `is_quick`: 64 times that is a token's.
+_STEPS_OF_ADDING = 1 << 11
 # Smaller parts aren't worth a thread.
 _SMALLEST_PART = 16
 
 
 class ExactPool:
-    """Texts as token numbers, and who of new ones is too near to one of them."""
+    """Texts as token numbers, and who of new ones is too near to one of them.
 
-    def __init__(self, threshold: float, threads: int = 1) -> None:
+    `interruption` ends a call from another thread; a signal's handler that raises ends it, too. The pool is whole then,
+    with some of the call's texts in it.
+    """
+
+    def __init__(self, threshold: float, threads: int = 1, interruption: Interruption | None = None) -> None:
         self.threshold = threshold
         self.pool = new_pool(threshold)
         self.rebuild_at = _FIRST_REBUILD
         self._num_threads = threads
-        self._threads: ThreadPoolExecutor | None = None
-        self._threads_of = 0
+        self._workers = Workers(threads, interruption)
+        self._stop = self._workers.interruption.flag
         self._rooms = {"longest": 1024, "vocabulary": 1024, "num_tokens": 1024, "num_texts": 256}
-        self._scratch = [new_scratch(**self._rooms) for _ in range(threads)]
+        self._scratch = [new_scratch(**self._rooms, stop=self._stop) for _ in range(threads)]
 
     def __len__(self) -> int:
         return int(self.pool.counters[NUM_TEXTS])
@@ -93,19 +98,47 @@ class ExactPool:
         )
         if len(self) >= self.rebuild_at:
             self.rebuild(vocabulary)
-        self._share_out(partial(_probe_part, self.pool, batch, mode, self.threshold), self._parts(count))
-        known, settled = len(self), 0
-        while joining and settled < count:
+        parts = self._parts(count)
+        compared = self._num_tokens() + len(batch.tokens) * joining if mode != ADD else _STEPS_OF_ADDING
+        quick = is_quick(count, len(batch.tokens), compared)
+        if quick and len(parts) == 1:  # as nearly always, and without a detour
+            self._judge_in_one(batch, mode)
+            self._workers.interruption.check()
+            return
+        about = partial(self._about, batch.starts, "comparing" if mode != ADD else "indexing")
+        if len(parts) == 1:
+            self._workers.do([partial(self._judge_in_one, batch, mode)], about, is_quick=quick)
+            return
+        probes = [partial(self._probe, batch, mode, *each) for each in zip(self._scratch, parts, strict=False)]
+        self._workers.do(probes, about, is_quick=quick)
+        self._workers.do([partial(self._settle, batch, mode)], about, is_quick=quick)
+
+    def _judge_in_one(self, batch: Batch, mode: int) -> None:
+        self._probe(batch, mode, self._scratch[0], (0, len(batch.admitted)))
+        self._settle(batch, mode)
+
+    def _probe(self, batch: Batch, mode: int, scratch: Scratch, part: tuple[int, int]) -> None:
+        probe(self.pool, batch, scratch, *part, mode, self.threshold)
+
+    def _settle(self, batch: Batch, mode: int) -> None:
+        """Let the texts of a probed batch join, unless they were queried; stops where the flag is raised."""
+        known, settled, count = len(self), 0, 0 if mode == QUERY else len(batch.admitted)
+        if self._stop[0] != 0:
+            return  # what was not probed must not join
+        while settled < count:
             settled = settle(self.pool, batch, self._scratch[0], settled, known, mode, self.threshold)
             if settled < count:
+                if self._stop[0] != 0:
+                    return
                 self.pool = with_more_postings(self.pool)
 
-    def _own_threads(self) -> ThreadPoolExecutor:
-        """Threads of this process: those of the one that it was forked from would never answer."""
-        if self._threads is None or self._threads_of != os.getpid():
-            self._threads = ThreadPoolExecutor(self._num_threads, "fastinstruct-probe")
-            self._threads_of = os.getpid()
-        return self._threads
+    def _num_tokens(self) -> int:
+        return int(self.pool.counters[NUM_TOKENS])
+
+    def _about(self, starts: NDArray[np.int64], what: str = "comparing") -> str:
+        longest = int(np.diff(starts).max(initial=0))
+        compared = f" with each other and {len(self):,} of {self._num_tokens():,} words together"
+        return f"{what} texts of up to {longest:,} words{compared if what == 'comparing' else ''}"
 
     def _parts(self, count: int) -> list[tuple[int, int]]:
         number = max(1, min(self._num_threads, count // _SMALLEST_PART))
@@ -120,9 +153,18 @@ class ExactPool:
         self.rebuild_at = 0  # Half-filled lists would miss duplicates silently: if memory runs out, begin again.
         self.pool = forget_lists(self.pool, ranks)
         filled = 0
-        while (filled := refill(self.pool, filled, self.threshold, keys, signatures)) < len(self):
-            self.pool = with_more_postings(self.pool)
+        while filled < len(self):
+            last = self._few_from(filled)
+            filled = refill(self.pool, filled, last, self.threshold, keys, signatures)
+            if filled < last:
+                self.pool = with_more_postings(self.pool)
         self.rebuild_at = 2 * len(self)
+
+    def _few_from(self, first: int) -> int:
+        """Where the texts end, from `first` on, that a kernel is done with in a fraction of a second."""
+        starts = self.pool.starts[: len(self) + 1]
+        few = int(np.searchsorted(starts, starts[first] + _REFILLED_TOKENS, side="right")) - 1
+        return min(max(few, first + 1), first + _REFILLED_TEXTS, len(self))
 
     def scores(self, tokens: NDArray[np.int32], starts: NDArray[np.int64], vocabulary: int) -> NDArray[np.float64]:
         """F of the texts with every pool text: float64[n, len(self)]."""
@@ -136,22 +178,10 @@ class ExactPool:
             lanes = new_lanes(len(scratch.pattern.slots))
             score_texts(self.pool, tokens, starts, lanes, scratch.pattern, *part, scores)
 
-        self._share_out(score_part, list(pairwise(bounds)))
+        parts = [partial(score_part, *each) for each in zip(self._scratch, pairwise(bounds), strict=False)]
+        quick = is_quick(len(starts) - 1, len(tokens), self._num_tokens())
+        self._workers.do(parts, partial(self._about, starts), is_quick=quick)
         return scores
-
-    def _share_out(self, work: Callable[[Scratch, tuple[int, int]], None], parts: list[tuple[int, int]]) -> None:
-        """Do the parts in a thread each; all threads have finished when this returns or raises."""
-        if len(parts) == 1:
-            for part in parts:
-                work(self._scratch[0], part)
-            return
-        threads = self._own_threads()
-        futures = [threads.submit(work, *each) for each in zip(self._scratch, parts, strict=False)]
-        try:
-            for future in futures:
-                future.result()
-        finally:  # After Ctrl-C too: threads left behind would read arrays that move.
-            wait(futures)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """All that makes up the pool, without what it has room for."""
@@ -189,8 +219,4 @@ class ExactPool:
         if any(asked[name] > room for name, room in rooms.items()):
             asked["vocabulary"] += asked["vocabulary"] // 2
             self._rooms = {name: max(asked[name], room) for name, room in rooms.items()}
-            self._scratch = [new_scratch(**self._rooms) for _ in range(self._num_threads)]
-
-
-def _probe_part(pool: Pool, batch: Batch, mode: int, threshold: float, scratch: Scratch, part: tuple[int, int]) -> None:
-    probe(pool, batch, scratch, *part, mode, threshold)
+            self._scratch = [new_scratch(**self._rooms, stop=self._stop) for _ in range(self._num_threads)]

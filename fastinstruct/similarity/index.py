@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fastinstruct.similarity.arguments import checked_count, checked_threshold, num_cores
 from fastinstruct.similarity.exact import ExactPool
+from fastinstruct.similarity.interruptible import Interruption
 from fastinstruct.similarity.lexicon import Lexicon
 from fastinstruct.similarity.one_at_a_time import one_at_a_time
 from fastinstruct.similarity.snapshot import NewSnapshot, part_of, read_snapshot, tokenizer_in
@@ -37,6 +38,7 @@ class RougeIndex(TextIndex):
             rejected, at 0 whatever has a token in common with the pool.
         tokenizer: `unicode` (every script, its newest version), `unicode-1`, `unicode-2`, or `rouge` (a-z and 0-9, as
             the reference); see `tokenize`. An index keeps the version it was made with.
+        interruption: ends a call from another thread, or before it begins; see `Interruption`.
         threads: how many may judge and score at once, and no more than the process may use cores; verdicts and scores
             are the same with any number.
 
@@ -44,16 +46,26 @@ class RougeIndex(TextIndex):
     length. The words of every text given to `admit` or `add` are remembered, those of rejected texts too.
 
     One thread at a time may use an index: a call while another runs raises `ConcurrentUse`, also where the other was
-    running when the process was forked. An index at rest may be used on in a forked process, `threads` and all.
+    running when the process was forked. A call that takes long is ended by Ctrl-C, or whatever else a signal's handler
+    raises; of texts to admit, some may have joined then. An index at rest may be used on in a forked process, `threads`
+    and all.
 
     Raises:
         InputError: the threshold is not a number from 0 to 1, or there is no such tokenizer.
     """
 
-    def __init__(self, threshold: float = 0.7, tokenizer: str = "unicode", *, threads: int = 1) -> None:
+    def __init__(
+        self,
+        threshold: float = 0.7,
+        tokenizer: str = "unicode",
+        *,
+        threads: int = 1,
+        interruption: Interruption | None = None,
+    ) -> None:
         super().__init__()
         self._lexicon = Lexicon(tokenizer)
-        self._exact = ExactPool(checked_threshold(threshold), min(checked_count("threads", threads, 1), num_cores()))
+        num_threads = min(checked_count("threads", threads, 1), num_cores())
+        self._exact = ExactPool(checked_threshold(threshold), num_threads, interruption)
 
     @property
     def threshold(self) -> float:

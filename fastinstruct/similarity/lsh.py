@@ -24,7 +24,8 @@ An index belongs to one thread at a time. Its kernels release the interpreter lo
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from numpy.typing import NDArray
 
 from fastinstruct.errors import InputError
 from fastinstruct.similarity.arguments import checked_count, checked_number, checked_texts, checked_threshold
+from fastinstruct.similarity.interruptible import Interruption, Workers, is_quick
 from fastinstruct.similarity.one_at_a_time import one_at_a_time
 from fastinstruct.similarity.recall import Recall, edited, recall_of
 from fastinstruct.similarity.signatures import HashedLexicon, NumberedTokens, to_datasketch
@@ -108,6 +110,7 @@ class LSHIndex(TextIndex):
         target_recall: the probability with which a pair just above the threshold is to be found, below 1.
         num_perm: places of a signature; the bands use as many of them as fit.
         seed: of the permutations; datasketch's default is 1, too.
+        interruption: ends a call from another thread, or before it begins; see `Interruption`.
 
     The verdicts depend on the order of the texts and on `seed`, never on batches. A text without tokens is always
     admitted and never a neighbour.
@@ -126,8 +129,12 @@ class LSHIndex(TextIndex):
         target_recall: float = 0.999,
         num_perm: int = 128,
         seed: int = 1,
+        *,
+        interruption: Interruption | None = None,
     ) -> None:
         super().__init__()
+        self._workers = Workers(1, interruption)
+        self._stop = self._workers.interruption.flag
         self._threshold = checked_threshold(threshold)
         self._lexicon = HashedLexicon(tokenizer)
         self._seed = checked_count("seed", seed, 0, MAX_SEED)
@@ -135,7 +142,7 @@ class LSHIndex(TextIndex):
         num_perm = checked_count("num_perm", num_perm, 1, _MAX_PERM)
         bands, rows = bands_and_rows(self._threshold, self._target_recall, num_perm)
         self._banding = Banding(permutations_from(num_perm, self._seed), bands, rows)
-        self._pool = new_buckets(bands)
+        self._pool = new_buckets(bands, self._stop)
 
     @property
     def threshold(self) -> float:
@@ -251,12 +258,26 @@ class LSHIndex(TextIndex):
         for _ in range(4 * sample_size if len(words) else 0):
             position = int(rng.integers(len(self)))
             original = self._pool.tokens[self._pool.starts[position] : self._pool.starts[position + 1]]
-            text = edited(original, words, self._threshold, rng) if len(original) else None
+            text = self._edited(original, words, rng) if len(original) else None
             if text is not None:
                 texts.append(text)
             if len(texts) == sample_size:
                 break
         return self._lexicon.joined(texts)
+
+    def _edited(
+        self, text: NDArray[np.int32], words: NDArray[np.int32], rng: np.random.Generator
+    ) -> NDArray[np.int32] | None:
+        found: list[NDArray[np.int32] | None] = []
+
+        def edit() -> None:
+            found.append(edited(text, words, self._threshold, rng, self._stop))
+
+        # It is compared with itself as often as it is edited: as many times as it has words, at most.
+        quick = is_quick(len(text), len(text) * len(text), len(text))
+        about = f"comparing texts of {len(text):,} words with what becomes of them by edits, to measure the recall"
+        self._workers.do([edit], lambda: about, is_quick=quick)
+        return found[0]
 
     def _rejectable_sample(self, texts: Sequence[str], sample_size: int, rng: np.random.Generator) -> NumberedTokens:
         """Those of a sample of the texts that a comparison with the whole pool rejects."""
@@ -269,9 +290,19 @@ class LSHIndex(TextIndex):
         scores = np.empty((len(texts), len(self)), dtype=np.float64)
         self._pool = with_room(self._pool, texts=0, tokens=0, vocabulary=len(self._lexicon) + 1)
         slots = self._pool.pattern_slots
-        pattern = pattern_over(slots, int(np.diff(starts).max(initial=0)))
-        score_texts(self._pool, tokens, starts, new_lanes(len(slots)), pattern, 0, len(self), scores)
+        pattern = pattern_over(slots, int(np.diff(starts).max(initial=0)), self._stop)
+        lanes = new_lanes(len(slots))
+        work = partial(score_texts, self._pool, tokens, starts, lanes, pattern, 0, len(self), scores)
+        self._do(work, starts)
         return scores
+
+    def _do(self, work: Callable[[], object], starts: NDArray[np.int64]) -> None:
+        """Let kernels compare texts with the pool and with each other, in a thread where that may take long."""
+        num_tokens = int(self._pool.counters[NUM_TOKENS])
+        quick = is_quick(len(starts) - 1, int(starts[-1]), num_tokens + int(starts[-1]))
+        longest = int(np.diff(starts).max(initial=0))
+        about = f"comparing texts of up to {longest:,} words with {len(self):,} of {num_tokens:,} words together"
+        self._workers.do([work], lambda: about, is_quick=quick)
 
     def _settle_part(self, texts: Sequence[str], mode: int) -> Verdicts:
         return self._settle_numbered(self._lexicon.numbered(texts, learn=mode != QUERY), mode)
@@ -287,19 +318,28 @@ class LSHIndex(TextIndex):
         )
         verdicts = Verdicts(np.empty(count, np.bool_), np.empty(count, np.int64), np.empty(count, np.float64))
         texts = Texts(*batch, verdicts.admitted, verdicts.nearest, verdicts.scores)
-        settled = 0
-        while (settled := settle(self._pool, texts, self._banding, settled, mode, self._threshold)) < count:
+        self._do(partial(self._settle_all, texts, mode), batch.starts)
+        return verdicts
+
+    def _settle_all(self, texts: Texts, mode: int) -> None:
+        """Settle the texts in order; stops where the flag is raised."""
+        settled, count = 0, len(texts.admitted)
+        while settled < count and self._stop[0] == 0:
+            settled = settle(self._pool, texts, self._banding, settled, mode, self._threshold)
+            if settled == count or self._stop[0] != 0:
+                return
             if 2 * len(self) >= self._pool.table.shape[1]:
                 self._refill()
             else:
                 self._pool = _with_larger_arena(self._pool)
-        return verdicts
 
     def _refill(self) -> None:
         """Twice as large tables, filled anew: signing a text again takes less than keeping its signature."""
         pool = with_larger_table(self._pool)
         filled = 0
         while (filled := refill(pool, self._banding, self._lexicon.hashes, filled)) < len(self):
+            if self._stop[0] != 0:
+                return
             pool = _with_larger_arena(pool)
         self._pool = pool  # only now: half-filled tables, after running out of memory, would miss duplicates
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels.lcs import lcs_length
+from fastinstruct_kernels.lcs import STOPPED, lcs_length
 from fastinstruct_kernels.rouge import f_measure
 
 __all__ = ["Recall", "edited", "recall_of"]
@@ -53,20 +53,27 @@ def recall_of(num_found: int, num_pairs: int) -> Recall:
 
 
 def edited(
-    text: NDArray[np.int32], words: NDArray[np.int32], threshold: float, rng: np.random.Generator
+    text: NDArray[np.int32],
+    words: NDArray[np.int32],
+    threshold: float,
+    rng: np.random.Generator,
+    stop: NDArray[np.int64],
 ) -> NDArray[np.int32] | None:
     """A near-duplicate of `text`, with F above the threshold and below 1; None if the first edit already left that.
 
     Up to as many edits as the text is long, the number drawn evenly, stopping at the threshold: so many of the pairs
     lie just above it, where they are hardest to find. An edit replaces a word by one of `words`, drops it, or inserts
-    one.
+    one. None, too, once the flag `stop: int64[1]` is raised.
     """
     found: NDArray[np.int32] | None = None
     changed = text
     vocabulary = int(max(text.max(), words.max())) + 1
     for _ in range(int(rng.integers(1, len(text) + 1))):
         changed = _with_one_edit(changed, words, rng)
-        score = f_measure(lcs_length(text, changed, vocabulary), len(text), len(changed))
+        lcs = lcs_length(text, changed, vocabulary, stop)
+        if lcs == STOPPED:
+            return None
+        score = f_measure(lcs, len(text), len(changed))
         if score <= threshold:
             break
         if score < 1.0:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct.errors import InputError
+from fastinstruct.reading import regular_descriptor, regular_file
 from fastinstruct.replaceable import regular_target
 from fastinstruct.tokenizer_names import stored_tokenizer
 from fastinstruct_kernels.checksum import checksum
@@ -51,7 +52,7 @@ class NewSnapshot:
         self._target = regular_target(path)
         self._partial = self._target.with_name(f".{self._target.name}.{os.getpid()}{_PARTIAL}")
         try:
-            with self._partial.open("wb") as file:
+            with os.fdopen(regular_descriptor(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
                 _write(file, {"method": method, "settings": settings}, arrays)
                 file.flush()
                 os.fsync(file.fileno())
@@ -184,9 +185,9 @@ def part_of(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArra
 
 
 def _mapped(path: Path) -> mmap.mmap:
-    regular_target(path)  # to open a pipe would wait for whoever writes to it
+    regular_target(path)
     try:
-        with path.open("rb") as file:
+        with regular_file(path) as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     except (OSError, ValueError) as error:  # ValueError: an empty file can't be mapped
         raise InputError(f"{path}: can't read the index: {getattr(error, 'strerror', None) or error}") from error

@@ -2,7 +2,8 @@
 
 Holds `manifest.json` (identity and versions), `config.yaml` (the effective configuration of the latest sitting) and
 `run.db`. Knows nothing of what the identity's fields mean. Guarantees: a folder that it makes is its owner's alone
-(0700, its files 0600) whatever the umask; one that was there keeps its mode, and new files in it take theirs from that.
+(0700, its files 0600) whatever the umask, unless another mode is asked for; one that was there keeps its mode, and its
+files have what is asked for, or new ones the folder's.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import errno
 import itertools
 import json
 import os
+import stat
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from fastinstruct.errors import RunFolderError, StoreError
-from fastinstruct.reading import whole_text
+from fastinstruct.reading import regular_descriptor, whole_text
+from fastinstruct.replaceable import is_file
 from fastinstruct.store.identities import exact_identity
 from fastinstruct.store.locking import is_still, lock_exclusively
 from fastinstruct.store.schema import has_answers
@@ -29,6 +33,7 @@ _FOLDER_MODE = 0o700
 _MISSING = "not set"
 _ANSWERED = "answered"  # in the manifest: there are answers, so a database without any has been lost
 _EARLIER = "earlier"
+_OURS = ("run.lock", "run.db", "run.db-wal", "run.db-shm", "manifest.json", "config.yaml")
 _KEPT = frozenset({"run.lock", _EARLIER})
 _TAKEN = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 _ASKING_S = 0.05  # a reader that asks whether somebody writes holds the lock for an instant
@@ -37,12 +42,17 @@ _ASKING_S = 0.05  # a reader that asks whether somebody writes holds the lock fo
 class RunFolder:
     """An open, locked run folder; a context manager.
 
+    Args:
+        path: where it is, or is to be.
+        mode: of the folder, if it is made, and of its files without the right to execute; None for the owner's alone.
+
     Raises:
         RunFolderError: it cannot be created or written, another process has it open, or it is another run's.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mode: int | None = None) -> None:
         self.path = path
+        self._mode = mode
         self._lock: IO[str] | None = None
 
     @property
@@ -55,7 +65,7 @@ class RunFolder:
             self._make()
             self._lock = open(self.path / "run.lock", "a+", opener=self._opener)
         except OSError as error:
-            if self.path.is_file():
+            if is_file(self.path):
                 raise RunFolderError(f"{self.path}: is a file; give a folder as --out") from error
             raise RunFolderError(
                 f"{self.path}: cannot be written: {error.strerror}; give another --out or change its permissions"
@@ -72,6 +82,7 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.path}: another process is writing to this run; wait for it, or give another --out"
             ) from error
+        self._open_files()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -87,15 +98,31 @@ class RunFolder:
             if not self.path.is_dir():
                 raise
         else:
-            self.path.chmod(_FOLDER_MODE)  # the umask may have taken more away
+            _open_to(self.path, self._mode or _FOLDER_MODE)
+
+    def _open_files(self) -> None:
+        """Give what earlier sittings left the mode that is asked for."""
+        if self._mode is None:
+            return
+        for name in _OURS:
+            with suppress(OSError):  # it is not there, or another user's, who said who may read it
+                (self.path / name).chmod(self._mode & 0o666)
 
     def _opener(self, path: str, flags: int) -> int:
-        """Open a file of the folder; a new one has the folder's mode, without the right to execute."""
-        mode = self.path.stat().st_mode & 0o666
+        """Open a file of the folder; a new one has the mode that is asked for, or the folder's, without x."""
+        return self._opened(path, flags, self._mode or self.path.stat().st_mode)
+
+    def _opener_like(self, target: Path) -> Callable[[str, int], int]:
+        """Open what is to replace a file, with the same mode unless another is asked for."""
+        alike = target if target.exists() else self.path
+        return partial(self._opened, mode=self._mode or alike.stat().st_mode)
+
+    def _opened(self, path: str, flags: int, mode: int) -> int:
+        mode &= 0o666
         try:
-            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+            descriptor = regular_descriptor(path, flags | os.O_CREAT | os.O_EXCL, mode)
         except FileExistsError:
-            return os.open(path, flags & ~os.O_EXCL)
+            return regular_descriptor(path, flags & ~os.O_EXCL)
         if os.name != "nt":
             os.fchmod(descriptor, mode)
         return descriptor
@@ -161,9 +188,11 @@ class RunFolder:
         earlier = self.path / _EARLIER
         try:
             earlier.mkdir(exist_ok=True)
+            _open_to(earlier, mode := self._mode or self.path.stat().st_mode & 0o777)
             number = next(n for n in itertools.count(1) if not (earlier / str(n)).exists())
             place = earlier / str(number)
             place.mkdir()
+            _open_to(place, mode)
             # The manifest goes last: if this is cut off, the folder is still known as the run's.
             for name in sorted(_visible(self.path), key=lambda name: name == "manifest.json"):
                 (self.path / name).rename(place / name)
@@ -251,9 +280,10 @@ class RunFolder:
         target = self.path / name
         temporary = self.path / f".{name}.new"  # the lock is ours: nobody else writes it
         try:
+            opener = self._opener_like(target)
             try:
                 # A path that is no text is escaped as JSON does it.
-                with open(temporary, "w", encoding="utf-8", errors="backslashreplace", opener=self._opener) as file:
+                with open(temporary, "w", encoding="utf-8", errors="backslashreplace", opener=opener) as file:
                     file.write(text)
                     file.flush()
                     os.fsync(file.fileno())
@@ -279,6 +309,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunFolderError(f"{path}: is damaged; restore it from a copy, or give another --out") from error
     return dict(manifest)
+
+
+def _open_to(folder: Path, mode: int) -> None:
+    """Set a new folder's mode: the umask may have taken some of it away. The group that it inherits stays inherited."""
+    folder.chmod(mode | folder.stat().st_mode & stat.S_ISGID)
 
 
 def _visible(folder: Path) -> list[str]:
@@ -326,10 +361,18 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """Say what differs, key by key: `similarity.threshold is 0.7 there and 0.6 here`; the outermost keys first."""
     return [
-        f"{key} is {_show(there.get(key, _MISSING))} there and {_show(here.get(key, _MISSING))} here"
+        _difference(key, there.get(key, _MISSING), here.get(key, _MISSING))
         for key in sorted({*there, *here}, key=lambda key: (key.count("."), key))
         if there.get(key, _MISSING) != here.get(key, _MISSING)
     ]
+
+
+def _difference(key: str, there: object, here: object) -> str:
+    from fastinstruct.config.secret_words import secret_in  # with it comes pydantic, which a view does without
+
+    if secret_in({key: [there, here]}) is not None:  # older versions let extra_body hold one
+        return f"{key} differs"
+    return f"{key} is {_show(there)} there and {_show(here)} here"
 
 
 def _advice(differences: list[str]) -> str:

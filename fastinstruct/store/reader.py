@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from fastinstruct.errors import FastInstructError, RunFolderError
+from fastinstruct.reading import regular_file
 from fastinstruct.records import Example, Instance, SeedTask
+from fastinstruct.replaceable import is_there
 from fastinstruct.store import schema
 from fastinstruct.store.checksums import DamagedRow, leave_out
 from fastinstruct.store.draws import early_usage
@@ -72,7 +74,7 @@ class RunReader:
 
     def __init__(self, folder: Path) -> None:
         path = folder / "run.db"
-        if not path.exists():
+        if not is_there(path):
             raise RunFolderError(f"{folder}: holds no run (there is no run.db); `fastinstruct run` makes one")
         self.folder = folder
         self._connection = schema.connect(path, read_only=True)
@@ -162,9 +164,9 @@ class RunReader:
     def is_being_written(self) -> bool:
         """Whether a process has the run open for writing at this moment."""
         try:
-            with (self.folder / "run.lock").open("rb") as file:
+            with regular_file(self.folder / "run.lock") as file:
                 return not _can_lock(file)
-        except OSError:  # no lock file: a copied database
+        except OSError:  # no lock file, as beside a copied database, or none that a writer could hold
             return False
 
     def totals(self) -> Totals:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastinstruct.errors import RunFolderError, StoreError
 from fastinstruct.records import MOST_TOKENS
+from fastinstruct.replaceable import is_replaceable
 from fastinstruct.store.checksums import DamagedRow, add_columns, damaged_rows
 
 __all__ = [
@@ -149,6 +150,7 @@ CREATE TABLE IF NOT EXISTS unexplained ( -- replies that were understood in part
 );
 """
 
+_BESIDE = ("-wal", "-shm", "-journal")  # what SQLite opens with a database
 _ANY_ANSWER = {
     "request": "SELECT 1 FROM request LIMIT 1",
     "draw": "SELECT 1 FROM draw WHERE answer IS NOT NULL LIMIT 1",
@@ -166,6 +168,9 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     Raises:
         RunFolderError: there is none, it cannot be opened, or it is no database.
     """
+    for name in (path.name, *(f"{path.name}{suffix}" for suffix in _BESIDE)):
+        if not is_replaceable(path.with_name(name)):  # a pipe, for whose other end SQLite would wait
+            raise RunFolderError(f"{path.with_name(name)}: is no regular file; restore the run's folder from a copy")
     mode = "ro" if read_only else "rwc"
     connection: sqlite3.Connection | None = None
     try:

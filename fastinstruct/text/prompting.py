@@ -17,6 +17,7 @@ from pathlib import Path
 from fastinstruct.errors import ConfigError
 from fastinstruct.reading import whole_text
 from fastinstruct.records import Api, Message, Prompt, SeedTask
+from fastinstruct.replaceable import is_folder, is_there
 from fastinstruct.text.demonstrations import (
     one_line_json,
     render_classification,
@@ -80,10 +81,10 @@ def load_templates(api: Api, folder: Path | None = None) -> dict[str, Template]:
     Raises:
         ConfigError: the folder does not exist or holds no template, or one lacks a placeholder or has an unknown one.
     """
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not is_folder(folder):
         raise ConfigError(f"prompts: {folder} is no folder")
     files = [f"{name}.txt" for name in PLACEHOLDERS]
-    if folder is not None and not any((folder / file).exists() for file in files):
+    if folder is not None and not any(is_there(folder / file) for file in files):
         raise ConfigError(f"prompts: {folder} holds none of {', '.join(files)}")
     for path in sorted(folder.glob("*.txt")) if folder is not None else ():
         if path.name not in files:
@@ -95,7 +96,8 @@ def _is_text_only(name: str, folder: Path | None) -> bool:
     """Whether a person's folder has the text template and not this one for JSON."""
     if folder is None or not name.endswith(JSON_SUFFIX):
         return False
-    return (folder / f"{name.removesuffix(JSON_SUFFIX)}.txt").exists() and not (folder / f"{name}.txt").exists()
+    as_text, as_json = (folder / f"{each}.txt" for each in (name.removesuffix(JSON_SUFFIX), name))
+    return is_there(as_text) and not is_there(as_json)
 
 
 def parse_template(name: str, api: Api, source: str, *, where: str) -> Template:
@@ -218,7 +220,7 @@ def _joined(demonstrations: Sequence[str]) -> str:
 
 def _load(name: str, api: Api, folder: Path | None) -> Template:
     path = prompt_folder() / api / f"{name}.txt"
-    if folder is not None and (folder / f"{name}.txt").exists():
+    if folder is not None and is_there(folder / f"{name}.txt"):
         path = folder / f"{name}.txt"
     try:
         source = whole_text(path, _MAX_BYTES)  # some editors begin a file with a byte order mark

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
@@ -61,6 +62,19 @@ def _prefetch(_typing_context: Any, array: Any, index: Any) -> Any:  # noqa: ANN
 
 # prefetch(array, index): have the memory fetch the line of an element, counted through all dimensions, and go on.
 prefetch = cast(Callable[[NDArray[Any], int], None], _prefetch)
+
+
+@intrinsic
+def _read_anew(_typing_context: Any, array: Any, index: Any) -> Any:  # noqa: ANN401 - Numba's, untyped
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        data = context.make_array(array)(context, builder, arguments[0]).data
+        return builder.load_atomic(builder.gep(data, [arguments[1]]), "monotonic", 8)
+
+    return types.int64(array, types.int64), generate
+
+
+# read_anew(array, index): an int64 that another thread may write meanwhile, from memory, never from a register.
+read_anew = cast(Callable[[NDArray[np.int64], int], int], _read_anew)
 
 
 def _compiled(function: Function, options: dict[str, Any]) -> Function:

@@ -28,6 +28,7 @@ from fastinstruct_kernels.judgement import (
     Text,
     text_of,
 )
+from fastinstruct_kernels.lcs import is_stopped
 from fastinstruct_kernels.pool import LONGEST_GROUPED, SIZE, START, Pool
 from fastinstruct_kernels.rouge import prefix_length
 from fastinstruct_kernels.signatures import BLOCK, closer_ones, key_token, lowest_one, near_ones, ones_below
@@ -53,11 +54,11 @@ def note_places(batch: Batch, scratch: Scratch, text: Text) -> None:
 
 @inlined_kernel
 def find_near(pool: Pool, batch: Batch, scratch: Scratch, first: int, last: int, threshold: float) -> None:
-    """Judge the texts from `first` to before `last`, whose places are noted, token by token."""
+    """Judge the texts from `first` to before `last`, whose places are noted, token by token, unless it is stopped."""
     for visit in range(scratch.counters[NUM_VISITED]):
         token = scratch.visited[visit]
         following = scratch.heads[token]
-        while following > 0:
+        while following > 0 and not is_stopped(scratch.pattern):
             place = following - 1
             text = text_of(batch, scratch.rows[place], threshold)
             scratch.counters[NUM_SPANS] = 0

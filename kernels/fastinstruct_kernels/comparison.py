@@ -8,7 +8,7 @@ import numpy as np
 
 from fastinstruct_kernels._jit import inlined_kernel, kernel, prefetch
 from fastinstruct_kernels.judgement import NUM_COMPARED, NUM_FOUND, NUM_SEEN, Batch, Scratch, Text, text_of
-from fastinstruct_kernels.lcs import clear_pattern, fill_pattern, pattern_lcs
+from fastinstruct_kernels.lcs import clear_pattern, fill_pattern, is_stopped, pattern_lcs
 from fastinstruct_kernels.pool import TABLE_LENGTH, Pool
 from fastinstruct_kernels.rouge import f_measure, min_rejecting_lcs
 
@@ -36,7 +36,8 @@ def note_found(pool: Pool, scratch: Scratch, row: int, other: int) -> None:
 def compare_found(pool: Pool, batch: Batch, scratch: Scratch, first: int, last: int, threshold: float) -> None:
     """Compare the texts from `first` to before `last` with the pool texts found for them; nothing is noted then.
 
-    The nearest so far, the first of equals, becomes a text's verdict.
+    The nearest so far, the first of equals, becomes a text's verdict. Once the pattern's flag is raised, the rest is
+    left out.
     """
     for row in range(first, last):
         if scratch.found_heads[row] > 0:
@@ -56,7 +57,7 @@ def _compare_row(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None
         prefetch(pool.tokens, pool.starts[scratch.found[following - 1]])
         following = scratch.next_found[following - 1]
     following = scratch.found_heads[text.row]
-    while following > 0:
+    while following > 0 and not is_stopped(pattern):
         other = scratch.found[following - 1]
         following = scratch.next_found[following - 1]
         mark = (scratch.counters[NUM_COMPARED] << 32) | np.int64(other)

@@ -53,8 +53,11 @@ class Scratch(NamedTuple):
     pattern: Pattern
 
 
-def new_scratch(longest: int, vocabulary: int, num_tokens: int, num_texts: int) -> Scratch:
-    """Scratch for batches of so many texts and tokens, texts of up to `longest`, which lie in `[0, vocabulary)`."""
+def new_scratch(longest: int, vocabulary: int, num_tokens: int, num_texts: int, stop: NDArray[np.int64]) -> Scratch:
+    """Scratch for batches of so many texts and tokens, texts of up to `longest`, which lie in `[0, vocabulary)`.
+
+    `stop: int64[1]` is the flag that ends what uses the scratch.
+    """
     return Scratch(
         counters=np.zeros(4, dtype=np.int64),
         heads=np.zeros(vocabulary, dtype=np.int32),
@@ -67,7 +70,7 @@ def new_scratch(longest: int, vocabulary: int, num_tokens: int, num_texts: int) 
         next_found=np.zeros(MOST_FOUND, dtype=np.int32),
         found_heads=np.zeros(num_texts, dtype=np.int32),
         seen=np.zeros(NUM_SEEN, dtype=np.int64),
-        pattern=new_pattern(longest, vocabulary),
+        pattern=new_pattern(longest, vocabulary, stop),
     )
 
 

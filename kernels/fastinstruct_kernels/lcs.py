@@ -8,6 +8,9 @@ the length is the number of zeros. Up to 64 tokens the state is one word. Longer
 of each token, so their size is linear in the text and a token of the other text costs as many words as it has places
 here, not as many as the pattern has.
 
+The time of two long texts goes with the product of their lengths, so it may be a minute. Whoever waits may end it, by a
+flag that is looked at every few milliseconds; what is returned then is no length.
+
 Source: Hyyro, "Bit-parallel LCS-length computation revisited" (2004), section 3; Crochemore et al. (2001).
 """
 
@@ -16,9 +19,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel, kernel, making_kernel
+from fastinstruct_kernels._jit import inlined_kernel, kernel, making_kernel, read_anew
 
 WORD_BITS = 64
+STOPPED = -1
+"""What stands for a length when the flag was raised: less than any."""
+# So many words of a state are passed between two looks at the flag: some 4 ms.
+_WORDS_AT_A_TIME = 1 << 21
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
@@ -36,6 +43,7 @@ class Pattern(NamedTuple):
     words: NDArray[np.int32]  # int32[room + 1]: which 64 positions an entry covers, ascending within a slot
     masks: NDArray[np.uint64]  # uint64[room + 1]: the places of the token among them
     state: NDArray[np.uint64]  # uint64[room / 64 + 1]: scratch
+    stop: NDArray[np.int64]  # int64[1]: not 0 once whoever waits wants no result any more
 
 
 @inlined_kernel
@@ -48,13 +56,13 @@ def popcount(bits: np.uint64) -> np.uint64:
 
 
 @making_kernel
-def new_pattern(room: int, vocabulary: int) -> Pattern:
-    """A pattern for texts of up to `room` tokens, which lie in `[0, vocabulary)`."""
-    return pattern_over(np.zeros(vocabulary, dtype=np.int32), room)
+def new_pattern(room: int, vocabulary: int, stop: NDArray[np.int64]) -> Pattern:
+    """A pattern for texts of up to `room` tokens, which lie in `[0, vocabulary)`; `stop: int64[1]` is the flag."""
+    return pattern_over(np.zeros(vocabulary, dtype=np.int32), room, stop)
 
 
 @making_kernel
-def pattern_over(slots: NDArray[np.int32], room: int) -> Pattern:
+def pattern_over(slots: NDArray[np.int32], room: int, stop: NDArray[np.int64]) -> Pattern:
     """A pattern for texts of up to `room` tokens, with slots of the caller's: `int32[vocabulary]`, zeros."""
     return Pattern(
         slots,
@@ -63,7 +71,14 @@ def pattern_over(slots: NDArray[np.int32], room: int) -> Pattern:
         np.zeros(room + 1, dtype=np.int32),
         np.zeros(room + 1, dtype=np.uint64),
         np.zeros(room // WORD_BITS + 1, dtype=np.uint64),
+        stop,
     )
+
+
+@inlined_kernel
+def is_stopped(pattern: Pattern) -> bool:
+    """Whether whoever waits wants no result any more; once it is so, it is so until the kernel has returned."""
+    return read_anew(pattern.stop, 0) != 0
 
 
 @kernel
@@ -126,6 +141,8 @@ def clear_pattern(pattern: Pattern, tokens: NDArray[np.int32], begin: int, end: 
 def pattern_lcs(pattern: Pattern, length: int, tokens: NDArray[np.int32], begin: int, end: int) -> int:
     """Length of the longest common subsequence of the pattern's text, of `length` tokens, and `tokens[begin:end]`.
 
+    `STOPPED` if the flag was raised before it was known; texts of up to 64 tokens are compared without a look at it.
+
     Bounds instead of a slice: making one costs as much as a short comparison.
     """
     if length > WORD_BITS:
@@ -143,10 +160,14 @@ def _many_words_lcs(pattern: Pattern, length: int, tokens: NDArray[np.int32], be
     state = pattern.state
     num_words = (length + WORD_BITS - 1) // WORD_BITS
     state[:num_words] = _ONES
-    for position in range(begin, end):
-        slot = pattern.slots[tokens[position]]
-        if slot != 0:
-            _advance(state, num_words, pattern.words, pattern.masks, pattern.starts[slot], pattern.starts[slot + 1])
+    at_a_time = _WORDS_AT_A_TIME // num_words + 1
+    for first in range(begin, end, at_a_time):
+        if is_stopped(pattern):
+            return STOPPED
+        for position in range(first, min(first + at_a_time, end)):
+            slot = pattern.slots[tokens[position]]
+            if slot != 0:
+                _advance(state, num_words, pattern.words, pattern.masks, pattern.starts[slot], pattern.starts[slot + 1])
     zeros = _ZERO
     for word in range(num_words):
         zeros += popcount(~state[word])
@@ -183,8 +204,11 @@ def _advance(
 
 
 @making_kernel
-def lcs_length(left: NDArray[np.int32], right: NDArray[np.int32], vocabulary: int) -> int:
-    """Length of the longest common subsequence of `int32[m]` and `int32[n]`, whose tokens lie in `[0, vocabulary)`."""
-    pattern = new_pattern(left.size, vocabulary)
+def lcs_length(left: NDArray[np.int32], right: NDArray[np.int32], vocabulary: int, stop: NDArray[np.int64]) -> int:
+    """Length of the longest common subsequence of `int32[m]` and `int32[n]`, whose tokens lie in `[0, vocabulary)`.
+
+    `STOPPED` once the flag `stop: int64[1]` is raised.
+    """
+    pattern = new_pattern(left.size, vocabulary, stop)
     fill_pattern(pattern, left, 0, left.size)
     return pattern_lcs(pattern, left.size, right, 0, right.size)

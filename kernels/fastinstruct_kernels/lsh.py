@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel, kernel, making_kernel
+from fastinstruct_kernels._jit import inlined_kernel, kernel, making_kernel, read_anew
 from fastinstruct_kernels.growth import grown
-from fastinstruct_kernels.lcs import clear_pattern, fill_pattern, pattern_lcs, pattern_over, popcount
+from fastinstruct_kernels.lcs import clear_pattern, fill_pattern, is_stopped, pattern_lcs, pattern_over, popcount
 from fastinstruct_kernels.minhash import Permutations, sign
 from fastinstruct_kernels.probe import ADD, ADMIT
 from fastinstruct_kernels.rouge import f_measure
@@ -45,6 +45,7 @@ class Buckets(NamedTuple):
     bitmaps: NDArray[np.uint64]  # uint64[texts]
     probed: NDArray[np.int64]  # int64[texts]: scratch, the last judgement that compared this text in full
     pattern_slots: NDArray[np.int32]  # int32[vocabulary]: scratch of the pattern, zeros between calls
+    stop: NDArray[np.int64]  # int64[1]: not 0 once whoever waits wants no verdict any more
     table: NDArray[np.int32]  # int32[bands, a power of two]: see above
     arena: NDArray[np.int32]  # int32[arena]: place 0 is never used
 
@@ -68,8 +69,8 @@ class Banding(NamedTuple):
     rows: int
 
 
-def new_buckets(bands: int) -> Buckets:
-    """An empty pool with a little room."""
+def new_buckets(bands: int, stop: NDArray[np.int64]) -> Buckets:
+    """An empty pool with a little room, and the flag that ends what is done with it."""
     return Buckets(
         counters=np.array([0, 0, 1, 0], dtype=np.int64),
         tokens=np.empty(1 << 10, dtype=np.int32),
@@ -77,6 +78,7 @@ def new_buckets(bands: int) -> Buckets:
         bitmaps=np.zeros(1 << 6, dtype=np.uint64),
         probed=np.zeros(1 << 6, dtype=np.int64),
         pattern_slots=np.zeros(1 << 10, dtype=np.int32),
+        stop=stop,
         table=np.zeros((bands, 1 << 6), dtype=np.int32),
         arena=np.zeros(1 << 10, dtype=np.int32),
     )
@@ -117,7 +119,8 @@ def settle(pool: Buckets, texts: Texts, banding: Banding, first: int, mode: int,
     """Settle the texts from `first` on, one after another.
 
     Returns:
-        The first text not settled: the tables are half full, or the arena has no room for this one's buckets.
+        The first text not settled: the tables are half full, the arena has no room for this one's buckets, or it was
+        stopped.
     """
     signature = np.empty(banding.permutations.offsets.size, dtype=np.uint32)
     places = np.empty(banding.bands, dtype=np.int64)
@@ -130,6 +133,8 @@ def settle(pool: Buckets, texts: Texts, banding: Banding, first: int, mode: int,
         nearest, score = -1, np.nan
         if mode != ADD and tokens.size > 0:
             nearest, score = _nearest_compared(pool, tokens, places, bitmap, threshold)
+            if read_anew(pool.stop, 0) != 0:
+                return index
         joins = mode == ADD or (mode == ADMIT and nearest == -1)
         if joins and not _join(pool, tokens, places, bitmap):
             return index
@@ -174,12 +179,14 @@ def _nearest_compared(
     """The text with the highest F above the threshold in any of the buckets, the first of equals; (-1, NaN) without."""
     nearest, best = -1, np.nan
     pool.counters[NUM_PROBES] += 1
-    pattern = pattern_over(pool.pattern_slots, tokens.size)
+    pattern = pattern_over(pool.pattern_slots, tokens.size, pool.stop)
     fill_pattern(pattern, tokens, 0, tokens.size)
     for band in range(places.size):
         content = pool.table[band, places[band]]
         size = pool.arena[-content + _SIZE] if content < 0 else min(content, 1)
         for member in range(size):
+            if is_stopped(pattern):
+                break
             text = pool.arena[-content + _TEXTS + member] if content < 0 else content - 1
             begin, end = pool.starts[text], pool.starts[text + 1]
             length = end - begin
@@ -276,7 +283,7 @@ def refill(pool: Buckets, banding: Banding, hashes: NDArray[np.uint32], first: i
     """Enter the pool's texts from `first` on into the tables; `hashes: uint32[vocabulary]` has each token's.
 
     Returns:
-        The first text without room, or the number of texts.
+        The first text without room, or where it was stopped; or the number of texts.
     """
     signature = np.empty(banding.permutations.offsets.size, dtype=np.uint32)
     places = np.empty(banding.bands, dtype=np.int64)
@@ -284,6 +291,8 @@ def refill(pool: Buckets, banding: Banding, hashes: NDArray[np.uint32], first: i
         tokens = pool.tokens[pool.starts[text] : pool.starts[text + 1]]
         sign(hashes[tokens], banding.permutations, signature)
         find_places(signature, banding.rows, pool.table.shape[1], places)
+        if read_anew(pool.stop, 0) != 0:
+            return int(text)
         if tokens.size > 0 and not put(pool, text, places):
             return int(text)
     return int(pool.counters[NUM_TEXTS])

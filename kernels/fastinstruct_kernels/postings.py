@@ -20,7 +20,6 @@ from fastinstruct_kernels.pool import (
     LONGEST_GROUPED,
     NUM_LISTS,
     NUM_POSTINGS,
-    NUM_TEXTS,
     SIZE,
     SPLIT_SIZE,
     START,
@@ -167,14 +166,16 @@ def _split(pool: Pool, token: int) -> None:
 
 
 @kernel
-def refill(pool: Pool, first: int, threshold: float, keys: NDArray[np.int64], signatures: NDArray[np.uint64]) -> int:
-    """Append the postings of the pool's texts from `first` on; returns the first without room, or their number.
+def refill(
+    pool: Pool, first: int, last: int, threshold: float, keys: NDArray[np.int64], signatures: NDArray[np.uint64]
+) -> int:
+    """Append the postings of the pool's texts from `first` to before `last`; returns the first without room, or `last`.
 
     `keys: int64[longest text]` and `signatures: uint64[longest text]` are scratch.
     """
-    for text in range(first, pool.counters[NUM_TEXTS]):
+    for text in range(first, last):
         begin, end = pool.starts[text], pool.starts[text + 1]
         sign(pool.tokens, begin, end, pool.ranks, keys, signatures, 0)
         if not append_postings(pool, text, keys, signatures, 0, end - begin, threshold):
             return text
-    return int(pool.counters[NUM_TEXTS])
+    return last

@@ -7,6 +7,9 @@ its score depend neither on the order of the lists nor on how the texts are cut 
 `probe` changes nothing but the batch's own rows and the caller's scratch, so several threads may probe parts of a
 batch. `settle` compares the batch's texts with what the batch itself has added before them, by signature, one after
 another: less work than another look at the lists, up to some thousand texts.
+
+Both end early once the flag of the scratch's pattern is raised: what they have found is no verdict then, but the pool
+and the scratch are as whole as ever.
 """
 
 import numpy as np
@@ -15,6 +18,7 @@ from fastinstruct_kernels._jit import inlined_kernel, kernel
 from fastinstruct_kernels.candidates import find_near, note_places
 from fastinstruct_kernels.comparison import compare_found, note_found
 from fastinstruct_kernels.judgement import NUM_FOUND, Batch, Scratch, Text, text_of
+from fastinstruct_kernels.lcs import is_stopped
 from fastinstruct_kernels.pool import NUM_TEXTS, NUM_TOKENS, Pool
 from fastinstruct_kernels.postings import append_postings
 from fastinstruct_kernels.signatures import BLOCK, lowest_one, near_ones, ones_below, sign
@@ -29,6 +33,8 @@ _ONE = np.uint64(1)
 def probe(pool: Pool, batch: Batch, scratch: Scratch, first: int, last: int, mode: int, threshold: float) -> None:
     """Judge the texts from `first` to before `last` against the pool; only make ready for `settle` what won't be."""
     for index in range(first, last):
+        if is_stopped(scratch.pattern):
+            break
         begin, end = batch.starts[index], batch.starts[index + 1]
         sign(batch.tokens, begin, end, pool.ranks, batch.keys, batch.signatures, begin)
         batch.nearest[index] = -1
@@ -44,7 +50,7 @@ def settle(pool: Pool, batch: Batch, scratch: Scratch, first: int, known: int, m
     """Settle the probed texts from `first` on in order, `known` being how many the pool had for `probe`.
 
     Returns:
-        The first text not settled, since the postings have no room for it; or their number.
+        The first text not settled, since the postings have no room for it, or it was stopped; or their number.
     """
     for index in range(first, batch.starts.size - 1):
         text = text_of(batch, index, threshold)
@@ -52,6 +58,8 @@ def settle(pool: Pool, batch: Batch, scratch: Scratch, first: int, known: int, m
             _scan_fresh(pool, batch, scratch, text, known)
             if scratch.counters[NUM_FOUND] > 0:
                 compare_found(pool, batch, scratch, index, index + 1, threshold)
+        if is_stopped(scratch.pattern):
+            return index
         if batch.admitted[index] or mode == ADD:
             if not _join(pool, batch, text):
                 return index

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct_kernels._jit import inlined_kernel, kernel, making_kernel
-from fastinstruct_kernels.lcs import WORD_BITS, Pattern, clear_pattern, fill_pattern, pattern_lcs, popcount
+from fastinstruct_kernels.lcs import WORD_BITS, Pattern, clear_pattern, fill_pattern, is_stopped, pattern_lcs, popcount
 from fastinstruct_kernels.rouge import f_measure
 
 LANES = 4
@@ -64,12 +64,14 @@ def score_texts(
         tokens: int32[tokens], one text after another.
         starts: int64[n + 1].
         lanes: scratch.
-        pattern: scratch, with room for the longest text.
+        pattern: scratch, with room for the longest text; its flag ends this before all scores are there.
         first: pool position.
         last: pool position.
         scores: float64[n, texts]; columns `first` to `last` are filled.
     """
     for index in range(0, starts.size - 1, LANES):
+        if is_stopped(pattern):
+            return
         end = min(index + LANES, starts.size - 1)
         # One text alone would wait for the three lanes that it leaves empty: twice the time.
         if end - index > 1 and _longest(starts, index, end) <= WORD_BITS:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -122,10 +123,23 @@ def check_cache(env: Mapping[str, str]) -> Finding:
     return _check_folder("cache", folder, _WEIGHTS_BYTES, "set XDG_CACHE_HOME to another folder")
 
 
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above that exists.
+
+    Raises:
+        OSError: no folder can be of that name, or who asks may not look.
+    """
+    for path in (folder.absolute(), *folder.absolute().parents):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.lstat()
+            return path
+    return Path.cwd()
+
+
 def _check_folder(name: str, folder: Path, comfortable: int, instead: str) -> Finding:
     """Write into the folder, or into the nearest one above that exists, and look at the space that is left."""
-    above = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     try:
+        above = _nearest(folder)
         with tempfile.TemporaryFile(dir=above) as file:
             file.write(b"x")
         free = shutil.disk_usage(above).free

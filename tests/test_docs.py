@@ -23,10 +23,10 @@ from fastinstruct.cli.app import app
 from fastinstruct.config import RunConfig, load_config
 from fastinstruct.config.loading import ENVIRONMENT
 from fastinstruct.exports import FORMATS
+from fastinstruct.pipeline.recipes import RECIPES
 from fastinstruct.records import RejectReason
 from fastinstruct.scripted_server import STYLES, Fault, Script, ScriptedServer
 from fastinstruct.text.seeds import load_seeds
-from run_stages import PLACEHOLDERS
 
 README, DOCS = REPOSITORY / "README.md", REPOSITORY / "docs"
 BASE_URL, MODEL = "http://127.0.0.1:8000/v1", "Qwen/Qwen3-8B"  # of every example that asks a model
@@ -161,8 +161,8 @@ def test_a_command_names_verbs_options_keys_targets_and_scripts_that_exist(block
                 check_settings(parsed(rest))
             case ["make", target]:
                 assert re.search(rf"^{target}:", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-            case ["python", script, *_]:
-                assert (REPOSITORY / script).is_file()
+            case ["python", "-m", module, *_]:
+                assert (REPOSITORY / f"{module.replace('.', '/')}.py").is_file()
             case [program, *_]:
                 assert program in {"curl", "export", "llama-server", "pip", "vllm"}
 
@@ -287,7 +287,8 @@ def test_the_page_names_every_template_with_the_placeholders_it_has_to_hold() ->
         for _, files, _, holds, _ in rows
         for file in INLINE.findall(files)
     }
-    assert told == {name: holes.required for name, holes in PLACEHOLDERS.items()}
+    used = (recipe.placeholders() for recipe in RECIPES.values())
+    assert told == {name: holes.required for placeholders in used for name, holes in placeholders.items()}
 
 
 def test_the_page_names_every_export_format() -> None:

@@ -1,4 +1,4 @@
-"""Slots, endpoints and machine of a sitting as people read them, from the figures that `pipeline.monitoring.telemetry` gives.
+"""Slots, endpoints and machine of a sitting for people, from the figures of `pipeline.monitoring.telemetry`.
 
 Knows nothing of runs. The figures may be another process's, or another version's: what they lack is left out.
 """

@@ -171,7 +171,7 @@ class RunStore:
         takes their place.
 
         Raises:
-            RunFolderError: a draw is damaged.
+            RunFolderError: a draw or a request's number is damaged.
         """
         pending = self._ask(lambda connection: pending_draws(connection, self.path))
         drawn = {stage: {draw.row.number for draw in pending if draw.row.stage == stage} for stage in stages}
@@ -179,6 +179,9 @@ class RunStore:
         numbers = {int(n) for (n,) in self._read("SELECT DISTINCT number FROM request WHERE stage = ?", (first,))}
         numbers |= drawn[first]
         next_number = max(numbers, default=-1) + 1
+        if next_number - len(numbers) > _MOST_MISSING:
+            told = f"damaged: a request has the number {next_number - 1:,}, and {len(numbers):,} are there"
+            raise RunFolderError(f"{self.path}: {told}; restore it from a copy")
         (next_request,) = self._read("SELECT coalesce(max(id), 0) + 1 FROM request")[0]
         (next_candidate,) = self._read("SELECT coalesce(max(id), 0) + 1 FROM candidate")[0]
         found = self._ask(lambda connection: to_do(connection, stages))
@@ -230,6 +233,7 @@ class RunStore:
         return answers[0]
 
 
+_MOST_MISSING = 1_000_000  # what was in flight as sittings ended; a number that is damaged would fill the memory
 _ENCODER = json.JSONEncoder(ensure_ascii=False)  # `json.dumps` would make one for each value
 
 _YIELDS = f"""

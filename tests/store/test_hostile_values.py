@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from built_run import BuiltRun
 from fastinstruct.cli.app import app
-from fastinstruct.errors import FastInstructError
+from fastinstruct.errors import FastInstructError, RunFolderError
 from fastinstruct.records import RejectReason
 from fastinstruct.store import Commit, DrawRow, RunStore
 from run_stages import STAGES
@@ -127,6 +127,15 @@ STUMBLES = {
     ("draw", "number"): "text",
     ("draw", "in_context"): "number",
 }
+
+
+def test_a_request_s_number_that_is_beyond_all_others_fills_no_memory(tmp_path: Path) -> None:
+    folder = built(tmp_path)
+    assert set_to(folder / "run.db", "draw", "number", VALUES["large"])
+    store = RunStore(folder / "run.db")
+    with pytest.raises(RunFolderError, match=r"run\.db: damaged: a request has the number 9,223,372,036,854,775,807"):
+        store.state()
+    store.close()
 
 
 @pytest.mark.parametrize("part", range(4))

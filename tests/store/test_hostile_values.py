@@ -134,7 +134,7 @@ def test_a_request_s_number_that_is_beyond_all_others_fills_no_memory(tmp_path: 
     assert set_to(folder / "run.db", "draw", "number", VALUES["large"])
     store = RunStore(folder / "run.db")
     with pytest.raises(RunFolderError, match=r"run\.db: damaged: a request has the number 9,223,372,036,854,775,807"):
-        store.state()
+        store.state(STAGES)
     store.close()
 
 

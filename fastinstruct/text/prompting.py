@@ -81,7 +81,8 @@ def load_templates(
     """Read templates of `api`, each for text and for JSON, from `folder` or else from the packaged prompts.
 
     `NAME.txt` is the template for text, `NAME.json.txt` the one for JSON, called "NAME.json". Where a folder has only
-    the first, there is no "NAME.json": what a person wrote is not answered in a form that they did not ask for.
+    the first, there is no "NAME.json": what a person wrote is not answered in a form that they did not ask for. A
+    folder may hold templates of other recipes' stages, so that a copy of the packaged one serves each recipe.
 
     Args:
         api: the route that they are written for.
@@ -98,7 +99,7 @@ def load_templates(
     if folder is not None and not any(is_there(folder / file) for file in files):
         raise ConfigError(f"prompts: {folder} holds none of {', '.join(files)}")
     for path in sorted(folder.glob("*.txt")) if folder is not None else ():
-        if path.name not in files:
+        if path.name not in files and not is_there(prompt_folder() / api / path.name):
             raise ConfigError(f"prompts: {path} is no template; they are called {', '.join(files)}")
     found: dict[str, Template] = {}
     for name, holes in placeholders.items():

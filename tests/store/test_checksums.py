@@ -161,7 +161,7 @@ DAMAGE = {
     "request": "UPDATE request SET text = 'forged' WHERE id = 1",
     "candidate": "UPDATE candidate SET reason = 'echo' WHERE id = 1",
     "instruction": "UPDATE instruction SET text = 'forged' WHERE id = 1",
-    "classification": "UPDATE classification SET is_classification = 1 WHERE instruction_id = 1",
+    "annotation": "UPDATE annotation SET value = 'true' WHERE subject_id = 1",
     "instance": "UPDATE instance SET output = 'forged' WHERE id = 1",
     "template": "UPDATE template SET source = 'forged'",
 }
@@ -187,7 +187,7 @@ def test_refilter_leaves_out_what_it_makes_anew_and_nothing_else(tmp_path: Path,
     told = CliRunner().invoke(
         app, ["refilter", str(tmp_path / "run"), "--out", str(tmp_path / "new"), "--skip-damaged"]
     )
-    assert (told.exit_code == 0) is (table in {"classification", "instance"})
+    assert (told.exit_code == 0) is (table in {"annotation", "instance"})
     assert f"damaged: table {table}, row " in told.stderr + str(told.exception)
 
 
@@ -195,9 +195,9 @@ def test_refilter_leaves_out_what_it_makes_anew_and_nothing_else(tmp_path: Path,
 def test_inspect_refuses_what_it_would_show_and_leaves_it_out_on_demand(tmp_path: Path, table: str) -> None:
     damage(built(tmp_path), DAMAGE[table])
     shown = {
-        (): {"instruction", "classification", "instance"},
+        (): {"instruction", "annotation", "instance"},
         ("--rejected",): {"seed", "candidate", "instruction", "instance"},
-        ("--without-examples",): {"request", "instruction", "classification", "instance"},
+        ("--without-examples",): {"request", "instruction", "annotation", "instance"},
         ("--unreadable",): {"request"},
         ("--id", "m2"): {*DAMAGE} - {"template"},
         ("--id", "seed_0"): {*DAMAGE} - {"template"},

@@ -245,7 +245,8 @@ store.set_meta("before", "1")
 child = os.fork()
 if child == 0:
     told = []
-    for call in (lambda: store.submit([]).result(5), lambda: store.set_meta("k", "v"), store.usage, store.state):
+    state = lambda: store.state(["instructions"])
+    for call in (lambda: store.submit([]).result(5), lambda: store.set_meta("k", "v"), store.usage, state):
         try:
             call()
         except StoreError as error:

@@ -98,24 +98,27 @@ def _carried_out(plan: DedupPlan) -> tuple[DedupSummary, float]:
     from fastinstruct.cli.signals import ended_by_sigterm
     from fastinstruct.deduplication import dedup_files
 
-    started_s = time.monotonic()
+    started_s, began_at = time.monotonic(), time.time()
     progress = _Progress(started_s)
     try:
         with ended_by_sigterm(), logged_to(progress.note):
             summary = dedup_files(plan, sys.stdout.buffer, on_progress=progress.update, note=progress.note)
     except KeyboardInterrupt:
-        progress.note(_stopped("interrupted", plan))
+        progress.note(_stopped("interrupted", plan, began_at))
         raise
     except SystemExit:
-        progress.note(_stopped("terminated", plan))
+        progress.note(_stopped("terminated", plan, began_at))
         raise
     finally:
         progress.end()
     return summary, time.monotonic() - started_s
 
 
-def _stopped(how: str, plan: DedupPlan) -> str:
-    partial = [f"{path}.partial" for path in (plan.out, plan.rejected) if path is not None]
+def _stopped(how: str, plan: DedupPlan, began_at: float) -> str:
+    from fastinstruct.replaceable import is_file
+
+    named = [Path(f"{path}.partial") for path in (plan.out, plan.rejected) if path is not None]
+    partial = [str(path) for path in named if is_file(path) and path.stat().st_mtime >= began_at - 1]
     return f"fastinstruct: {how}" + (f"; what was not finished is in {' and '.join(partial)}" if partial else "")
 
 

@@ -1,7 +1,8 @@
 """Files of rows that appear under their name when they are whole.
 
 Knows nothing of rows. While it is written, an output has a temporary name in the same folder; at the end it takes its
-own (store/replacement.py). If anything fails, what was there before stays, and the rows so far are in NAME.partial.
+own (store/replacement.py). If anything fails, what was there before stays, and the rows so far, if there are any, are
+in NAME.partial.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Output:
         self._replacement = Replacement(path)
         self._file: IO[bytes] | None = None
         self._compressor: Compressor | None = None
+        self._is_empty = True
 
     def __enter__(self) -> Output:
         self._file = self._replacement.open()
@@ -81,6 +83,7 @@ class Output:
     def write(self, line: bytes) -> None:
         """Add a line, which ends with its line break."""
         assert self._file is not None  # the block has been entered
+        self._is_empty = False
         try:
             (self._compressor or self._file).write(line)
         except OSError as error:
@@ -108,4 +111,4 @@ class Output:
             if kind is None:  # otherwise an earlier failure is being reported
                 raise self._replacement.failure(error) from error
         finally:
-            self._replacement.put_aside()
+            (self._replacement.discard if self._is_empty else self._replacement.put_aside)()

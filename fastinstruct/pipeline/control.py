@@ -82,6 +82,11 @@ class Control:
         if self._working is not None:
             self._working.stop()
 
+    def enter(self, phase: str) -> None:
+        """Let it be at this from now on, unless it is ending."""
+        if not self._interrupted:
+            self.phase = phase
+
     def heed(self, stop: Stop) -> None:
         """End by a rule, unless it is ending already; what a model gave before it ran dry is worked up."""
         if self._interrupted:

@@ -8,8 +8,9 @@ indexes (in the similarity thread) | fleet              side by side
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -72,11 +73,14 @@ async def opened(opening: Opening, control: Control, listeners: Listeners) -> As
         state = await asyncio.to_thread(store.state, preparation.recipe.names)
         if notice := kind_notice(preparation.seeds):
             listeners.on_note(notice)
-        indexing = asyncio.get_running_loop().run_in_executor(thread, built, preparation, state, control.comparing)
+        compiling = threading.Event()
+        build = partial(built, preparation, state, control.comparing, compiling.set)
+        indexing = asyncio.get_running_loop().run_in_executor(thread, build)
         await _emit_stored(opening.folder, listeners)
         is_local = any(model.embedded for model in preparation.models.values())
-        control.phase = "loading the model" if is_local else "connecting"
+        control.enter("loading the model" if is_local else "connecting")
         fleet = await stack.enter_async_context(connected(preparation, opening.env))
+        control.enter("compiling the kernels, once for this version" if compiling.is_set() else "indexing the pool")
         indexes = await indexing
         if indexes is None:
             raise InterruptedSession
@@ -141,16 +145,18 @@ def _new_watchdog(config: RunConfig, store: RunStore, monitor: Monitor, fleet: F
 Indexes = tuple[RougeIndex, RougeIndex | None]
 
 
-def built(preparation: Preparation, state: StoredState, interruption: Interruption) -> Indexes | None:
+def built(
+    preparation: Preparation, state: StoredState, interruption: Interruption, on_compile: Callable[[], None]
+) -> Indexes | None:
     """Load or compile the kernels, index pool and evaluation texts; None where that was interrupted.
 
     Raises:
         InputError: an evaluation file is gone, or no longer what it was.
     """
-    warm_up()
     similarity = preparation.config.similarity
     index = RougeIndex(similarity.threshold, similarity.tokenizer, interruption=interruption)
     try:
+        warm_up(interruption, on_compile)
         index.add([*(seed.instruction for seed in preparation.seeds), *state.instructions])
         return index, indexed(preparation.against, similarity, preparation.seeds, interruption)
     except Aborted:

@@ -145,7 +145,7 @@ class Session:
         threshold = await self._asked(self._threshold)
         if forms is None or control.interruption():
             return control.interruption()
-        control.phase = "generating"
+        control.enter("generating")
         stages = self.preparation.stages(forms, with_logprobs=threshold is not None, threshold=threshold)
         admission = await asyncio.to_thread(self._new_admission, stages)
         order = await open_order(self._order_parts(admission, stages))
@@ -227,7 +227,7 @@ class Session:
 
     async def _forms(self) -> Mapping[str, ReplyForm] | Stop:
         """How each stage's replies are asked for."""
-        self.control.phase = "asking what replies the endpoints bear"
+        self.control.enter("asking what replies the endpoints bear")
         probes = FormProbes(self._new_scheduler)
         self.control.working(probes)
         found = await settled_forms(self.preparation, self.store, self.fleet, self.monitor.budget, probes)
@@ -241,7 +241,7 @@ class Session:
             return None
 
         def new_scheduler() -> Scheduler[int]:
-            self.control.phase = "calibrating stage 2"
+            self.control.enter("calibrating stage 2")
             scheduler = self._new_scheduler(self.fleet)
             self.control.working(scheduler)
             return scheduler

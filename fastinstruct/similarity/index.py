@@ -8,16 +8,17 @@ One thread at a time may use an index, and others are refused. Its kernels relea
 threads run on meanwhile. Of its own threads, the verdicts know nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
+from numba.core.event import install_listener
 from numpy.typing import NDArray
 
 from fastinstruct.similarity.arguments import checked_count, checked_threshold, num_cores
 from fastinstruct.similarity.exact import ExactPool
-from fastinstruct.similarity.interruptible import Interruption
+from fastinstruct.similarity.interruptible import Compilation, Interruption
 from fastinstruct.similarity.lexicon import Lexicon
 from fastinstruct.similarity.one_at_a_time import one_at_a_time
 from fastinstruct.similarity.snapshot import NewSnapshot, part_of, read_snapshot, tokenizer_in
@@ -117,10 +118,19 @@ class RougeIndex(TextIndex):
         return Verdicts(*self._exact.judge(tokens, starts, len(self._lexicon) + 1, mode))
 
 
-def warm_up() -> None:
-    """Compile every kernel, or load them from Numba's cache, so that no text has to wait for it."""
-    index = RougeIndex()
-    index.add(["compile every kernel"] * (_REBUILT + 1))
-    index.admit(["now"])
-    index.most_similar("now", 1)
-    checksum(np.zeros(1, dtype=np.uint64))
+def warm_up(interruption: Interruption | None = None, on_compile: Callable[[], None] = lambda: None) -> None:
+    """Compile every kernel, or load them from Numba's cache, so that no text has to wait for it.
+
+    Args:
+        interruption: ends it from another thread, within the few seconds that one kernel takes.
+        on_compile: is called once, if something has to be compiled; all of it takes about a minute.
+
+    Raises:
+        Aborted: the interruption was set while kernels were compiled.
+    """
+    with install_listener("numba:compile", Compilation(interruption or Interruption(), on_compile)):
+        index = RougeIndex()
+        index.add(["compile every kernel"] * (_REBUILT + 1))
+        index.admit(["now"])
+        index.most_similar("now", 1)
+        checksum(np.zeros(1, dtype=np.uint64))

@@ -229,6 +229,8 @@ def instruction_fault(text: str) -> RejectReason | None:
 def _fault(text: str) -> RejectReason | None:
     if not empty_if_none(text.strip()):
         return RejectReason.EMPTY
+    if "\ufffd" in text:  # stands for bytes that were no character
+        return RejectReason.UNCERTAIN
     if is_refusal(text):
         return RejectReason.REFUSAL
     if leaks_into_instruction(text):

@@ -29,10 +29,11 @@ class Sifted:
 def sift_instances(instances: Iterable[Instance], max_instances: int = 5, *, instruction: str = "") -> Sifted:
     """Keep the sound instances of one instruction, the first `max_instances` of them.
 
-    Rejected are: an output that is empty or says that there is none, an input equal to its output, refusals, pieces of
-    the prompt, holes to fill in (unless `instruction` asks for a template or code), what is said around an answer, one
-    thing over and over, and an input or output that ends with a colon (it was broken off); all instances, if two have
-    the same input, not empty, and different outputs; duplicates; and what is beyond the limit.
+    Rejected are: an output that is empty or says that there is none, characters that were lost, an input equal to its
+    output, refusals, pieces of the prompt, holes to fill in (unless `instruction` asks for a template or code), what is
+    said around an answer, one thing over and over, and an input or output that ends with a colon (it was broken off);
+    all instances, if two have the same input, not empty, and different outputs; duplicates; and what is beyond the
+    limit.
 
     Source: arXiv:2212.10560, section 2.2; what chat models add is ours.
     """
@@ -91,6 +92,8 @@ def _fault(instance: Instance, instruction: str) -> RejectReason | None:
     given, output = instance.input.strip(), instance.output.strip()
     if is_no_output(output):
         return RejectReason.EMPTY_OUTPUT
+    if "\ufffd" in given or "\ufffd" in output:  # stands for bytes that were no character
+        return RejectReason.UNCERTAIN
     if given == output:
         return RejectReason.INPUT_EQUALS_OUTPUT
     if is_refusal(output) or is_models_refusal(given):

@@ -45,7 +45,7 @@ def test_one_wrong_verdict_stops_the_soak_and_tells_how_to_see_it_again(
     monkeypatch.setattr(RougeIndex, "admit", wrong)
     difference, _ = soak.soak(soak.Soak(7, tmp_path), 0, 12, 1.0)
     assert difference is not None
-    assert "soak.py --seed 7 --first 0 --streams 1" in difference
+    assert "benchmarks.soak.decisions --seed 7 --first 0 --streams 1" in difference
 
 
 def test_edited_copies_follow_their_originals(edits: ModuleType) -> None:

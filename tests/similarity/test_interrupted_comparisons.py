@@ -312,3 +312,29 @@ def test_a_signal_ends_a_run_that_compares_its_seeds(tmp_path: Path, number: sig
     server = ("--base-url", "http://127.0.0.1:9/v1", "--model", "m")
     ended, _ = ended_by(number, tmp_path, "run", *server, "--seeds", str(seeds), "--against", str(away), "--out", "new")
     assert ended == code
+
+
+COMPILED = """
+import sys
+from pathlib import Path
+from fastinstruct.errors import Aborted
+from fastinstruct.similarity import Interruption, warm_up
+interruption, told = Interruption(), []
+def first():
+    told.append(1)
+    interruption.set()
+try:
+    warm_up(interruption, first)
+except Aborted:
+    print(told, len([*Path(sys.argv[1]).rglob("*.nbc")]))
+"""
+
+
+def test_compiling_is_told_of_once_and_ends_between_two_kernels(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": PATHS, "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout in ("[1] 0\n", "[1] 1\n")  # of some forty

@@ -199,7 +199,11 @@ def test_json_inside_an_item_is_content() -> None:
 
 
 def test_escapes_in_json_bring_no_control_characters_or_surrogates() -> None:
-    assert chat(r'["Say \u0000hi \ud800 twice", "Sort\nit."]') == ["Say hi \ufffd twice", "Sort it."]
+    assert chat(r'["Say \u0000hi twice", "Say \ud800 twice", "Sort\nit."]') == ["Say hi twice", "Sort it."]
+
+
+def test_text_that_lost_a_character_is_no_instruction() -> None:
+    assert chat("1. Write a poem about \ufffd\ufffd.\n2. Name three rivers.") == ["Name three rivers."]
 
 
 def test_length_drops_the_last_item_of_every_format() -> None:

@@ -40,6 +40,7 @@ from fastinstruct.text.seeds import kind_notice
 
 __all__ = ["Indexes", "built", "opened"]
 
+_INDEXING, _COMPILING = "indexing the pool", "compiling the kernels, once for this version"  # phases, for a person
 _ABOUT = {"fastinstruct": __version__, "format": FORMAT_VERSION}
 
 
@@ -74,13 +75,13 @@ async def opened(opening: Opening, control: Control, listeners: Listeners) -> As
         if notice := kind_notice(preparation.seeds):
             listeners.on_note(notice)
         compiling = threading.Event()
-        build = partial(built, preparation, state, control.comparing, compiling.set)
+        build = partial(built, preparation, state, control.comparing, partial(_now_compiling, control, compiling))
         indexing = asyncio.get_running_loop().run_in_executor(thread, build)
         await _emit_stored(opening.folder, listeners)
         is_local = any(model.embedded for model in preparation.models.values())
         control.enter("loading the model" if is_local else "connecting")
         fleet = await stack.enter_async_context(connected(preparation, opening.env))
-        control.enter("compiling the kernels, once for this version" if compiling.is_set() else "indexing the pool")
+        control.enter(_COMPILING if compiling.is_set() else _INDEXING)
         indexes = await indexing
         if indexes is None:
             raise InterruptedSession
@@ -100,6 +101,13 @@ async def opened(opening: Opening, control: Control, listeners: Listeners) -> As
             watchdog=_new_watchdog(preparation.config, store, monitor, fleet, control),
             began_at=began_at,
         )
+
+
+def _now_compiling(control: Control, compiling: threading.Event) -> None:
+    """Say so, in the similarity thread, unless the servers are waited for, too."""
+    compiling.set()
+    if control.phase == _INDEXING:
+        control.enter(_COMPILING)
 
 
 async def _prepared(opening: Opening) -> tuple[Preparation, Mapping[str, Price | None]]:

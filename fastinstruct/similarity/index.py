@@ -13,18 +13,18 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from numba.core.event import install_listener
 from numpy.typing import NDArray
 
 from fastinstruct.similarity.arguments import checked_count, checked_threshold, num_cores
 from fastinstruct.similarity.exact import ExactPool
-from fastinstruct.similarity.interruptible import Compilation, Interruption
+from fastinstruct.similarity.interruptible import Interruption
 from fastinstruct.similarity.lexicon import Lexicon
 from fastinstruct.similarity.one_at_a_time import one_at_a_time
 from fastinstruct.similarity.snapshot import NewSnapshot, part_of, read_snapshot, tokenizer_in
 from fastinstruct.similarity.text_index import TextIndex
 from fastinstruct.similarity.verdicts import Verdicts
 from fastinstruct_kernels.checksum import checksum
+from fastinstruct_kernels.compilation import listening
 from fastinstruct_kernels.probe import QUERY
 from fastinstruct_kernels.words import Words
 
@@ -128,7 +128,17 @@ def warm_up(interruption: Interruption | None = None, on_compile: Callable[[], N
     Raises:
         Aborted: the interruption was set while kernels were compiled.
     """
-    with install_listener("numba:compile", Compilation(interruption or Interruption(), on_compile)):
+    has_told = False
+
+    def compiles() -> None:
+        nonlocal has_told
+        if interruption is not None:
+            interruption.check()
+        if not has_told:
+            has_told = True
+            on_compile()
+
+    with listening(compiles):
         index = RougeIndex()
         index.add(["compile every kernel"] * (_REBUILT + 1))
         index.admit(["now"])

@@ -8,18 +8,16 @@ A thread costs 50 us, which most calls would feel. So work that can't take a sec
 """
 
 import os
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
-from numba.core.event import Event, Listener
 from numpy.typing import NDArray
 
 from fastinstruct.errors import Aborted
 from fastinstruct.escaping import package_logger
 
-__all__ = ["Compilation", "Interruption", "Workers", "is_quick"]
+__all__ = ["Interruption", "Workers", "is_quick"]
 
 _LOG = package_logger("fastinstruct.similarity")
 _PATIENCE_S = 1.0  # after which somebody may wonder
@@ -52,36 +50,6 @@ class Interruption:
     def end_this_call(self, *, is_ended: bool = False) -> None:
         """Let the kernels that run now return; `is_ended`: they have."""
         self._halves[_THIS_CALL] = 0 if is_ended else 1
-
-
-class Compilation(Listener):
-    """Hears of each function that Numba compiles for this thread: tells of the first, and ends all by an interruption.
-
-    A function takes a second or two, all of them a minute. Install it for Numba's event "numba:compile", which it does
-    not give for a function that its cache holds.
-    """
-
-    def __init__(self, interruption: Interruption, on_first: Callable[[], None]) -> None:
-        self._interruption = interruption
-        self._on_first = on_first
-        self._thread = threading.get_ident()
-        self._has_told = False
-
-    def on_start(self, event: Event) -> None:
-        """See that nobody has ended it.
-
-        Raises:
-            Aborted: somebody has.
-        """
-        if threading.get_ident() != self._thread:
-            return
-        self._interruption.check()
-        if not self._has_told:
-            self._has_told = True
-            self._on_first()
-
-    def on_end(self, event: Event) -> None:
-        """Do nothing: it has to be there."""
 
 
 class Workers:

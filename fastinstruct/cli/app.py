@@ -63,6 +63,7 @@ def root(
 
 def main() -> None:
     """Run the command line and exit with its code; every failure is told on stderr, whatever words are in it."""
+    is_told = False
     try:
         code = app(standalone_mode=False)
     except FastInstructError as error:
@@ -77,5 +78,5 @@ def main() -> None:
         code = _INTERRUPTED
     except OSError as error:  # a disk, a pipe or a file that no verb expected to fail
         tell(f"fastinstruct: {error.filename or 'stdout'}: {error.strerror or error}")
-        code = 1
-    sys.exit(max(code if isinstance(code, int) else 0, flushed()))
+        code, is_told = 1, error.filename is None
+    sys.exit(max(code if isinstance(code, int) else 0, flushed(is_told=is_told)))

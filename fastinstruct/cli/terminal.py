@@ -54,12 +54,16 @@ def say_json(row: Mapping[str, Any], *, err: bool = False) -> None:
     typer.echo(json_escaped(json.dumps(row, ensure_ascii=False)).encode(), err=err)
 
 
-def flushed() -> int:
-    """Write out what stdout still holds; 1 if that fails, which Python would only tell with a traceback, else 0."""
+def flushed(*, is_told: bool = False) -> int:
+    """Write out what stdout still holds; 1 if that fails, which Python would only tell with a traceback, else 0.
+
+    `is_told`: that stdout fails has been said already.
+    """
     try:
         sys.stdout.flush()
     except OSError as error:
-        tell(f"fastinstruct: stdout: {error.strerror or error}")
+        if not is_told:
+            tell(f"fastinstruct: stdout: {error.strerror or error}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for the flush at exit
         return 1
     return 0
@@ -70,6 +74,8 @@ def program() -> str:
     called = Path(sys.argv[0])
     if called.name == "__main__.py":
         return "python -m fastinstruct"
+    if called.name.startswith("-"):  # `python -c`: another program calls
+        return "fastinstruct"
     found = shutil.which(called.name)
     is_on_path = found is not None and called.exists() and Path(found).samefile(called)
     return called.name if is_on_path or not called.exists() else os.path.relpath(called)

@@ -400,12 +400,14 @@ def test_a_text_too_long_to_compare_is_refused_with_the_way_to_take_it(tmp_path:
     assert taken.exit_code == 0
 
 
-def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path, unbuffered: str) -> None:
+    env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with BuiltRun(tmp_path / "run") as built:
         built.admit("Name a colour.", ("", "Red."))
     with Path("/dev/full").open("wb") as full:
         for verb in (["export", "-o", "-", "-f", "alpaca"], ["status"], ["inspect", "--json"]):
             command = [sys.executable, "-m", "fastinstruct", verb[0], str(tmp_path / "run"), *verb[1:]]
-            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=SECONDS, check=False)
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=SECONDS, check=False, env=env)
             assert done.returncode == 1
             assert done.stderr == b"fastinstruct: stdout: No space left on device\n"

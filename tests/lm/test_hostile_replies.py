@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
@@ -91,7 +92,8 @@ def test_whatever_a_reply_gives_can_be_calibrated_with(body: str, api: Api) -> N
         return
     completion = decode_reply(api, payload)
     if isinstance(completion, Completion):
-        log_odds(completion.top_logprobs)
+        odds = log_odds(completion.top_logprobs)
+        assert odds is None or not math.isnan(odds)
 
 
 @given(HEADERS)

@@ -11,7 +11,8 @@ Then the server's log and the store are compared:
   requests that the target did not need any more when the run went on (in the order of draws they are asked even so);
 - nothing is lost but what a kill may lose: answers of the server that are not in the store are at most as many, for
   each kill, as could be in flight;
-- every instruction has its classification and its instances, no draw is left over, and the database is sound.
+- every instruction has its classification and an answer in stage 3 (a reply that the server cut may be unreadable: it
+  is stored, and not asked again), no draw is left over, and the database is sound.
 
 A table for people, one JSON document as the last line; 1 as exit code after a difference.
 
@@ -49,6 +50,7 @@ from fastinstruct.scripted_server import Script
 from fastinstruct.scripted_server.draws import text_sha256
 from fastinstruct.scripted_server.replies import reply_to
 from fastinstruct.scripted_server.shapes import read_ask
+from fastinstruct.store import ANSWERED
 
 FAULTS = {"429": 0.05, "500": 0.02, "reset": 0.01, "truncated": 0.01, "malformed": 0.005, "hang": 0.005}
 TIMEOUT_S = 2.0
@@ -90,6 +92,7 @@ class Totals:
     server_kills: int = 0
     answers: int = 0
     stored: int = 0
+    unreadable: int = 0
     unacknowledged: int = 0
     failed_attempts: int = 0
     given_up: Counter[str] = field(default_factory=Counter)
@@ -208,7 +211,8 @@ def num_unfinished(run: Path) -> int:
     """How many instructions stage 3 has not answered."""
     connection = sqlite3.connect(run / "run.db")
     sql = (
-        "SELECT (SELECT count(*) FROM instruction) - count(*) FROM request WHERE stage = 'instances' AND outcome = 'ok'"
+        "SELECT (SELECT count(*) FROM instruction) - count(*) FROM request "
+        f"WHERE stage = 'instances' AND outcome IN {ANSWERED}"
     )
     (count,) = connection.execute(sql).fetchone()
     connection.close()
@@ -230,7 +234,8 @@ def compare(run: Path, log: Path, plan: Plan, flags: dict[str, Any], totals: Tot
     )
     connection = sqlite3.connect(run / "run.db")
     totals.failed_attempts += connection.execute("SELECT count(*) FROM attempt").fetchone()[0]
-    given_up = "SELECT outcome || ': ' || coalesce(detail, '') FROM request WHERE outcome != 'ok'"
+    given_up = f"SELECT outcome || ': ' || coalesce(detail, '') FROM request WHERE outcome NOT IN {ANSWERED}"
+    totals.unreadable += connection.execute("SELECT count(*) FROM request WHERE outcome = 'unreadable'").fetchone()[0]
     totals.given_up.update(why for (why,) in connection.execute(given_up))
     found = [*problems(connection, answered, plan, flags, totals)]
     connection.close()
@@ -242,7 +247,9 @@ def problems(
 ) -> Iterator[str]:
     if connection.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
         yield "the database is damaged"
-    rows = connection.execute("SELECT stage, number, in_context, template, text FROM request WHERE outcome = 'ok'")
+    rows = connection.execute(
+        f"SELECT stage, number, in_context, template, text FROM request WHERE outcome IN {ANSWERED}"
+    )
     stored: Counter[str] = Counter()
     asked: Counter[tuple[str, int]] = Counter()
     expected = Expected(connection, plan, flags)

@@ -98,27 +98,24 @@ def _carried_out(plan: DedupPlan) -> tuple[DedupSummary, float]:
     from fastinstruct.cli.signals import ended_by_sigterm
     from fastinstruct.deduplication import dedup_files
 
-    started_s, began_at = time.monotonic(), time.time()
+    started_s = time.monotonic()
     progress = _Progress(started_s)
     try:
         with ended_by_sigterm(), logged_to(progress.note):
             summary = dedup_files(plan, sys.stdout.buffer, on_progress=progress.update, note=progress.note)
-    except KeyboardInterrupt:
-        progress.note(_stopped("interrupted", plan, began_at))
+    except KeyboardInterrupt as stop:
+        progress.note(_stopped("interrupted", stop))
         raise
-    except SystemExit:
-        progress.note(_stopped("terminated", plan, began_at))
+    except SystemExit as stop:
+        progress.note(_stopped("terminated", stop))
         raise
     finally:
         progress.end()
     return summary, time.monotonic() - started_s
 
 
-def _stopped(how: str, plan: DedupPlan, began_at: float) -> str:
-    from fastinstruct.replaceable import is_file
-
-    named = [Path(f"{path}.partial") for path in (plan.out, plan.rejected) if path is not None]
-    partial = [str(path) for path in named if is_file(path) and path.stat().st_mtime >= began_at - 1]
+def _stopped(how: str, stop: BaseException) -> str:
+    partial = getattr(stop, "__notes__", ())  # of deduplication/outputs.py
     return f"fastinstruct: {how}" + (f"; what was not finished is in {' and '.join(partial)}" if partial else "")
 
 
@@ -142,6 +139,7 @@ def _as_json(plan: DedupPlan, summary: DedupSummary, elapsed_s: float) -> dict[s
         "num_rejected": summary.num_rejected,
         "num_against": summary.num_against,
         "num_tokenless": summary.num_tokenless,
+        "num_blank": summary.num_blank,
         "threshold": plan.threshold,
         "tokenizer": summary.tokenizer,
         "method": plan.method,
@@ -159,6 +157,8 @@ def _counts(summary: DedupSummary) -> str:
     parts = [f"{summary.num_rows:,} rows", f"kept {summary.num_kept:,}", f"near-duplicates {summary.num_rejected:,}"]
     if summary.num_against:
         parts.append(f"near --against {summary.num_against:,}")
+    if summary.num_blank:
+        parts.append(f"blank lines {summary.num_blank:,}")
     if summary.num_tokenless:
         parts.append(f"without words {summary.num_tokenless:,} (kept)")
     return ", ".join(parts)

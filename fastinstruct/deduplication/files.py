@@ -65,7 +65,8 @@ class DedupPlan:
 class DedupSummary:
     """How far it is, or what came of it.
 
-    `num_rejected` are near a kept row, `num_against` near a text of `against`; `num_tokenless` are among the kept.
+    `num_rejected` are near a kept row, `num_against` near a text of `against`; `num_tokenless` are among the kept;
+    `num_blank` lines of the files were blank, and are no rows.
     `tokenizer`: the exact name of the one that was used. `recall`: what method `lsh` measured of itself at the end.
     """
 
@@ -75,6 +76,7 @@ class DedupSummary:
     num_rejected: int = 0
     num_against: int = 0
     num_tokenless: int = 0
+    num_blank: int = 0
     recall: Recall | None = None
 
 
@@ -98,14 +100,15 @@ def dedup_files(
     _check_paths(plan)
     empty = new_index(plan.threshold, plan.tokenizer, plan.method)
     if not plan.force:
-        check_fits(_regular_inputs(plan), empty, available_bytes(), plan.index)
+        sampled = _BlankLines(lambda count: on_progress(DedupSummary(tokenizer=empty.tokenizer, num_blank=count)))
+        check_fits(_regular_inputs(plan), empty, available_bytes(), plan.index, sampled.add)
     if plan.index is None:
-        return _Pass(plan, empty, note).run(stream, on_progress)
+        return _Pass(plan, empty, note, on_progress).run(stream)
     with IndexFile(plan.index, plan.threshold, plan.tokenizer, plan.method) as kept:
         if kept.index.tokenizer != empty.tokenizer:
             made_with = f"was made with tokenizer {kept.index.tokenizer} and goes on with it"
             note(f"{plan.index}: {made_with}; a new index would have {empty.tokenizer}")
-        return _Pass(plan, kept.index, note, kept.prepared).run(stream, on_progress)
+        return _Pass(plan, kept.index, note, on_progress, kept.prepared).run(stream)
 
 
 def _regular_inputs(plan: DedupPlan) -> Iterator[Source]:
@@ -168,6 +171,19 @@ class _Places:
         return {"file": str(path), "line": number + position - self._firsts[run]}
 
 
+class _BlankLines:
+    """Counts blank lines, and tells how many there are: of hundreds of millions, somebody wants to know meanwhile."""
+
+    def __init__(self, tell: Callable[[int], None]) -> None:
+        self._tell = tell
+        self.count = 0
+
+    def add(self, count: int) -> None:
+        self.count += count
+        if count:
+            self._tell(self.count)
+
+
 class _Pass:
     """One pass over the files."""
 
@@ -176,24 +192,27 @@ class _Pass:
         plan: DedupPlan,
         index: Index,
         note: Callable[[str], None],
+        on_progress: Callable[[DedupSummary], None],
         prepared: Callable[[], NewSnapshot] | None = None,
     ) -> None:
         self._plan = plan
         self._index = index
         self._note = note
+        self._on_progress = on_progress
         self._prepared = prepared
-        self._input = _Places(row for path in plan.files for row in rows_of(_input(path, plan)))
+        self._blank = _BlankLines(lambda count: on_progress(self._summary()))
+        self._input = _Places(row for path in plan.files for row in rows_of(_input(path, plan), self._blank.add))
         self._against = _Places(row for source in _against_sources(plan) for row in rows_of(source))
         self._num_near = {"input": 0, "against": 0, "index": 0}
         self._num_kept = 0
         self._num_tokenless = 0
 
-    def run(self, stream: Stream, on_progress: Callable[[DedupSummary], None]) -> DedupSummary:
+    def run(self, stream: Stream) -> DedupSummary:
         with ExitStack() as prepared:
             with ExitStack() as opened:
                 out = stream if self._plan.out is None else opened.enter_context(Output(self._plan.out))
                 rejected = None if self._plan.rejected is None else opened.enter_context(Output(self._plan.rejected))
-                self._decide(out, rejected, on_progress)
+                self._decide(out, rejected)
                 for output in (out, rejected):
                     if isinstance(output, Output):
                         output.finish()
@@ -203,20 +222,18 @@ class _Pass:
                     prepared.callback(snapshot.discard)
             if snapshot is not None:
                 snapshot.put()
-        on_progress(self._summary())
+        self._on_progress(self._summary())
         recall = self._index.measured_recall() if isinstance(self._index, LSHIndex) else None
         return replace(self._summary(), recall=recall)
 
-    def _decide(
-        self, out: Stream | Output, rejected: Output | None, on_progress: Callable[[DedupSummary], None]
-    ) -> None:
+    def _decide(self, out: Stream | Output, rejected: Output | None) -> None:
         against = (row.text for row in self._against)
         decisions = dedup(self._input, lambda row: row.text, index=self._index, against=against)
         with writing_to("stdout"):  # an Output reports its own failures
             for decision in decisions:
                 self._write(decision, out, rejected)
                 if (decision.position + 1) % _EVERY == 0:
-                    on_progress(self._summary())
+                    self._on_progress(self._summary())
             if not isinstance(out, Output):
                 out.flush()  # before the index is saved: what it remembers has been written
 
@@ -255,4 +272,5 @@ class _Pass:
             num_rejected=self._num_near["input"] + self._num_near["index"],
             num_against=self._num_near["against"],
             num_tokenless=self._num_tokenless,
+            num_blank=self._blank.count,
         )

@@ -6,7 +6,7 @@ is an upper one where much is rejected; it is wrong where a file's first rows ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -31,16 +31,21 @@ class _Size(NamedTuple):
 
 
 def check_fits(
-    sources: Iterable[Source], index: RougeIndex | LSHIndex, available: int | None, saved: Path | None = None
+    sources: Iterable[Source],
+    index: RougeIndex | LSHIndex,
+    available: int | None,
+    saved: Path | None = None,
+    on_blank: Callable[[int], None] = lambda count: None,
 ) -> None:
     """Refuse files that would not fit into `available` bytes (None: unknown).
 
-    `index` is an empty one with the settings of that to be made; `saved` the file of one to be added to, if any.
+    `index` is an empty one with the settings of that to be made; `saved` the file of one to be added to, if any;
+    `on_blank` is told of blank lines, as by `rows_of`.
 
     Raises:
         InputError: the estimate and what is free; or what is wrong with the first rows of a file.
     """
-    size = _total(sources, index.tokenizer)
+    size = _total(sources, index.tokenizer, on_blank)
     needed = _needed(size, index) + (saved.stat().st_size if saved is not None and is_file(saved) else 0)
     advice = "split the input, or give --force to try"
     refuse_too_large(f"about {size.texts:,.0f} texts", needed, available, advice)
@@ -52,7 +57,7 @@ def estimated_bytes(sources: Iterable[Source], index: RougeIndex | LSHIndex) -> 
     Raises:
         InputError: what is wrong with the first rows of a file.
     """
-    return _needed(_total(sources, index.tokenizer), index)
+    return _needed(_total(sources, index.tokenizer, lambda count: None), index)
 
 
 def _needed(size: _Size, index: RougeIndex | LSHIndex) -> float:
@@ -61,19 +66,19 @@ def _needed(size: _Size, index: RougeIndex | LSHIndex) -> float:
     return exact_bytes(size.texts, size.tokens)
 
 
-def _total(sources: Iterable[Source], tokenizer: str) -> _Size:
-    sizes = [_estimated(source, tokenizer) for source in sources]
+def _total(sources: Iterable[Source], tokenizer: str, on_blank: Callable[[int], None]) -> _Size:
+    sizes = [_estimated(source, tokenizer, on_blank) for source in sources]
     return _Size(sum(size.texts for size in sizes), sum(size.tokens for size in sizes))
 
 
-def _estimated(source: Source, tokenizer: str) -> _Size:
+def _estimated(source: Source, tokenizer: str, on_blank: Callable[[int], None]) -> _Size:
     """A file's size in texts and tokens, by its first rows; nothing for what can be read only once."""
     path = source.path
     if is_there(path) and not is_file(path):
         if is_folder(path):
             list(rows_of(source))  # which says what is wrong
         return _Size(0, 0)
-    rows = list(islice(rows_of(source), _SAMPLE_ROWS))
+    rows = list(islice(rows_of(source, on_blank), _SAMPLE_ROWS))
     tokens = sum(len(tokenize(row.text, tokenizer)) for row in rows)
     if len(rows) < _SAMPLE_ROWS:
         return _Size(len(rows), tokens)

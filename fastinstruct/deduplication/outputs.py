@@ -2,7 +2,7 @@
 
 Knows nothing of rows. While it is written, an output has a temporary name in the same folder; at the end it takes its
 own (store/replacement.py). If anything fails, what was there before stays, and the rows so far, if there are any, are
-in NAME.partial.
+in NAME.partial, whose path is a note on the exception.
 """
 
 from __future__ import annotations
@@ -102,13 +102,16 @@ class Output:
         if compressor is not None:
             compressor.close()
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, _: object, failure: BaseException | None, __: object) -> None:
         try:
             self._end_compression()
-            if kind is None:
+            if failure is None:
                 self._replacement.put()
         except OSError as error:
-            if kind is None:  # otherwise an earlier failure is being reported
+            if failure is None:  # otherwise an earlier one is being reported
                 raise self._replacement.failure(error) from error
         finally:
-            (self._replacement.discard if self._is_empty else self._replacement.put_aside)()
+            if self._is_empty:
+                self._replacement.discard()
+            elif (partial := self._replacement.put_aside()) is not None and failure is not None:
+                failure.add_note(str(partial))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, NoReturn, cast
@@ -28,6 +28,7 @@ _MAX_LINE = 1 << 26
 MAX_TEXT_BYTES = 1 << 21
 """2 MiB: comparing two texts of that length takes seconds, and the time grows with its square."""
 _MAX_KEYS, _MAX_KEY = 8, 40  # that are named when the field is missing
+_TOLD_BLANK = 1 << 16
 _MISSING = object()
 
 
@@ -59,15 +60,15 @@ def field_or_line(path: Path, given: str | None, default: str) -> str | None:
     return default if given is None and not name.endswith(".txt") else given
 
 
-def rows_of(source: Source) -> Iterator[Row]:
-    """The rows of a file, but for its blank lines.
+def rows_of(source: Source, on_blank: Callable[[int], None] = lambda count: None) -> Iterator[Row]:
+    """The rows of a file, but for its blank lines, which `on_blank` is told of: how many, now and then and at the end.
 
     Raises:
         InputError: what is wrong with the file or the line.
     """
     path = source.path
     with _opened(path) as file:
-        number = 0
+        number = num_blank = 0
         while line := _next_line(file, path, number + 1):
             number += 1
             if number == 1:
@@ -75,6 +76,12 @@ def rows_of(source: Source) -> Iterator[Row]:
             line = line.strip()
             if line:
                 yield Row(path, number, line, _text(source, number, line))
+                continue
+            num_blank += 1
+            if num_blank == _TOLD_BLANK:
+                on_blank(num_blank)
+                num_blank = 0
+        on_blank(num_blank)
 
 
 def text_at(row: dict[str, Any], field: str) -> object:

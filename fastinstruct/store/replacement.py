@@ -84,14 +84,17 @@ class Replacement:
         self._rename(self._file, self.target)
         self._file = None
 
-    def put_aside(self) -> None:
-        """Name what there is of the file NAME.partial, as far as the disk allows."""
+    def put_aside(self) -> Path | None:
+        """Name what there is of the file NAME.partial, as far as the disk allows; the path, or None if it could not."""
+        put = None
         if self._file is not None:
-            aside = Path(f"{self.target}.partial")
+            aside = Path(f"{self.target if self._path.is_symlink() else self._path}.partial")
             with suppress(OSError):
                 if is_replaceable(aside):
                     self._rename(self._file, aside)
+                    put = None if self._is_special else aside
         self.discard()
+        return put
 
     def discard(self) -> None:
         """Close the file, and remove it if it still has its hidden name."""

@@ -32,11 +32,11 @@ class WithoutExample:
     Attributes:
         id: the instruction's.
         instruction: its text.
-        reason: `not_classified` or `not_asked` (stages 2 and 3 have not got there), `failed` (asked again when the run
-            goes on), `refused` (by the server), `unreadable`, `parser_failed`, `rejected` (each instance) or
-            `nothing_found`.
+        reason: `not_classified` (where the recipe has that stage) or `not_asked` (the run has not got there), `failed`
+            (asked again when the run goes on), `refused` (by the server), `unreadable`, `parser_failed`, `rejected`
+            (each instance) or `nothing_found`.
         detail: the server's words, what the parser stumbled over, or the instances' reasons.
-        reply: what stage 3 was answered, if it was.
+        reply: what the last stage was answered, if it was.
     """
 
     id: int
@@ -52,15 +52,17 @@ def without_examples(reader: RunReader) -> Iterator[WithoutExample]:
     Raises:
         RunFolderError: the database cannot be read.
     """
-    for id_, text, is_classified, outcome, detail, reply, reasons in reader.rows(_WITHOUT, (reader.stages()[-1],)):
-        reason, told = _reason(bool(is_classified), outcome, detail or "", reasons)
+    stages = reader.stages()
+    for id_, text, is_classified, outcome, detail, reply, reasons in reader.rows(_WITHOUT, (stages[-1],)):
+        waits = "classification" in stages and not is_classified
+        reason, told = _reason(waits, outcome, detail or "", reasons)
         yield WithoutExample(id=id_, instruction=text, reason=reason, detail=told, reply=reply)
 
 
-def _reason(is_classified: bool, outcome: str | None, detail: str, reasons: str | None) -> tuple[str, str]:
+def _reason(waits_for_its_kind: bool, outcome: str | None, detail: str, reasons: str | None) -> tuple[str, str]:
     match outcome:
         case None:
-            return ("not_asked" if is_classified else "not_classified"), ""
+            return ("not_classified" if waits_for_its_kind else "not_asked"), ""
         case "ok":
             return ("rejected", reasons) if reasons else ("nothing_found", "")
         case "bad_request":

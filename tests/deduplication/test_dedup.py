@@ -339,6 +339,15 @@ def test_a_byte_order_mark_blank_lines_and_crlf_are_no_matter(tmp_path: Path) ->
     assert invoke(tmp_path / "data.jsonl").stdout == '{"instruction":"a b"}\n{"instruction":"c d"}\n'
 
 
+def test_blank_lines_are_counted_and_told_of_while_they_are_skipped(tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_bytes(b"\n" * 200_000 + b'{"instruction":"a b"}\n')
+    told: list[DedupSummary] = []
+    summary = dedup_files(DedupPlan(files=(tmp_path / "data.jsonl",)), io.BytesIO(), on_progress=told.append)
+    assert [so_far.num_blank for so_far in told if so_far.num_rows == 0] == [65_536, 131_072, 196_608, 200_000] * 2
+    assert (summary.num_rows, summary.num_blank) == (1, 200_000)  # the first four: while the memory is estimated
+    assert ", blank lines 200,000; " in invoke(tmp_path / "data.jsonl").stderr
+
+
 def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").touch()
     result = invoke(tmp_path / "data.jsonl")
@@ -363,6 +372,7 @@ def test_the_json_summary_is_on_stdout_when_the_rows_are_not(data: Path, tmp_pat
         "num_rejected": 2,
         "num_against": 0,
         "num_tokenless": 0,
+        "num_blank": 0,
         "threshold": 0.7,
         "tokenizer": "unicode-2",
         "method": "exact",

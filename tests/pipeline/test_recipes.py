@@ -166,6 +166,15 @@ def test_the_command_ends_with_2_and_one_line_and_makes_nothing(
 
 
 @pytest.mark.parametrize(
+    ("group", "key"), [("classification", "method"), ("instances", "max_instances"), ("instances", "sampling")]
+)
+def test_settings_of_a_stage_of_the_paper_that_the_recipe_lacks_are_refused(group: str, key: str) -> None:
+    other = {"method": "text", "max_instances": 2, "sampling": {"temperature": 0.1}}
+    told = f"{group}: recipe direct has no such stage; take its settings out, or choose another recipe"
+    assert refused({"recipe": "direct", group: {key: other[key]}}) == told
+
+
+@pytest.mark.parametrize(
     ("recipe", "stage", "told"),
     [
         ("direct", "respnd", "stages.respnd: recipe direct has no such stage (did you mean respond?)"),

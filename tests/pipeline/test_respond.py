@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from fastinstruct.pipeline.stages.base import Item, Read, Stage
 from fastinstruct.records import Api, Completion, FinishReason, Instance, ReplyForm, Usage
 from fastinstruct.scripted_server import Script, ScriptedServer
 from fastinstruct.store import RunReader, read_manifest
+from fastinstruct.store.without_examples import without_examples
 from run_stages import stages_of
 
 DIRECT = RECIPES["direct"]
@@ -139,6 +142,16 @@ def test_a_dry_run_shows_its_prompt(tmp_path: Path) -> None:
         ("1 generate instructions", "instructions"),
         ("2 respond", "respond"),
     ]
+
+
+async def test_an_instruction_that_was_not_answered_yet_waits_for_no_classification(tmp_path: Path) -> None:
+    async with ScriptedServer(Script()) as server:
+        await execute(config_for(server, tmp_path / "run"))
+    with closing(sqlite3.connect(tmp_path / "run" / "run.db")) as connection, connection:
+        connection.execute("DELETE FROM request WHERE stage = 'respond'")
+        connection.execute("DELETE FROM instance")
+    with RunReader(tmp_path / "run") as reader:
+        assert {row.reason for row in without_examples(reader)} == {"not_asked"}
 
 
 def test_another_stages_settings_are_refused(tmp_path: Path) -> None:

@@ -97,7 +97,8 @@ class CircuitBreaker:
             self._probe_sent_at = None
         hint_s = outcome.retry_after_s if isinstance(outcome, RateLimited | Overloaded) else None
         if hint_s is not None and hint_s > MAX_HINT_S:
-            self._open(now, min(hint_s, _LONGEST_HINT_S), f"told to wait {hint_s:.0f} s")
+            told = f"{hint_s:.0f} s" if hint_s <= _LONGEST_HINT_S else "for more than a day"
+            self._open(now, min(hint_s, _LONGEST_HINT_S), f"told to wait {told}")
         elif self._open_until is None:
             if sent_at >= self._heard_since:
                 self._count(outcome, now)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from fastinstruct.config import RunConfig, nearest, settings_of
+from fastinstruct.config import OF_THE_PAPER, RunConfig, nearest, settings_of
 from fastinstruct.config.problems import dotted
 from fastinstruct.errors import ConfigError
 from fastinstruct.pipeline.stages.base import Stage
 from fastinstruct.text.prompting import JSON_SUFFIX, Placeholders
 
 __all__ = ["Recipe"]
+
+_DEFAULTS = RunConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,10 @@ class Recipe:
         Raises:
             ConfigError: a key is about a stage that the recipe lacks, unknown, or its value is out of range.
         """
+        for name in OF_THE_PAPER:  # whose settings are there with every recipe, at their defaults
+            if name not in self.names and config.stage(name) != getattr(_DEFAULTS, name):
+                told = "take its settings out, or choose another recipe"
+                raise ConfigError(f"{name}: recipe {self.name} has no such stage; {told}")
         for name in config.stages:
             if name not in self.names:
                 raise ConfigError(

@@ -6,6 +6,7 @@ batches, or on when the lists are made anew.
 A batch is judged in parallel against the pool as it is, part by part; then it is settled in order, in one thread.
 """
 
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -14,19 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct.similarity.interruptible import Interruption, Workers, is_quick
-from fastinstruct_kernels.judgement import Batch, Scratch, new_scratch
+from fastinstruct_kernels.judgement import NUM_ALONE, NUM_PAIRS, NUM_SCANNED, Batch, Scratch, new_scratch
 from fastinstruct_kernels.pool import (
+    NUM_BAG_WORDS,
     NUM_LISTS,
+    NUM_LONG,
     NUM_POSTINGS,
     NUM_TEXTS,
     NUM_TOKENS,
     forget_lists,
     new_pool,
     new_ranks,
+    with_bag_room,
     with_more_postings,
     with_room,
 )
-from fastinstruct_kernels.postings import refill
+from fastinstruct_kernels.postings import note_texts, refill
 from fastinstruct_kernels.probe import ADD, QUERY, probe, settle
 from fastinstruct_kernels.scan import new_lanes, score_texts
 from fastinstruct_kernels.signatures import BLOCK
@@ -45,6 +49,22 @@ _STEPS_OF_ADDING = 1 << 11
 _SMALLEST_PART = 16
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexStatistics:
+    """How an index came to its verdicts since it was made or loaded.
+
+    Attributes:
+        num_compared: pairs of texts compared in full, each pair once for a text that is judged.
+        num_judged_alone: texts for which more than a few were found in the lists, or would be, so that they were judged
+            apart from their batch; `num_scans` of them by a scan of the pool, as the lists promised more work.
+        num_scans: see there.
+    """
+
+    num_compared: int
+    num_judged_alone: int
+    num_scans: int
+
+
 class ExactPool:
     """Texts as token numbers, and who of new ones is too near to one of them.
 
@@ -59,8 +79,9 @@ class ExactPool:
         self._num_threads = threads
         self._workers = Workers(threads, interruption)
         self._stop = self._workers.interruption.flag
-        self._rooms = {"longest": 1024, "vocabulary": 1024, "num_tokens": 1024, "num_texts": 256}
+        self._rooms = {"longest": 1024, "vocabulary": 1024, "num_tokens": 1024, "num_texts": 256, "pool_texts": 1024}
         self._scratch = [new_scratch(**self._rooms, stop=self._stop) for _ in range(threads)]
+        self._counted = np.zeros_like(self._scratch[0].counters)  # by scratch that has been replaced
 
     def __len__(self) -> int:
         return int(self.pool.counters[NUM_TEXTS])
@@ -132,6 +153,19 @@ class ExactPool:
                     return
                 self.pool = with_more_postings(self.pool)
 
+    def statistics(self) -> IndexStatistics:
+        """What was done since this object is there."""
+        counts = self._counted + self._counts()
+        return IndexStatistics(
+            num_compared=int(counts[NUM_PAIRS]),
+            num_judged_alone=int(counts[NUM_ALONE]),
+            num_scans=int(counts[NUM_SCANNED]),
+        )
+
+    def _counts(self) -> NDArray[np.int64]:
+        counts: NDArray[np.int64] = np.sum([scratch.counters for scratch in self._scratch], axis=0)
+        return counts
+
     def _num_tokens(self) -> int:
         return int(self.pool.counters[NUM_TOKENS])
 
@@ -148,8 +182,7 @@ class ExactPool:
     def rebuild(self, vocabulary: int) -> None:
         """Rank the tokens by how rare they are in the pool, and make the lists anew."""
         ranks = new_ranks(self.pool, vocabulary)
-        longest = int(np.diff(self.pool.starts[: len(self) + 1]).max(initial=0))
-        keys, signatures = np.empty(longest, dtype=np.int64), np.empty(longest, dtype=np.uint64)
+        keys, signatures = self._scratch_for_signing()
         self.rebuild_at = 0  # Half-filled lists would miss duplicates silently: if memory runs out, begin again.
         self.pool = forget_lists(self.pool, ranks)
         filled = 0
@@ -159,6 +192,10 @@ class ExactPool:
             if filled < last:
                 self.pool = with_more_postings(self.pool)
         self.rebuild_at = 2 * len(self)
+
+    def _scratch_for_signing(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        longest = int(np.diff(self.pool.starts[: len(self) + 1]).max(initial=0))
+        return np.empty(longest, dtype=np.int64), np.empty(longest, dtype=np.uint64)
 
     def _few_from(self, first: int) -> int:
         """Where the texts end, from `first` on, that a kernel is done with in a fraction of a second."""
@@ -197,26 +234,41 @@ class ExactPool:
             "posting_texts": pool.posting_texts[: counters[NUM_POSTINGS]],
             "posting_bits": pool.posting_bits[: counters[NUM_POSTINGS] + BLOCK],
             "free": pool.free,
+            "lengths": pool.lengths,
+            "long_marks": pool.long_marks[: len(self) // 64 + 1],
+            "longs": pool.longs[: counters[NUM_LONG]],
+            "bags": pool.bags[: counters[NUM_BAG_WORDS]],
         }
 
     def restore(self, arrays: dict[str, NDArray[Any]], rebuild_at: int) -> None:
         """Become the pool that `arrays` are of; its threshold must be this one's."""
         self.pool = self.pool._replace(**arrays)
+        if "bags" not in arrays:  # version 2 had none
+            self.pool = with_bag_room(self.pool)
+            note_texts(self.pool, *self._scratch_for_signing())
         self.rebuild_at = rebuild_at
 
     def _make_scratch(self, vocabulary: int, starts: NDArray[np.int64]) -> None:
         """Scratch for each thread, with room for every token of the pool and for every batch of the texts."""
         num_texts, num_tokens = min(len(starts) - 1, _MOST_AT_A_TIME), int(starts[-1])
         rooms = self._rooms
-        if num_tokens <= rooms["longest"] and vocabulary <= rooms["vocabulary"] and num_texts <= rooms["num_texts"]:
+        if (
+            num_tokens <= rooms["longest"]
+            and vocabulary <= rooms["vocabulary"]
+            and num_texts <= rooms["num_texts"]
+            and len(self) + len(starts) <= rooms["pool_texts"]
+        ):
             return  # no text is longer than all of them: the most frequent case, of a few texts, without a look at each
         asked = {
             "longest": int(np.diff(starts).max(initial=0)),
             "vocabulary": vocabulary,
             "num_tokens": num_tokens,
             "num_texts": num_texts,
+            "pool_texts": len(self) + len(starts),
         }
         if any(asked[name] > room for name, room in rooms.items()):
-            asked["vocabulary"] += asked["vocabulary"] // 2
+            for growing in ("vocabulary", "pool_texts"):
+                asked[growing] += asked[growing] // 2
             self._rooms = {name: max(asked[name], room) for name, room in rooms.items()}
+            self._counted += self._counts()
             self._scratch = [new_scratch(**self._rooms, stop=self._stop) for _ in range(self._num_threads)]

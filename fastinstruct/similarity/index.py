@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct.similarity.arguments import checked_count, checked_threshold, num_cores
-from fastinstruct.similarity.exact import ExactPool
+from fastinstruct.similarity.exact import ExactPool, IndexStatistics
 from fastinstruct.similarity.interruptible import Interruption
 from fastinstruct.similarity.lexicon import Lexicon
 from fastinstruct.similarity.one_at_a_time import one_at_a_time
@@ -83,6 +83,11 @@ class RougeIndex(TextIndex):
 
     def __repr__(self) -> str:
         return f"<RougeIndex: {len(self)} texts, threshold {self.threshold}, tokenizer {self.tokenizer}>"
+
+    @one_at_a_time
+    def statistics(self) -> IndexStatistics:
+        """How the verdicts were come to since the index was made or loaded."""
+        return self._exact.statistics()
 
     @one_at_a_time
     def saved_beside(self, path: str | PathLike[str]) -> NewSnapshot:

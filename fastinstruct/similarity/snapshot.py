@@ -29,7 +29,9 @@ from fastinstruct.replaceable import regular_target
 from fastinstruct.tokenizer_names import stored_tokenizer
 from fastinstruct_kernels.checksum import checksum
 
-VERSION = 2
+VERSION = 3
+_CONVERTED = (2,)
+"""Versions whose indexes are carried over: those of a `RougeIndex` have no bitmaps of long texts."""
 EXACT = "exact"
 """The method of a `RougeIndex`, and of every snapshot that doesn't say."""
 _MAGIC = b"FI-index"
@@ -201,6 +203,6 @@ def _header(path: Path, mapped: mmap.mmap) -> dict[str, Any]:
     if not length or zlib.crc32(text) != crc or len(mapped) < _PREFIX or sys.byteorder != "little":
         raise InputError(f"{path}: the index is damaged: its header is wrong")
     header: dict[str, Any] = json.loads(text)
-    if header["version"] != VERSION:
+    if header["version"] not in (VERSION, *_CONVERTED):
         raise InputError(f"{path}: the index has version {header['version']}; this is version {VERSION}")
     return header

@@ -26,6 +26,8 @@ STOPPED = -1
 """What stands for a length when the flag was raised: less than any."""
 # So many words of a state are passed between two looks at the flag: some 4 ms.
 _WORDS_AT_A_TIME = 1 << 21
+# So often a comparison of many words looks whether what is needed can still be reached.
+_LOOKS = 8
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
@@ -138,36 +140,75 @@ def clear_pattern(pattern: Pattern, tokens: NDArray[np.int32], begin: int, end: 
 
 
 @inlined_kernel
-def pattern_lcs(pattern: Pattern, length: int, tokens: NDArray[np.int32], begin: int, end: int) -> int:
+def pattern_lcs(pattern: Pattern, length: int, tokens: NDArray[np.int32], begin: int, end: int, needed: int = 0) -> int:
     """Length of the longest common subsequence of the pattern's text, of `length` tokens, and `tokens[begin:end]`.
 
     `STOPPED` if the flag was raised before it was known; texts of up to 64 tokens are compared without a look at it.
+    Where it can't come to `needed`, any length below that.
 
     Bounds instead of a slice: making one costs as much as a short comparison.
     """
     if length > WORD_BITS:
-        return _many_words_lcs(pattern, length, tokens, begin, end)
-    # Every slot has exactly one word here, so a slot is also its entry. Bits above the text's length stay 1.
+        return _many_words_lcs(pattern, length, tokens, begin, end, needed)
     state = _ONES
     for position in range(np.uint64(begin), np.uint64(end)):
-        matches = state & pattern.masks[np.uint32(pattern.slots[np.uint32(tokens[position])])]
-        state = (state + matches) | (state - matches)
+        state = _advanced(pattern, state, tokens[position])
     return int(popcount(~state))
 
 
+@inlined_kernel
+def _advanced(pattern: Pattern, state: np.uint64, token: np.int32) -> np.uint64:
+    """The one word of a state when it has passed a token."""
+    # Every slot has exactly one word here, so a slot is also its entry. Bits above the text's length stay 1.
+    matches = state & pattern.masks[np.uint32(pattern.slots[np.uint32(token)])]
+    after: np.uint64 = (state + matches) | (state - matches)
+    return after
+
+
 @kernel
-def _many_words_lcs(pattern: Pattern, length: int, tokens: NDArray[np.int32], begin: int, end: int) -> int:
+def four_lcs(pattern: Pattern, tokens: NDArray[np.int32], lanes: NDArray[np.int64]) -> None:
+    """`pattern_lcs` of a text of up to 64 tokens with four others, `tokens[lanes[k, 0]:lanes[k, 1]]`, into lanes[:, 2].
+
+    Each state waits for itself, for some five cycles a token; four of them fill the processor's units.
+    """
+    shortest = np.uint64(min(lanes[0, 1] - lanes[0, 0], lanes[1, 1] - lanes[1, 0]))
+    shortest = min(shortest, np.uint64(min(lanes[2, 1] - lanes[2, 0], lanes[3, 1] - lanes[3, 0])))
+    first, second = np.uint64(lanes[0, 0]), np.uint64(lanes[1, 0])
+    third, fourth = np.uint64(lanes[2, 0]), np.uint64(lanes[3, 0])
+    one, two, three, four = _ONES, _ONES, _ONES, _ONES
+    for offset in range(shortest):
+        one = _advanced(pattern, one, tokens[first + offset])
+        two = _advanced(pattern, two, tokens[second + offset])
+        three = _advanced(pattern, three, tokens[third + offset])
+        four = _advanced(pattern, four, tokens[fourth + offset])
+    for lane, state in enumerate((one, two, three, four)):
+        rest = state
+        for position in range(np.uint64(lanes[lane, 0]) + shortest, np.uint64(lanes[lane, 1])):
+            rest = _advanced(pattern, rest, tokens[position])
+        lanes[lane, 2] = np.int64(popcount(~rest))
+
+
+@kernel
+def _many_words_lcs(pattern: Pattern, length: int, tokens: NDArray[np.int32], begin: int, end: int, needed: int) -> int:
     state = pattern.state
     num_words = (length + WORD_BITS - 1) // WORD_BITS
     state[:num_words] = _ONES
-    at_a_time = _WORDS_AT_A_TIME // num_words + 1
-    for first in range(begin, end, at_a_time):
+    at_a_time = min(_WORDS_AT_A_TIME // num_words, (end - begin) // _LOOKS) + 1
+    first, common = begin, 0
+    while first < end and common + end - first >= needed:
         if is_stopped(pattern):
             return STOPPED
-        for position in range(first, min(first + at_a_time, end)):
+        last = min(first + at_a_time, end)
+        for position in range(first, last):
             slot = pattern.slots[tokens[position]]
             if slot != 0:
                 _advance(state, num_words, pattern.words, pattern.masks, pattern.starts[slot], pattern.starts[slot + 1])
+        first, common = last, _num_zeros(state, num_words)
+    return common
+
+
+@inlined_kernel
+def _num_zeros(state: NDArray[np.uint64], num_words: int) -> int:
     zeros = _ZERO
     for word in range(num_words):
         zeros += popcount(~state[word])

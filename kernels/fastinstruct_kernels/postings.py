@@ -16,14 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct_kernels._jit import inlined_kernel, kernel
+from fastinstruct_kernels.bags import LONGEST_SHORT
 from fastinstruct_kernels.pool import (
     LONGEST_GROUPED,
     NUM_LISTS,
     NUM_POSTINGS,
+    NUM_TEXTS,
     SIZE,
     SPLIT_SIZE,
     START,
     Pool,
+    note_text,
 )
 from fastinstruct_kernels.rouge import prefix_length
 from fastinstruct_kernels.signatures import key_token, sign
@@ -179,3 +182,13 @@ def refill(
         if not append_postings(pool, text, keys, signatures, 0, end - begin, threshold):
             return text
     return last
+
+
+@kernel
+def note_texts(pool: Pool, keys: NDArray[np.int64], signatures: NDArray[np.uint64]) -> None:
+    """Note each text of a pool of an older layout; `keys` and `signatures` are scratch as for `refill`."""
+    for text in range(pool.counters[NUM_TEXTS]):
+        begin, end = pool.starts[text], pool.starts[text + 1]
+        if end - begin > LONGEST_SHORT:
+            sign(pool.tokens, begin, end, pool.ranks, keys, signatures, 0)
+        note_text(pool, text, keys, 0, end - begin)

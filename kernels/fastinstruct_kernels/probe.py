@@ -15,11 +15,12 @@ and the scratch are as whole as ever.
 import numpy as np
 
 from fastinstruct_kernels._jit import inlined_kernel, kernel
+from fastinstruct_kernels.alone import is_for_a_scan
 from fastinstruct_kernels.candidates import find_near, note_places
 from fastinstruct_kernels.comparison import compare_found, note_found
-from fastinstruct_kernels.judgement import NUM_FOUND, Batch, Scratch, Text, text_of
+from fastinstruct_kernels.judgement import FEW, NUM_FOUND, Batch, Scratch, Text, text_of
 from fastinstruct_kernels.lcs import is_stopped
-from fastinstruct_kernels.pool import NUM_TEXTS, NUM_TOKENS, Pool
+from fastinstruct_kernels.pool import NUM_TEXTS, NUM_TOKENS, Pool, note_text
 from fastinstruct_kernels.postings import append_postings
 from fastinstruct_kernels.signatures import BLOCK, lowest_one, near_ones, ones_below, sign
 
@@ -40,8 +41,11 @@ def probe(pool: Pool, batch: Batch, scratch: Scratch, first: int, last: int, mod
         batch.nearest[index] = -1
         batch.scores[index] = np.nan
         batch.admitted[index] = True
-        if mode != ADD:
-            note_places(batch, scratch, text_of(batch, index, threshold))
+        text = text_of(batch, index, threshold)
+        if mode != ADD and is_for_a_scan(pool, batch, text):
+            scratch.num_found[index] = FEW + 1
+        elif mode != ADD:
+            note_places(batch, scratch, text)
     find_near(pool, batch, scratch, first, last, threshold)
 
 
@@ -85,6 +89,7 @@ def _join(pool: Pool, batch: Batch, text: Text) -> bool:
     position = pool.counters[NUM_TEXTS]
     if not append_postings(pool, position, batch.keys, batch.signatures, text.begin, text.length, text.threshold):
         return False
+    note_text(pool, position, batch.keys, text.begin, text.begin + text.length)
     used = pool.counters[NUM_TOKENS]
     for offset in range(text.length):
         pool.tokens[used + offset] = batch.tokens[text.begin + offset]

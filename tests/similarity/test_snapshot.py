@@ -197,9 +197,34 @@ def test_an_index_of_another_method_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_version_is_refused_by_number(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastinstruct.similarity.snapshot.VERSION", 3)
-    with pytest.raises(InputError, match="the index has version 2; this is version 3"):
+    monkeypatch.setattr("fastinstruct.similarity.snapshot.VERSION", 4)
+    with pytest.raises(InputError, match="the index has version 3; this is version 4"):
         read_snapshot(saved)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_index_of_the_version_before_is_carried_over(
+    tmp_path: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = related_texts(300, longest=150, seed=8)
+    index = kind(0.6)
+    index.admit(texts[:200])
+    index.save(tmp_path / "new.index")
+    method = method_of(tmp_path / "new.index")
+    settings, arrays = read_snapshot(tmp_path / "new.index", method)
+    for name in ("pool.lengths", "pool.long_marks", "pool.longs", "pool.bags"):
+        arrays.pop(name, None)
+    if kind is RougeIndex:
+        arrays["pool.counters"] = arrays["pool.counters"][:5]
+    with monkeypatch.context() as older:
+        older.setattr("fastinstruct.similarity.snapshot.VERSION", 2)
+        write_snapshot(tmp_path / "old.index", settings, arrays, method)
+    found = kind.load(tmp_path / "old.index")
+    assert judgements(found.admit(texts[200:])) == judgements(index.admit(texts[200:]))
+    found.save(tmp_path / "again.index")
+    index.save(tmp_path / "new.index")
+    if kind is RougeIndex:
+        assert (tmp_path / "again.index").read_bytes() == (tmp_path / "new.index").read_bytes()
 
 
 @pytest.mark.parametrize("kind", KINDS)

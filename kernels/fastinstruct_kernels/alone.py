@@ -1,0 +1,177 @@
+"""The judgement of one text for which much is found in the lists, or would be: from them, or by a scan of the pool.
+
+Long texts, small vocabularies, permutations of the same words: there the lists hold nearly the whole pool, again and
+again. So what they promise is weighed against a scan, by counts, and either way each pool text is compared once. The
+verdict is the same.
+"""
+
+import numpy as np
+
+from fastinstruct_kernels._jit import inlined_kernel, kernel, prefetch
+from fastinstruct_kernels.bags import LONGEST_SHORT
+from fastinstruct_kernels.comparison import begin_comparing, compare, end_comparing
+from fastinstruct_kernels.judgement import (
+    FEW,
+    MOST_BLOCKS,
+    MOST_MARKED,
+    MOST_TOGETHER,
+    NUM_ALONE,
+    NUM_PROMISED,
+    NUM_SCANNED,
+    NUM_SPANS,
+    Batch,
+    Scratch,
+    Text,
+)
+from fastinstruct_kernels.lcs import is_stopped
+from fastinstruct_kernels.pool import NUM_LONG, NUM_TEXTS, SIZE, TEXT, Pool, num_of_lengths
+from fastinstruct_kernels.rouge import prefix_length
+from fastinstruct_kernels.signatures import key_token, lowest_one
+from fastinstruct_kernels.spans import note_lists, read_spans
+
+# Nanoseconds, measured: to read a posting, and to look at one that is found; to skip a text in a scan, to refuse a long
+# one by its bitmap, and to compare a short one.
+_READ, _LOOK = 0.5, 5.0
+_SKIP, _REFUSE, _COMPARE = 1.0, 7.0, 20.0
+_ONE = np.uint64(1)
+
+
+@inlined_kernel
+def _shortest(text: Text) -> int:
+    """F with any shorter text is below the threshold."""
+    return int(text.length * (text.threshold / (2.0 - text.threshold)))
+
+
+@inlined_kernel
+def _longest(text: Text) -> int:
+    """F with any longer text is below the threshold."""
+    most = float(2**31 - 1)
+    if text.threshold * most > text.length * 2.0:
+        most = text.length * ((2.0 - text.threshold) / text.threshold) + 1.0
+    return int(most)
+
+
+@kernel
+def scan_ns(pool: Pool, text: Text) -> float:
+    """What a scan for the text would cost."""
+    shortest, longest = _shortest(text), _longest(text)
+    if shortest > LONGEST_SHORT:
+        return float(_SKIP * pool.counters[NUM_LONG] + _REFUSE * num_of_lengths(pool, shortest, longest))
+    short = num_of_lengths(pool, shortest, min(longest, LONGEST_SHORT))
+    long = num_of_lengths(pool, LONGEST_SHORT + 1, longest) if longest > LONGEST_SHORT else 0
+    return float(_SKIP * pool.counters[NUM_TEXTS] + _COMPARE * short + _REFUSE * long)
+
+
+@kernel
+def is_for_a_scan(pool: Pool, batch: Batch, text: Text) -> bool:
+    """Whether the lists promise so much that there is no use in reading them: looked at for long texts only."""
+    if text.length <= LONGEST_SHORT:
+        return False
+    promised = 0
+    for place in range(text.begin, text.begin + prefix_length(text.length, text.threshold)):
+        if place == text.begin or batch.keys[place] != batch.keys[place - 1]:
+            promised += pool.lists[pool.whole[key_token(batch.keys[place])], SIZE]
+    return promised * (_READ + _LOOK / 2) > scan_ns(pool, text)
+
+
+@kernel
+def judge_alone(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
+    """Judge a text against the pool as it is, and no other meanwhile."""
+    scratch.counters[NUM_ALONE] += 1
+    begin_comparing(batch, scratch, text)
+    if scratch.num_found[text.row] > FEW or _lists_ns(pool, batch, scratch, text) > scan_ns(pool, text):
+        scratch.counters[NUM_SCANNED] += 1
+        _scan_pool(pool, batch, scratch, text)
+    else:
+        _read_lists(pool, batch, scratch, text)
+    end_comparing(pool, batch, scratch, text)
+
+
+@kernel
+def _lists_ns(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> float:
+    """What reading all lists would cost if all that is read there is found."""
+    scratch.counters[NUM_PROMISED] = 0
+    for place in range(text.begin, text.begin + prefix_length(text.length, text.threshold)):
+        if place == text.begin or batch.keys[place] != batch.keys[place - 1]:
+            note_lists(pool, scratch, text, key_token(batch.keys[place]), place - text.begin)
+    return float(scratch.counters[NUM_PROMISED] * (_READ + _LOOK))
+
+
+@kernel
+def _scan_pool(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
+    shortest, longest = _shortest(text), _longest(text)
+    if shortest > LONGEST_SHORT:
+        for number in range(pool.counters[NUM_LONG]):
+            other = pool.longs[number, TEXT]
+            if shortest <= pool.starts[other + 1] - pool.starts[other] <= longest:
+                compare(pool, batch, scratch, text, other)
+                if is_stopped(scratch.pattern):
+                    return
+        return
+    for other in range(pool.counters[NUM_TEXTS]):
+        if shortest <= pool.starts[other + 1] - pool.starts[other] <= longest:
+            compare(pool, batch, scratch, text, other)
+            if is_stopped(scratch.pattern):
+                return
+
+
+@kernel
+def _read_lists(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
+    marked = 0
+    for place in range(text.begin, text.begin + prefix_length(text.length, text.threshold)):
+        if place > text.begin and batch.keys[place] == batch.keys[place - 1]:
+            continue
+        note_lists(pool, scratch, text, key_token(batch.keys[place]), place - text.begin)
+        used = MOST_BLOCKS
+        while used == MOST_BLOCKS and not is_stopped(scratch.pattern):
+            used = read_spans(
+                pool.posting_bits,
+                scratch.spans,
+                scratch.counters[NUM_SPANS],
+                scratch.blocks,
+                batch.signatures[place],
+                text.length,
+                place - text.begin,
+                text.threshold,
+            )
+            marked = _compare_blocks(pool, batch, scratch, text, used, marked)
+    if marked > MOST_MARKED:
+        scratch.marks[:] = np.uint64(0)
+    for number in range(min(marked, MOST_MARKED)):
+        scratch.marks[scratch.marked[number] >> 6] = np.uint64(0)
+
+
+@inlined_kernel
+def _compare_blocks(pool: Pool, batch: Batch, scratch: Scratch, text: Text, used: int, marked: int) -> int:
+    """Compare what is found in blocks and not marked; returns how many texts are marked now."""
+    waiting = 0
+    for number in range(used):
+        first, near = scratch.blocks[number, 0], np.uint64(scratch.blocks[number, 1])
+        while near != np.uint64(0):
+            other = pool.posting_texts[first + np.int64(lowest_one(near))]
+            near &= near - _ONE
+            bit = _ONE << np.uint64(other & 63)
+            if scratch.marks[other >> 6] & bit != np.uint64(0):
+                continue
+            scratch.marks[other >> 6] |= bit
+            if marked < MOST_MARKED:
+                scratch.marked[marked] = other
+            marked += 1
+            prefetch(pool.starts, other)
+            scratch.together[waiting] = other
+            waiting += 1
+            if waiting == MOST_TOGETHER:
+                _compare_waiting(pool, batch, scratch, text, waiting)
+                waiting = 0
+    _compare_waiting(pool, batch, scratch, text, waiting)
+    return marked
+
+
+@inlined_kernel
+def _compare_waiting(pool: Pool, batch: Batch, scratch: Scratch, text: Text, waiting: int) -> None:
+    for number in range(waiting):
+        prefetch(pool.tokens, pool.starts[scratch.together[number]])
+    for number in range(waiting):
+        if is_stopped(scratch.pattern):
+            return
+        compare(pool, batch, scratch, text, scratch.together[number])

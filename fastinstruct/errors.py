@@ -18,6 +18,7 @@
     ├── ConcurrentUse               an object that one thread at a time may use was called by two (also a RuntimeError)
     ├── StoreError                  the run's database cannot be written (disk full, I/O error) or read
     └── Aborted                     the user interrupted twice; what was in flight is not in the store
+        └── Terminated              the same, and SIGTERM came first
 
 Messages are one line: they name the file, line or key and what to do, and never hold a prompt, a reply or a key.
 """
@@ -47,6 +48,7 @@ __all__ = [
     "RunFolderError",
     "SeedError",
     "StoreError",
+    "Terminated",
 ]
 
 
@@ -142,3 +144,9 @@ class Aborted(FastInstructError):
 
     exit_code = 130
     retryable = True
+
+
+class Terminated(Aborted):
+    """The same, and what came first was SIGTERM."""
+
+    exit_code = 143

@@ -21,7 +21,7 @@ from fastinstruct.cli.refilter import refilter
 from fastinstruct.cli.run import run
 from fastinstruct.cli.scripted_server import scripted_server
 from fastinstruct.cli.status import status
-from fastinstruct.cli.terminal import flushed, say, tell
+from fastinstruct.cli.terminal import flushed, open_closed_streams, say, tell
 from fastinstruct.errors import FastInstructError
 from fastinstruct.escaping import on_one_line
 
@@ -64,11 +64,12 @@ def root(
 def main() -> None:
     """Run the command line and exit with its code; every failure is told on stderr, whatever words are in it."""
     is_told = False
+    open_closed_streams()
     try:
         code = app(standalone_mode=False)
     except FastInstructError as error:
         tell(f"fastinstruct: {error}")
-        code = error.exit_code
+        code, is_told = error.exit_code, str(error).startswith("stdout: ")
     except _UsageError as error:
         if error.ctx is not None:
             tell(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n")

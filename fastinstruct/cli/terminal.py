@@ -18,7 +18,39 @@ import typer
 
 from fastinstruct.escaping import json_escaped, on_one_line, printable
 
-__all__ = ["flushed", "labelled", "printable", "program", "redraw", "say", "say_json", "shortened", "tell"]
+__all__ = [
+    "flushed",
+    "labelled",
+    "open_closed_streams",
+    "printable",
+    "program",
+    "redraw",
+    "say",
+    "say_json",
+    "shortened",
+    "tell",
+]
+
+
+def open_closed_streams() -> None:
+    """Give a stand-in to each standard stream that the caller has closed, before anything else takes its descriptor.
+
+    A socket that were number 1 would get what is printed. What is written to a closed stdout fails, in one line: data
+    must not vanish; what would be told on a closed stderr is not wanted.
+    """
+    for descriptor, name, flags, mode in (
+        (0, "stdin", os.O_RDONLY, "r"),
+        (1, "stdout", os.O_RDONLY, "w"),  # so that writing fails
+        (2, "stderr", os.O_WRONLY, "w"),
+    ):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.dup2(opened := os.open(os.devnull, flags), descriptor)
+            if opened != descriptor:
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
 
 
 def shortened(text: str, max_chars: int) -> str:

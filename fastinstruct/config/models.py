@@ -46,8 +46,8 @@ class EndpointConfig(Part):
     max_in_flight: int | None = Field(
         None, ge=1, le=100_000, description="requests at once there; null takes `runtime.max_in_flight`"
     )
-    requests_per_minute: float | None = Field(None, gt=0, description="its limit, where its headers don't tell it")
-    tokens_per_minute: float | None = Field(None, gt=0, description="the same for tokens, prompt and reply together")
+    requests_per_minute: float | None = Field(None, ge=0.001, description="its limit, where its headers don't tell it")
+    tokens_per_minute: float | None = Field(None, ge=1, description="the same for tokens, prompt and reply together")
 
     @field_validator("base_url")
     @classmethod
@@ -84,8 +84,8 @@ class ModelConfig(Part):
     extra_body: dict[str, JsonValue] = Field(default_factory=dict, repr=False)
     send_seed: bool = True
     replies: Literal["auto", "json", "text"] = "auto"
-    requests_per_minute: float | None = Field(None, gt=0)
-    tokens_per_minute: float | None = Field(None, gt=0)
+    requests_per_minute: float | None = Field(None, ge=0.001)
+    tokens_per_minute: float | None = Field(None, ge=1)
     endpoints: tuple[EndpointConfig, ...] = ()
     transport: Literal["http", "openai"] = "http"
     azure_api_version: str | None = Field(None, pattern=r"^[0-9A-Za-z.-]{1,40}$")

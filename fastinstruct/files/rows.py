@@ -19,7 +19,14 @@ import orjson
 from fastinstruct.errors import InputError
 from fastinstruct.files.compression import damage, decompressed
 from fastinstruct.reading import streamed
-from fastinstruct.text.json_lines import BYTE_ORDER_MARK, SPLIT_A_LIST, json_complaint, json_type, not_utf_8
+from fastinstruct.text.json_lines import (
+    BYTE_ORDER_MARK,
+    SPLIT_A_LIST,
+    json_complaint,
+    json_type,
+    not_utf_8,
+    repeated_key,
+)
 
 __all__ = ["MAX_TEXT_BYTES", "STDIN", "Row", "Source", "field_or_line", "rows_of", "text_at"]
 
@@ -144,6 +151,9 @@ def _text(source: Source, number: int, line: bytes) -> str:
         _refuse(source.path, number, json_complaint(line, error))
     if not isinstance(row, dict):
         _refuse(source.path, number, f"is {json_type(row)}, not an object; {SPLIT_A_LIST}")
+    name = source.field.partition(".")[0]
+    if line.count(b'"%s"' % name.encode()) > 1 and repeated_key(line) == name:
+        _refuse(source.path, number, f"has the key {name} twice; keep one of them")
     value = text_at(row, source.field)
     if not isinstance(value, str):
         _refuse(source.path, number, _text_complaint(row, source, value))

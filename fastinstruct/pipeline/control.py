@@ -39,6 +39,7 @@ class Control:
         stopped_by: the rule that ends it, if one does.
         started_at: when its first request could be sent, by the monotonic clock; None before.
         run_dry: asks for no new instructions, while what was admitted is worked up; set by the session.
+        was_terminated: what was told first, of what was aborted, was "terminate".
         comparing: ends the comparison that is going on; else a thread's end would wait for two long texts.
     """
 
@@ -48,6 +49,7 @@ class Control:
         self.started_at: float | None = None
         self.run_dry: Callable[[], None] = _nothing
         self.comparing = Interruption()
+        self.was_terminated = False
         self._interrupted = ""
         self._working: Working | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -107,6 +109,7 @@ class Control:
             self._working.stop()
 
     def _abort(self) -> None:
+        self.was_terminated = self.was_terminated or self._interrupted == "terminate"
         self._interrupted = "abort"
         self.comparing.set()
         if self._working is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fastinstruct.config import RunConfig
 from fastinstruct.config.environment import process_environment
-from fastinstruct.errors import Aborted, ConfigError
+from fastinstruct.errors import Aborted, ConfigError, Terminated
 from fastinstruct.pipeline.budget.ledger import Price
 from fastinstruct.pipeline.budget.prices import described as described_prices
 from fastinstruct.pipeline.budget.stop_rules import Stop
@@ -108,7 +108,8 @@ class Run:
             ended_by = control.interruption()
         control.phase = "done"
         if ended_by == "abort":
-            raise Aborted("aborted; what the store had acknowledged is safe: run the same command to go on")
+            told = "aborted; what the store had acknowledged is safe: run the same command to go on"
+            raise (Terminated if control.was_terminated else Aborted)(told)
         stop = control.stopped_by if control.stopped_by and control.stopped_by.rule == ended_by else None
         assert self._monitor is not None  # a session that was open, or nearly, has told of it
         return RunResult(folder=self.folder, ended_by=ended_by, progress=self._snapshot(self._monitor), stop=stop)

@@ -33,7 +33,7 @@ from fastinstruct.pipeline.commit.admission import Admission, examples_of
 from fastinstruct.pipeline.commit.committer import Effect
 from fastinstruct.pipeline.commit.order import OrderParts, open_order
 from fastinstruct.pipeline.control import Control
-from fastinstruct.pipeline.models.connect import described, probe_all
+from fastinstruct.pipeline.models.connect import Probing, described
 from fastinstruct.pipeline.models.reply_forms import FormProbes, described_forms, settled_forms
 from fastinstruct.pipeline.models.threshold import run_threshold
 from fastinstruct.pipeline.monitoring.monitor import Monitor
@@ -127,7 +127,7 @@ class Session:
         await asyncio.to_thread(self.store.begin_sitting, __version__, described(self.fleet))
         ended_by = "failure"
         try:
-            await probe_all(self.fleet)
+            await self._probe()
             gc.collect()  # the scheduler keeps what is garbage now
             with self._time_limit(), self.watchdog:
                 ended_by = await self._generate()
@@ -136,6 +136,13 @@ class Session:
                 await asyncio.to_thread(self.monitor.budget.write_off)
             await asyncio.to_thread(self.store.end_sitting, ended_by)
         return ended_by
+
+    async def _probe(self) -> None:
+        """See that the endpoints are there, unless the session is to end."""
+        self.control.enter("waiting for the endpoints to list their models")
+        probing = Probing(self.fleet)
+        self.control.working(probing)
+        await self._asked(probing.ask)
 
     async def _generate(self) -> str:
         """Run all stages at once until there is nothing left to do."""

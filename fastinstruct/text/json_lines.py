@@ -4,11 +4,12 @@ Knows nothing of what the lines are for. Pure functions of the line.
 """
 
 import json
+from collections import Counter
 from contextlib import suppress
 
 import orjson
 
-__all__ = ["BYTE_ORDER_MARK", "SPLIT_A_LIST", "json_complaint", "json_type", "not_utf_8"]
+__all__ = ["BYTE_ORDER_MARK", "SPLIT_A_LIST", "json_complaint", "json_type", "not_utf_8", "repeated_key"]
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """What some editors put before the first line."""
@@ -44,6 +45,20 @@ def _has_lone_surrogate(value: object) -> bool:
     except UnicodeEncodeError:
         return True
     return False
+
+
+def repeated_key(line: bytes) -> str | None:
+    """A key that an object of the line has twice, of which every parser drops one in silence; None if there is none."""
+    found: list[str] = []
+
+    def note(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        counted = Counter(key for key, _ in pairs)
+        found.extend(key for key, count in counted.items() if count > 1)
+        return dict(pairs)
+
+    with suppress(ValueError, RecursionError):  # a line that is no JSON is refused elsewhere
+        json.loads(line, object_pairs_hook=note)
+    return found[0] if found else None
 
 
 def json_type(value: object) -> str:

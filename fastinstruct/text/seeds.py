@@ -30,7 +30,7 @@ from fastinstruct.reading import whole_file
 from fastinstruct.records import Instance, SeedTask
 from fastinstruct.text.emptiness import empty_if_none
 from fastinstruct.text.folder import prompt_folder
-from fastinstruct.text.json_lines import BYTE_ORDER_MARK, SPLIT_A_LIST, json_complaint, json_type
+from fastinstruct.text.json_lines import BYTE_ORDER_MARK, SPLIT_A_LIST, json_complaint, json_type, repeated_key
 
 __all__ = ["input_of", "kind_notice", "load_seeds", "num_unknown", "packaged_seeds"]
 
@@ -155,6 +155,8 @@ class _SeedLine:
             self._refuse(json_complaint(line, error))
         if not isinstance(row, dict):
             self._refuse(f"is {json_type(row)}, not an object; {SPLIT_A_LIST}")
+        if (twice := repeated_key(line)) is not None:
+            self._refuse(f"has the key {twice[:_MAX_SHOWN]!a} twice; keep one of them")
         return row
 
     def _refuse_misspelt(self, row: dict[str, Any], known: Collection[str], prefix: str = "") -> None:
@@ -171,6 +173,8 @@ class _SeedLine:
 
     def _instances(self, row: dict[str, Any]) -> tuple[Instance, ...]:
         listed = row.get("instances")
+        if listed is not None and (both := next((key for key in _KEYS_OF_AN_INSTANCE if row.get(key)), None)):
+            self._refuse(f"has instances and {both}, which say what is asked twice; keep one of them")
         if listed is None and "output" in row:  # a row in Alpaca's format
             return (self._instance(row, ""),)
         if not isinstance(listed, list) or not listed:

@@ -112,17 +112,18 @@ async def test_the_first_signal_drains_and_the_same_command_goes_on(
         assert (await command(tmp_path, *arguments)).code == 0
 
 
-async def test_the_second_signal_aborts(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_the_second_signal_aborts(tmp_path: Path, number: signal.Signals, code: int) -> None:
     async with ScriptedServer(Script(latency=Latency(30.0))) as server:
         process = await start(tmp_path, "run", *endpoint(server), "--max-in-flight", "8")
         await until(lambda: server.num_in_flight == 8)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.stderr is not None
         while b"once more to abort" not in (line := await process.stderr.readline()):
             assert line
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         ended = await finish(process)
-    assert ended.code == 130
+    assert ended.code == code
     assert "the same command" in ended.err
     assert "Traceback" not in ended.err
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -176,6 +180,37 @@ def test_status_says_how_a_run_ended_and_how_to_go_on(
     (line,) = [line for line in typed("status", folder)[0].splitlines() if line.startswith("state:")]
     assert line.removeprefix("state:").strip().startswith(state)
     assert line.endswith(f" run --config {folder}/config.yaml --out {folder}") is (ended_by != "target")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "closed", "code", "out", "err"),
+    [
+        ("--version", "<&-", 0, "fastinstruct ", ""),
+        ("--version", ">&-", 1, "", "fastinstruct: stdout: Bad file descriptor\n"),
+        ("dedup data.jsonl", ">&-", 1, "", "fastinstruct: stdout: cannot be written: Bad file descriptor\n"),
+        ("dedup data.jsonl -o kept.jsonl --json", ">&-", 1, "", "fastinstruct: stdout: Bad file descriptor\n"),
+        ("dedup data.jsonl", "2>&-", 0, '{"instruction": "a b"}\n', ""),
+        ("dedup data.jsonl -o kept.jsonl", "<&- 2>&-", 0, "", ""),
+    ],
+)
+def test_a_closed_stream_is_no_reason_to_lose_data_or_to_crash(
+    tmp_path: Path, arguments: str, closed: str, code: int, out: str, err: str
+) -> None:
+    (tmp_path / "data.jsonl").write_text('{"instruction": "a b"}\n')
+    paths = os.pathsep.join(path for path in sys.path if path)
+    ended = subprocess.run(
+        ["bash", "-c", f"exec {shlex.quote(sys.executable)} -m fastinstruct {arguments} {closed}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == code
+    assert ended.stdout.startswith(out)
+    assert ended.stderr == err
+    if "-o" in arguments:
+        assert (tmp_path / "kept.jsonl").read_text() == (tmp_path / "data.jsonl").read_text()
 
 
 def test_a_rate_that_is_recent_says_so() -> None:

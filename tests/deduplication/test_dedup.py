@@ -348,6 +348,16 @@ def test_blank_lines_are_counted_and_told_of_while_they_are_skipped(tmp_path: Pa
     assert ", blank lines 200,000; " in invoke(tmp_path / "data.jsonl").stderr
 
 
+def test_a_row_that_says_twice_what_to_compare_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "data.jsonl"
+    file.write_text(
+        '{"instruction":"a b","input":"the \\"instruction\\" is there"}\n{"instruction":"c","instruction":"d"}\n'
+    )
+    assert refusal(file) == f"{file}:2: has the key instruction twice; keep one of them"
+    file.write_text('{"instruction":"a b","nested":{"instruction":"c"}}\n')
+    assert invoke(file).stdout == file.read_text()
+
+
 def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").touch()
     result = invoke(tmp_path / "data.jsonl")

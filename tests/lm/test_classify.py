@@ -521,6 +521,30 @@ def test_hints_are_read_from_every_header_that_gives_them(headers: dict[str, str
         ),
         pytest.param(200, {"choices": []}, Transient("no_choices", "the reply holds no choices"), id="no-choices"),
         pytest.param(200, b'{"choices": [{"mess', Truncated("the body ends inside its JSON"), id="short-body"),
+        pytest.param(
+            200,
+            b'{"choices": []}\n{"x": 1}',
+            Transient("malformed", "200 with something behind its JSON"),
+            id="two-values",
+        ),
+        pytest.param(
+            200,
+            b'{"x": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+            Transient("malformed", "200 with JSON that is nested too deeply, or has too long a number"),
+            id="nested",
+        ),
+        pytest.param(
+            200,
+            b'{"x": 1' + b"0" * 5_000 + b"}",
+            Transient("malformed", "200 with JSON that is nested too deeply, or has too long a number"),
+            id="long-number",
+        ),
+        pytest.param(
+            200,
+            b'{"x": [' + b"{}," * 200_000 + b"{}]}",
+            Transient("too_large", "a body of 600,011 bytes with more values than a reply has"),
+            id="too-many-values",
+        ),
     ],
 )
 def test_what_may_go_better_next_time(status: int, body: object, expected: Outcome) -> None:

@@ -108,6 +108,21 @@ def held_by(c: Channel, at: float) -> tuple[int, int, int]:
 # ------------------------------------------------------------------------------------------------------ fleet by itself
 
 
+@in_virtual_time
+async def test_a_long_wait_for_a_rate_limit_is_told() -> None:
+    one = channel(named("one"), per_minute=1)
+    (request,) = requests()
+    one.start(request, "", now())
+    told = one.statistics(now())
+    assert (told.is_asked, told.why) == (False, "its rate limit lets nothing through for 61 s")
+    quick = channel(named("two"), per_minute=600)
+    quick.start(request, "", now())
+    assert quick.statistics(now()).is_asked
+    closed = channel(named("three"), per_minute=0.0001)
+    closed.start(request, "", now())
+    assert closed.statistics(now()).why == "its rate limit lets nothing through for more than a day"
+
+
 def filled(fleet: Fleet, num: int, lane: str = "") -> list[int]:
     """Send so many requests, and return how many each channel has then."""
     for request in requests(num):

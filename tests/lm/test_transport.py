@@ -280,6 +280,36 @@ async def test_a_resend_does_not_meet_a_second_stale_connection(serving: Answers
     assert [seen.connection for seen in server.seen[3:]] == [2]
 
 
+async def test_a_request_is_sent_again_only_if_it_may_be(serving: Answers) -> None:
+    server = await serving(http(), close_at_once)
+    asked: list[str] = []
+
+    def may_resend(request: Request) -> bool:
+        asked.append(request.key)
+        return False
+
+    async with Transport(server.endpoint) as transport:
+        transport.may_resend = may_resend
+        assert await transport.send(REQUEST) == GOOD
+        outcome = await transport.send(REQUEST)
+    assert isinstance(outcome, Transient)
+    assert outcome.kind == "disconnected"
+    assert (len(server.seen), asked) == (2, [REQUEST.key])
+
+
+async def test_a_body_may_be_as_long_as_the_tokens_asked_for_can_need(serving: Answers) -> None:
+    body = b'{"choices":[],"x":"' + b"a" * 1_200_000 + b'"}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    server = await serving(head + body)
+    short = replace(REQUEST, sampling=Sampling(max_tokens=16))
+    async with Transport(server.endpoint) as transport:
+        outcome = await transport.send(short)
+        assert outcome == Transient("too_large", f"a body of more than {2**20 + 16 * 400} bytes")
+        found = await transport.send(replace(REQUEST, sampling=Sampling(max_tokens=1_000)))
+    assert isinstance(found, Transient)
+    assert found.kind == "no_choices"
+
+
 async def test_a_resend_is_not_resent(serving: Answers) -> None:
     server = await serving(http(), close_at_once)
     async with Transport(server.endpoint) as transport:

@@ -72,6 +72,20 @@ def new_budget(limits: Limits | None = None, price: Price | None = None) -> Budg
 # ------------------------------------------------------------------------------------------------ what an attempt costs
 
 
+def test_what_goes_out_again_is_paid_for_again_or_does_not_go_out() -> None:
+    budget = new_budget(Limits(max_requests=3))
+    assert budget.resend(request("never reserved"))
+    assert budget.reserve(job("a"))
+    assert budget.resend(request("a"))
+    assert (budget.ledger.num_requests, budget.ledger.num_reserved) == (1, 1)
+    assert budget.reserve(job("b"))
+    assert not budget.resend(request("a"))  # one used, two out
+    assert (budget.ledger.num_requests, budget.ledger.num_reserved) == (1, 2)
+    budget.settle(job("a"), ok(7, 5))
+    assert budget.ledger.num_requests == 2
+    assert budget.ledger.num_tokens == MOST.prompt_tokens + MOST.completion_tokens + 12
+
+
 @pytest.mark.parametrize(
     ("outcome", "expected"),
     [

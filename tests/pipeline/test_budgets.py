@@ -30,8 +30,7 @@ from fastinstruct.text.parsing import parse_instances
 from places import REPOSITORY
 
 PRICES = {"scripted": {"input": 1.0, "output": 4.0}}
-# What the server answers with these is not worked on, so nothing is owed for it; what it reset, the client sends anew.
-NOT_COUNTED = {Fault.RATE_LIMITED, Fault.RESET}
+NOT_COUNTED = {Fault.RATE_LIMITED}  # what the server answers so is not worked on, so nothing is owed for it
 
 
 def config_for(server: ScriptedServer, out: Path, target: int = 60, **flags: Any) -> RunConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -26,6 +27,7 @@ from fastinstruct.errors import (
     ProtocolMismatch,
     RunFolderError,
     StoreError,
+    Terminated,
 )
 from fastinstruct.pipeline import Run, RunResult
 from fastinstruct.pipeline.monitoring import watchdog
@@ -319,6 +321,32 @@ async def test_abort_drops_what_is_in_flight_and_keeps_what_is_stored(tmp_path: 
         with pytest.raises(Aborted):
             await task
         assert (await execute(config)).ended_by == "target"
+
+
+@pytest.mark.parametrize("name", ["stop", "abort"])
+async def test_waiting_for_an_endpoint_to_list_its_models_ends_at_once(tmp_path: Path, name: str) -> None:
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(never, "127.0.0.1", 0) as silent:
+        url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/v1"
+        run = Run(load_config(flags={"model.base_url": url, "model.name": "m", "out": tmp_path / "run"}), env={})
+        task = asyncio.create_task(run.execute())
+        waiting = "waiting for the endpoints to list their models"
+        await until(lambda: (progress := run.progress()) is not None and progress.phase == waiting)
+        await until(lambda: (progress := run.progress()) is not None and progress.num_in_flight == 1)
+        run.stop("terminate")
+        if name == "abort":
+            run.abort()
+        begin = time.monotonic()
+        if name == "stop":
+            assert (await task).exit_code == 143
+        else:
+            with pytest.raises(Terminated):
+                await task
+        assert time.monotonic() - begin < 10  # not the 30 s that an endpoint has
+        assert rows(tmp_path / "run", "SELECT count(*) FROM request") == [(0,)]
 
 
 @pytest.mark.parametrize("name", ["stop", "abort"])

@@ -197,10 +197,20 @@ async def test_over_the_memory_limit_nothing_is_sent_until_it_is_less(caplog: py
 
 
 @in_virtual_time
-async def test_memory_that_stays_over_its_limit_with_nothing_in_flight_ends_the_sitting() -> None:
-    sitting = Sitting(max_memory_mib=0.5, servers=[Server(usual=(5.0, OK))])
+async def test_with_too_much_memory_from_the_start_not_even_the_first_request_is_sent() -> None:
+    server = Server()
+    sitting = Sitting([server], max_memory_mib=500, memory=501 * MIB)
     await sitting.run(40)
-    assert sitting.stops == [Stop(rule="max_memory", used=100, limit=0.5)]
+    assert server.sent == []
+    assert [stop.rule for stop in sitting.stops] == ["max_memory"]
+
+
+@in_virtual_time
+async def test_memory_that_stays_over_its_limit_with_nothing_in_flight_ends_the_sitting() -> None:
+    sitting = Sitting(max_memory_mib=50, memory=40 * MIB, servers=[Server(usual=(5.0, OK))])
+    asyncio.get_running_loop().call_later(0.5, setattr, sitting, "memory", 100 * MIB)
+    await sitting.run(40)
+    assert sitting.stops == [Stop(rule="max_memory", used=100, limit=50)]
     assert len(sitting.inbox.names) == 4
     assert now() == pytest.approx(15)  # nothing is in flight from the fifth second on
 

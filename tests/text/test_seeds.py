@@ -203,6 +203,11 @@ def test_line_separators_inside_a_text_do_not_end_a_line(tmp_path: Path) -> None
         ({"instruction": "Hi.", "output": 5}, "output is a number; write a string"),
         ({"instruction": "Hi.", "output": None}, "output is missing; write a string"),
         ({"instruction": "Hi.", "output": " "}, "output is empty; write a text or remove the line"),
+        (
+            '{"instruction": "a", "instruction": "b", "output": "c"}',
+            "has the key 'instruction' twice; keep one of them",
+        ),
+        (GOOD | {"output": "a"}, "has instances and output, which say what is asked twice; keep one of them"),
         (GOOD, "id 'seed_task_0' is already that of line 1; make ids unique"),
     ],
 )

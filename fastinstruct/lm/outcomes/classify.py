@@ -8,6 +8,7 @@ never `Ok`.
 from __future__ import annotations
 
 import errno
+import json
 import re
 import ssl
 from collections.abc import Callable, Collection, Mapping
@@ -41,7 +42,7 @@ from fastinstruct.lm.outcomes.rules import (
     unsupported_parameter,
     verdict,
 )
-from fastinstruct.lm.transports.codec import parse_json
+from fastinstruct.lm.transports.codec import has_too_many_values, parse_json
 from fastinstruct.lm.transports.decoding import ReplyProblem, decode_reply
 from fastinstruct.records import FinishReason, ReplyForm
 
@@ -127,8 +128,8 @@ def _success(
 ) -> Outcome:
     try:
         payload = parse_json(body)
-    except ValueError:
-        return _unparsable(body, endpoint)
+    except ValueError as fault:
+        return _unparsable(body, endpoint, fault)
     if isinstance(payload, dict) and (error := _error_inside(payload)) is not None:
         info = error_info(error)
         return _refusal(_reply(inner_status(error, info.message), headers, info, endpoint, request, now_s))
@@ -142,11 +143,17 @@ def _success(
     return Ok(without_echo(completion, endpoint))
 
 
-def _unparsable(body: bytes, endpoint: Endpoint) -> Outcome:
+def _unparsable(body: bytes, endpoint: Endpoint, fault: ValueError) -> Outcome:
+    if has_too_many_values(body):
+        return Transient("too_large", f"a body of {len(body):,} bytes with more values than a reply has")
     text = body.lstrip()
     if not text:
         return Transient("malformed", "200 with an empty body")
     if text.startswith(b"{"):
+        if not isinstance(fault, json.JSONDecodeError):  # nested too deeply, or a number of thousands of digits
+            return Transient("malformed", "200 with JSON that is nested too deeply, or has too long a number")
+        if fault.msg == "Extra data":
+            return Transient("malformed", "200 with something behind its JSON")
         return Truncated("the body ends inside its JSON")
     if text.startswith((b"data:", b"event:")):
         return Transient("malformed", "200 with an event stream, which was not asked for")

@@ -62,7 +62,7 @@ class ChannelStatistics:
         limit: the mean number of slots that its controller aims at; None where nothing limits it.
         num_in_flight: requests that are out.
         why: what the limit is doing, or why nothing is sent.
-        is_asked: whether requests are sent at all, as far as breaker and refusals are concerned.
+        is_asked: whether requests are sent at all: breaker and refusals let them, and a rate limit within seconds.
         is_closed: whether it is asked no more in this run; a breaker only pauses.
         outcomes: what it came to -> requests.
         latency_p50_s, latency_p90_s, latency_p99_s: of whole replies; None before the first.
@@ -244,14 +244,18 @@ class Channel:
         controller, tally = self.controller.statistics(now), self.tally
         breaker = None if self.breaker is None else self.breaker.statistics(now)
         is_paused = breaker is not None and breaker.state is not BreakerState.CLOSED
+        rate_wait_s = self.budget.wait_s(now)
+        waits_long = rate_wait_s >= _LONG_WAIT_S and not is_paused and not self.closed_because
         oldest = next(iter(self._out), None)
         return ChannelStatistics(
             endpoint=self.transport.endpoint.describe(),
             address=self.address,
             limit=controller.limit if controller.limit < _UNLIMITED else None,
             num_in_flight=self.num_in_flight,
-            why=self.closed_because or (breaker.reason if breaker and is_paused else controller.reason),
-            is_asked=not self.closed_because and not is_paused,
+            why=_rate_wait(rate_wait_s)
+            if waits_long
+            else self.closed_because or (breaker.reason if breaker and is_paused else controller.reason),
+            is_asked=not self.closed_because and not is_paused and not waits_long,
             is_closed=bool(self.closed_because),
             outcomes=dict(tally.outcomes.most_common()),
             latency_p50_s=tally.latencies.percentile(0.5),
@@ -319,6 +323,13 @@ class Channel:
 
 
 _UNLIMITED = 1 << 30
+_LONG_WAIT_S = 5.0  # for a rate limit: somebody may wonder
+_DAY_S = 86_400.0
+
+
+def _rate_wait(wait_s: float) -> str:
+    told = f"{wait_s:,.0f} s" if wait_s <= _DAY_S else "more than a day"
+    return f"its rate limit lets nothing through for {told}"
 
 
 def is_unreachable(outcome: Outcome) -> bool:

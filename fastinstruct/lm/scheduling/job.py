@@ -80,6 +80,10 @@ class Allowance:
         """Set aside what an attempt may use at most; return False if that does not fit now."""
         return True
 
+    def resend(self, request: Request) -> bool:
+        """Whether a request may go out once more within its attempt, what went out before counting as used up."""
+        return True
+
     def settle(self, job: Job[Any], outcome: Outcome) -> None:
         """Replace what was set aside by what the attempt came to; `Aborted` for one that was cancelled."""
 

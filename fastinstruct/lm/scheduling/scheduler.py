@@ -119,6 +119,8 @@ class Scheduler(Generic[T]):
             EndpointError: the server cannot be used: wrong key, unknown model, no connection, no credit.
             Exception: what `deliver`, `source` or `send` raised first; what is in flight is finished before.
         """
+        for channel in self.fleet.channels:
+            channel.transport.may_resend = self._allowance.resend
         with seldom_collected():
             try:
                 await self._run(source, deliver)

@@ -21,6 +21,8 @@ class Transport(ABC):
     endpoint: Endpoint
     on_headers: Callable[[Mapping[str, str], float], None] | None = None
     """Told the headers of every reply and the loop's time: a server tells of its limits there."""
+    may_resend: Callable[[Request], bool] | None = None
+    """Asked before a request is sent again within one `send`, since the server may have done what it closed on."""
 
     @abstractmethod
     async def send(self, request: Request) -> Outcome:

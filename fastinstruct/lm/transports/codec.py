@@ -25,6 +25,7 @@ __all__ = [
     "DROPPABLE_PARAMETERS",
     "ROUTES",
     "encode_body",
+    "has_too_many_values",
     "length_limits",
     "parse_json",
     "schema_size",
@@ -178,12 +179,27 @@ def _dump_leniently(body: _Json, key: str) -> bytes:
     return without_surrogates(text).encode()
 
 
+_MOST_VALUES: Final = 1 << 18
+_FEW_BYTES: Final = 1 << 16
+
+
+def has_too_many_values(body: bytes) -> bool:
+    """Whether a body may hold more values than any reply has, commas in its texts counted as such.
+
+    Millions of tiny ones, for which a few MB have room, take seconds to parse, the interpreter's lock being held, and
+    GBs to hold.
+    """
+    return len(body) > _FEW_BYTES and sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES
+
+
 def parse_json(body: bytes) -> object:
     """A reply's body as JSON; leading blank lines (keep-alive drips), NaN and lone surrogates are tolerated.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: it is no JSON, or has too many values.
     """
+    if has_too_many_values(body):
+        raise ValueError("too many values")
     try:
         return orjson.loads(body)
     except ValueError:

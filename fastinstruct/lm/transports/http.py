@@ -40,6 +40,11 @@ __all__ = ["Exchange", "HttpTransport", "Reply", "has_c_parser", "route_address"
 _LOGGER: Final = package_logger("fastinstruct.lm")
 
 _MAX_BODY_BYTES: Final = 16 * 2**20
+# What a reply may take on top of its tokens, for each of these (escaped text of 32 characters), and for each of its
+# log-probabilities.
+_MAX_FRAME_BYTES: Final = 2**20
+_MAX_TOKEN_BYTES: Final = 400
+_MAX_LOGPROB_BYTES: Final = 300
 _KEEPALIVE_LOCAL_S: Final = 4.0  # uvicorn and vLLM close idle connections after 5
 _KEEPALIVE_S: Final = 15.0
 _DNS_TTL_S: Final = 60
@@ -61,11 +66,12 @@ _DEAD_CONNECTION: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSErro
 
 
 class Exchange:
-    """One sending of one request: whether it opened a connection of its own, and whether the reply has begun."""
+    """One sending of one request: on a connection of its own or not, whether a reply has begun, its most bytes."""
 
-    __slots__ = ("opened_connection", "reply_begun")
+    __slots__ = ("most_bytes", "opened_connection", "reply_begun")
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = _MAX_BODY_BYTES) -> None:
+        self.most_bytes = most_bytes
         self.opened_connection = False
         self.reply_begun = False
 
@@ -185,16 +191,19 @@ class HttpTransport(Transport):
         what, instead = _REPLACED.get(parameter, (f"the parameter {parameter}", "it is no longer sent"))
         _LOGGER.warning("%s refuses %s: %s", self.endpoint.describe(), what, instead)
 
+    def _may_resend(self, request: Request) -> bool:
+        return self.may_resend is None or self.may_resend(request)
+
     async def _send_body(self, body: bytes, request: Request, limits: frozenset[int]) -> Outcome:
         """One exchange, and a second on a new connection if the first met a dead one."""
-        exchange = Exchange()
+        exchange = Exchange(_most_bytes(request))
         try:
             try:
                 reply = await self._exchange(self._url, body, exchange)
             except _DEAD_CONNECTION as error:
-                if not _was_stale(error, exchange):
+                if not _was_stale(error, exchange) or not self._may_resend(request):
                     raise
-                exchange = Exchange()
+                exchange = Exchange(exchange.most_bytes)
                 reply = await self._exchange(self._url, body, exchange, fresh=True)
         except Exception as error:  # noqa: BLE001 - a transport reports, it does not raise
             return classify_exception(error, self.endpoint, reply_begun=exchange.reply_begun)
@@ -246,7 +255,7 @@ class HttpTransport(Transport):
         response = await session.request(method, url, data=body, headers=headers, allow_redirects=False)
         exchange.reply_begun = True
         try:
-            content = await _read(response, self.endpoint)
+            content = await _read(response, self.endpoint, exchange.most_bytes)
         except BaseException:
             response.close()  # not released: the rest of the body must not reach the next request
             raise
@@ -320,8 +329,19 @@ def _was_stale(error: BaseException, exchange: Exchange) -> bool:
     return not isinstance(error, aiohttp.ServerDisconnectedError) or isinstance(error.message, str)
 
 
-async def _read(response: aiohttp.ClientResponse, endpoint: Endpoint) -> bytes | Transient:
-    """The whole body; a refusal's is read as far as it comes, because its status says enough.
+def _most_bytes(request: Request) -> int:
+    """The longest body that an answer to this can have; servers that heed no `max_tokens` have room for twice of it."""
+    sampling = request.sampling
+    if sampling.max_tokens is None:
+        return _MAX_BODY_BYTES
+    per_token = _MAX_TOKEN_BYTES
+    if sampling.num_logprobs is not None:
+        per_token += (sampling.num_logprobs + 1) * _MAX_LOGPROB_BYTES
+    return min(_MAX_BODY_BYTES, _MAX_FRAME_BYTES + sampling.max_tokens * per_token)
+
+
+async def _read(response: aiohttp.ClientResponse, endpoint: Endpoint, most: int) -> bytes | Transient:
+    """The whole body of at most so many bytes; a refusal's is read as far as it comes: its status says enough.
 
     Blank lines keep a connection open while the request waits in the server's queue (DeepSeek): they may come for half
     of the total time-out, so that another attempt has a chance.
@@ -337,8 +357,8 @@ async def _read(response: aiohttp.ClientResponse, endpoint: Endpoint) -> bytes |
         async with asyncio.timeout(idle_s) as idle:
             while chunk := await content.readany():
                 body += chunk
-                if len(body) > _MAX_BODY_BYTES:
-                    return Transient("too_large", f"a body of more than {_MAX_BODY_BYTES} bytes")
+                if len(body) > most:
+                    return Transient("too_large", f"a body of more than {most} bytes")
                 content_at = content_at if chunk.isspace() else clock()
                 idle.reschedule(min(clock() + idle_s, content_at + patience_s))
     except (TimeoutError, aiohttp.ClientError, OSError) as error:

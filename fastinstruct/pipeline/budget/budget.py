@@ -55,6 +55,9 @@ class Budget(Allowance):
             return True
         return self.ledger.reserve(request.key, job.lane, self._worst_case.of(job.lane, request)) is None
 
+    def resend(self, request: Request) -> bool:
+        return not self.ledger.holds(request.key) or self.ledger.reserve_again(request.key)
+
     def settle(self, job: Job[Any], outcome: Outcome) -> None:
         lane, request = job.lane, job.request
         if not self.ledger.holds(request.key):

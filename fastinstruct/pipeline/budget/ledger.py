@@ -234,6 +234,15 @@ class Ledger:
             self._booked.add(most, self._prices[lane])
         return broken
 
+    def reserve_again(self, key: str) -> bool:
+        """Count what is set aside as used up, and set aside as much; False, with nothing changed, if it won't fit."""
+        lane, most = self._reserved[key]
+        if self.broken_by(lane, most) is not None:
+            return False
+        self.fail(key, most)
+        self.reserve(key, lane, most)
+        return True
+
     def reserved(self, key: str) -> Use:
         """Return what is set aside for a request."""
         return self._reserved[key][1]

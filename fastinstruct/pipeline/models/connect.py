@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from fastinstruct.config import EndpointConfig, ModelConfig, RunConfig
-from fastinstruct.errors import EndpointError
+from fastinstruct.errors import Aborted, EndpointError
 from fastinstruct.escaping import package_logger
 from fastinstruct.lm import Fatal, fatal_error, has_c_parser, unreachable_error
 from fastinstruct.lm.limits.breaker import CircuitBreaker
@@ -20,13 +20,14 @@ from fastinstruct.lm.limits.rate_budget import RateBudget
 from fastinstruct.lm.process import DESCRIPTORS_BESIDE, raise_descriptors_to
 from fastinstruct.lm.scheduling.channel import Channel
 from fastinstruct.lm.scheduling.fleet import Fleet
+from fastinstruct.lm.scheduling.statistics import SchedulerStatistics
 from fastinstruct.lm.transports import open_transport
 from fastinstruct.lm.transports.base import Transport
 from fastinstruct.lm.transports.queue_metrics import watch_queue
 from fastinstruct.pipeline.models.resolve import ServedModel, max_in_flight, served
 from fastinstruct.pipeline.preparation import Preparation
 
-__all__ = ["bearable", "connected", "described", "descriptors_for", "num_endpoints", "probe_all", "warn_of_slow_parser"]
+__all__ = ["Probing", "bearable", "connected", "described", "descriptors_for", "num_endpoints", "warn_of_slow_parser"]
 
 _LOG = package_logger("fastinstruct.pipeline")
 
@@ -59,20 +60,50 @@ async def connected(preparation: Preparation, env: Mapping[str, str]) -> AsyncIt
         yield fleet
 
 
-async def probe_all(fleet: Fleet) -> None:
-    """Ask every endpoint one cheap question. One that fails is left out, or left for later, while others serve.
+class Probing:
+    """Asks every endpoint one cheap question; may be stopped meanwhile, as a scheduler may, and ends at once then."""
 
-    Raises:
-        EndpointError: what is wrong with an endpoint that a lane cannot do without.
-    """
-    results = await asyncio.gather(*(_probed(channel) for channel in fleet.channels))
-    for channel, error in zip(fleet.channels, results, strict=True):
-        if error is None:
-            continue
-        if fleet.is_last(channel):
-            raise error
-        channel.closed_because = str(error)
-        _LOG.warning("%s; it is left out of this sitting", error)
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._asking: asyncio.Future[list[EndpointError | None]] | None = None
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Drop what is in flight: an answer would tell nothing any more."""
+        self._is_stopped = True
+        if self._asking is not None:
+            self._asking.cancel()
+
+    abort = stop
+
+    def statistics(self) -> SchedulerStatistics:
+        """Return the counters of what is being asked now."""
+        is_asking = self._asking is not None and not self._asking.done()
+        num_in_flight = len(self._fleet.channels) if is_asking else 0
+        return SchedulerStatistics(num_in_flight=num_in_flight, num_waiting=0, num_attempts=0, num_failed_attempts=0)
+
+    async def ask(self) -> None:
+        """Ask. An endpoint that fails is left out, or left for later, while others serve.
+
+        Raises:
+            EndpointError: what is wrong with an endpoint that a lane cannot do without.
+            Aborted: it was stopped before all had answered.
+        """
+        channels = self._fleet.channels
+        self._asking = asyncio.gather(*(_probed(channel) for channel in channels))
+        try:
+            results = await self._asking
+        except asyncio.CancelledError:
+            if not self._is_stopped:
+                raise
+            raise Aborted("stopped before the endpoints had answered") from None
+        for channel, error in zip(channels, results, strict=True):
+            if error is None:
+                continue
+            if self._fleet.is_last(channel):
+                raise error
+            channel.closed_because = str(error)
+            _LOG.warning("%s; it is left out of this sitting", error)
 
 
 def described(fleet: Fleet) -> str:

@@ -102,6 +102,7 @@ class Watchdog:
         now = asyncio.get_running_loop().time()
         self._offer(now)
         self._num_offered = self._slots(self._statistics(now))
+        self._is_out_of_memory()  # before its first request
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = loop.call_later(_BEAT_S, self._beat, loop)

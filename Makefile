@@ -38,8 +38,8 @@ docs: $(VENV)/dev.stamp
 
 bench: $(VENV)/bench.stamp
 	mkdir -p benchmarks/results
-	set -o pipefail; for command in runtime.goals runtime.slot_use "similarity.growth --largest 10000000" similarity.peers \
-	  similarity.peers_long; do \
+	set -o pipefail; for command in runtime.goals runtime.slot_use "similarity.growth --largest 10000000" similarity.shapes \
+	  similarity.peers similarity.peers_long; do \
 	  set -- $$command; name=$$1; shift; \
 	  $(BIN)/python -m benchmarks.$$name "$$@" | tee benchmarks/results/$$name.json || exit 1; \
 	done

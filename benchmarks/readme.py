@@ -123,12 +123,29 @@ def growth(found: dict[str, Any]) -> str:
     return table(["texts", "of them admitted", "us a text", "us a text, last tenth", "bytes an admitted text"], rows)
 
 
+def shapes(found: dict[str, Any]) -> str:
+    """Lay out the result of shapes.py: the same questions to index, scan and `LSHIndex`."""
+    headings = ["texts", "pool", "words", "batch, us", "single, us", "scan, us", "LSHIndex, us", "batch / scan"]
+    rows = [
+        [
+            row["shape"],
+            f"{row['pool']:,}",
+            f"{row['words']:.0f}",
+            *(significant(row["us"][arm]) for arm in ("batch", "single", "scan", "lsh")),
+            f"{row['ratios']['batch / scan']['median']:.2f}",
+        ]
+        for row in found["rows"]
+    ]
+    return table(headings, rows)
+
+
 TABLES: dict[str, dict[str, Callable[[dict[str, Any]], str]]] = {
     "runtime": {"runtime": runtime},
     "slot_use": {"slot_use": slot_use},
     "peers": {"peers": peers, "peers_brief": peers_brief},
     "peers_long": {"peers_long": peers_long},
     "growth": {"growth": growth},
+    "shapes": {"shapes": shapes},
 }
 """Benchmark -> place in a page -> what lays its table out."""
 

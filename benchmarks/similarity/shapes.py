@@ -265,7 +265,7 @@ def compare(before: Path, after: Path) -> int:
         {row["shape"]: row for row in json.loads(path.read_text().splitlines()[-1])["rows"]} for path in (before, after)
     ]
     num_slower = 0
-    for name in rows[0].keys() & rows[1].keys():
+    for name in [name for name in rows[0] if name in rows[1]]:
         for arm in ("batch", "single", "lsh"):
             # Against the scan of the same run: the machines of two runs differ.
             old, new = (found[name]["us"][arm] / found[name]["us"]["scan"] for found in rows)

@@ -9,12 +9,13 @@ A batch is judged in parallel against the pool as it is, part by part; then it i
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct.similarity.interruptible import Interruption, Workers, is_quick
+from fastinstruct_kernels.handles import Handle, handle_of
 from fastinstruct_kernels.judgement import NUM_ALONE, NUM_PAIRS, NUM_SCANNED, Batch, Scratch, new_scratch
 from fastinstruct_kernels.pool import (
     NUM_BAG_WORDS,
@@ -23,6 +24,7 @@ from fastinstruct_kernels.pool import (
     NUM_POSTINGS,
     NUM_TEXTS,
     NUM_TOKENS,
+    Pool,
     forget_lists,
     new_pool,
     new_ranks,
@@ -65,6 +67,13 @@ class IndexStatistics:
     num_scans: int
 
 
+class _Thread(NamedTuple):
+    """What one thread needs while it judges."""
+
+    arrays: Scratch
+    handle: Handle
+
+
 class ExactPool:
     """Texts as token numbers, and who of new ones is too near to one of them.
 
@@ -74,17 +83,32 @@ class ExactPool:
 
     def __init__(self, threshold: float, threads: int = 1, interruption: Interruption | None = None) -> None:
         self.threshold = threshold
-        self.pool = new_pool(threshold)
+        self._pool = new_pool(threshold)
+        self._handle = handle_of(self._pool)
         self.rebuild_at = _FIRST_REBUILD
         self._num_threads = threads
         self._workers = Workers(threads, interruption)
         self._stop = self._workers.interruption.flag
         self._rooms = {"longest": 1024, "vocabulary": 1024, "num_tokens": 1024, "num_texts": 256, "pool_texts": 1024}
-        self._scratch = [new_scratch(**self._rooms, stop=self._stop) for _ in range(threads)]
-        self._counted = np.zeros_like(self._scratch[0].counters)  # by scratch that has been replaced
+        self._scratch = [self._new_scratch() for _ in range(threads)]
+        self._counted = np.zeros_like(self._scratch[0].arrays.counters)  # by scratch that has been replaced
 
     def __len__(self) -> int:
-        return int(self.pool.counters[NUM_TEXTS])
+        return int(self._pool.counters[NUM_TEXTS])
+
+    @property
+    def pool(self) -> Pool:
+        """The pool's arrays; whoever grows them puts the new pool in place of the old, since they may have moved."""
+        return self._pool
+
+    @pool.setter
+    def pool(self, pool: Pool) -> None:
+        if pool is not self._pool:
+            self._pool, self._handle = pool, handle_of(pool)
+
+    def _new_scratch(self) -> _Thread:
+        arrays = new_scratch(**self._rooms, stop=self._stop)
+        return _Thread(arrays, handle_of(arrays))
 
     def judge(
         self, tokens: NDArray[np.int32], starts: NDArray[np.int64], vocabulary: int, mode: int
@@ -138,8 +162,8 @@ class ExactPool:
         self._probe(batch, mode, self._scratch[0], (0, len(batch.admitted)))
         self._settle(batch, mode)
 
-    def _probe(self, batch: Batch, mode: int, scratch: Scratch, part: tuple[int, int]) -> None:
-        probe(self.pool, batch, scratch, *part, mode, self.threshold)
+    def _probe(self, batch: Batch, mode: int, thread: _Thread, part: tuple[int, int]) -> None:
+        probe(self._handle, batch, thread.handle, *part, mode, self.threshold)
 
     def _settle(self, batch: Batch, mode: int) -> None:
         """Let the texts of a probed batch join, unless they were queried; stops where the flag is raised."""
@@ -147,7 +171,7 @@ class ExactPool:
         if self._stop[0] != 0:
             return  # what was not probed must not join
         while settled < count:
-            settled = settle(self.pool, batch, self._scratch[0], settled, known, mode, self.threshold)
+            settled = settle(self._handle, batch, self._scratch[0].handle, settled, known, mode, self.threshold)
             if settled < count:
                 if self._stop[0] != 0:
                     return
@@ -163,7 +187,7 @@ class ExactPool:
         )
 
     def _counts(self) -> NDArray[np.int64]:
-        counts: NDArray[np.int64] = np.sum([scratch.counters for scratch in self._scratch], axis=0)
+        counts: NDArray[np.int64] = np.sum([thread.arrays.counters for thread in self._scratch], axis=0)
         return counts
 
     def _num_tokens(self) -> int:
@@ -211,9 +235,10 @@ class ExactPool:
         number = self._num_threads if len(self) >= 1 << 10 else 1
         bounds = [len(self) * part // number for part in range(number + 1)]
 
-        def score_part(scratch: Scratch, part: tuple[int, int]) -> None:
-            lanes = new_lanes(len(scratch.pattern.slots))
-            score_texts(self.pool, tokens, starts, lanes, scratch.pattern, *part, scores)
+        def score_part(thread: _Thread, part: tuple[int, int]) -> None:
+            pattern = thread.arrays.pattern
+            lanes = new_lanes(len(pattern.slots))
+            score_texts(self.pool, tokens, starts, lanes, pattern, *part, scores)
 
         parts = [partial(score_part, *each) for each in zip(self._scratch, pairwise(bounds), strict=False)]
         quick = is_quick(len(starts) - 1, len(tokens), self._num_tokens())
@@ -271,4 +296,4 @@ class ExactPool:
                 asked[growing] += asked[growing] // 2
             self._rooms = {name: max(asked[name], room) for name, room in rooms.items()}
             self._counted += self._counts()
-            self._scratch = [new_scratch(**self._rooms, stop=self._stop) for _ in range(self._num_threads)]
+            self._scratch = [self._new_scratch() for _ in range(self._num_threads)]

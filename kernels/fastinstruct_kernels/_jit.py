@@ -15,6 +15,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -75,6 +76,45 @@ def _read_anew(_typing_context: Any, array: Any, index: Any) -> Any:  # noqa: AN
 
 # read_anew(array, index): an int64 that another thread may write meanwhile, from memory, never from a register.
 read_anew = cast(Callable[[NDArray[np.int64], int], int], _read_anew)
+
+
+def _arrays_at(dtype: Any, num_columns: int | None) -> Any:  # noqa: ANN401 - Numba's, untyped
+    """An intrinsic that makes an array of an address and a number of rows; `num_columns` 0: it is square."""
+
+    @intrinsic
+    def at(_typing_context: Any, _address: Any, _num_rows: Any) -> Any:  # noqa: ANN401
+        array = types.Array(dtype, 1 if num_columns is None else 2, "C")
+
+        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+            address, num_rows = arguments
+            made = context.make_array(array)(context, builder)
+            item = context.get_abi_sizeof(context.get_data_type(dtype))
+            size = context.get_constant(types.intp, item)
+            columns = [] if num_columns is None else [num_rows if num_columns == 0 else _constant(context, num_columns)]
+            strides = [size] if not columns else [builder.mul(columns[0], size), size]
+            data = builder.inttoptr(address, context.get_data_type(dtype).as_pointer())
+            populate_array(made, data, [num_rows, *columns], strides, size, None)  # type: ignore[no-untyped-call]
+            return made._getvalue()  # noqa: SLF001 - as in Numba's own documentation
+
+        return array(types.int64, types.int64), generate
+
+    return at
+
+
+def _constant(context: Any, number: int) -> Any:  # noqa: ANN401
+    return context.get_constant(types.intp, number)
+
+
+# x_at(address, num_rows): the array that lies there, which somebody else holds.
+ArrayAt = Callable[[int, int], NDArray[Any]]
+int32_at = cast(ArrayAt, _arrays_at(types.int32, None))
+int64_at = cast(ArrayAt, _arrays_at(types.int64, None))
+uint64_at = cast(ArrayAt, _arrays_at(types.uint64, None))
+int32_square_at = cast(ArrayAt, _arrays_at(types.int32, 0))
+int64_pairs_at = cast(ArrayAt, _arrays_at(types.int64, 2))
+uint64_pairs_at = cast(ArrayAt, _arrays_at(types.uint64, 2))
+int64_fours_at = cast(ArrayAt, _arrays_at(types.int64, 4))
+int64_fives_at = cast(ArrayAt, _arrays_at(types.int64, 5))
 
 
 def _compiled(function: Function, options: dict[str, Any]) -> Function:

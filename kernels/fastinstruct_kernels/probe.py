@@ -18,6 +18,7 @@ from fastinstruct_kernels._jit import inlined_kernel, kernel
 from fastinstruct_kernels.alone import is_for_a_scan
 from fastinstruct_kernels.candidates import find_near, note_places
 from fastinstruct_kernels.comparison import compare_found, note_found
+from fastinstruct_kernels.handles import Handle, pool_at, scratch_at
 from fastinstruct_kernels.judgement import FEW, NUM_FOUND, Batch, Scratch, Text, text_of
 from fastinstruct_kernels.lcs import is_stopped
 from fastinstruct_kernels.pool import NUM_TEXTS, NUM_TOKENS, Pool, note_text
@@ -31,8 +32,14 @@ _ONE = np.uint64(1)
 
 
 @kernel
-def probe(pool: Pool, batch: Batch, scratch: Scratch, first: int, last: int, mode: int, threshold: float) -> None:
-    """Judge the texts from `first` to before `last` against the pool; only make ready for `settle` what won't be."""
+def probe(
+    of_pool: Handle, batch: Batch, of_scratch: Handle, first: int, last: int, mode: int, threshold: float
+) -> None:
+    """Judge the texts from `first` to before `last` against the pool; only make ready for `settle` what won't be.
+
+    `of_pool` and `of_scratch` are handles, see `handles`.
+    """
+    pool, scratch = pool_at(of_pool), scratch_at(of_scratch)
     for index in range(first, last):
         if is_stopped(scratch.pattern):
             break
@@ -50,12 +57,15 @@ def probe(pool: Pool, batch: Batch, scratch: Scratch, first: int, last: int, mod
 
 
 @kernel
-def settle(pool: Pool, batch: Batch, scratch: Scratch, first: int, known: int, mode: int, threshold: float) -> int:
+def settle(
+    of_pool: Handle, batch: Batch, of_scratch: Handle, first: int, known: int, mode: int, threshold: float
+) -> int:
     """Settle the probed texts from `first` on in order, `known` being how many the pool had for `probe`.
 
     Returns:
         The first text not settled, since the postings have no room for it, or it was stopped; or their number.
     """
+    pool, scratch = pool_at(of_pool), scratch_at(of_scratch)
     for index in range(first, batch.starts.size - 1):
         text = text_of(batch, index, threshold)
         if mode == ADMIT and text.length > 0:

@@ -1,0 +1,44 @@
+"""Handles: a kernel makes each array of its own address and length, with the type and shape that it has."""
+
+import inspect
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastinstruct_kernels.handles import handle_of, pool_at, scratch_at
+from fastinstruct_kernels.judgement import new_scratch
+from fastinstruct_kernels.pool import new_pool
+
+COLUMNS = {2: "_pairs", 4: "_fours", 5: "_fives"}
+
+
+def leaves(arrays: Any) -> list[np.ndarray]:
+    return [leaf for each in arrays for leaf in (leaves(each) if isinstance(each, tuple) else [each])]
+
+
+def maker(array: np.ndarray) -> str:
+    shape = ""
+    if array.ndim == 2:
+        shape = "_square" if array.shape[0] == array.shape[1] else COLUMNS[array.shape[1]]
+    return f"{array.dtype.name}{shape}_at"
+
+
+@pytest.mark.parametrize(
+    ("made", "at"),
+    [
+        (new_pool(0.7), pool_at),
+        (new_scratch(70, 80, 90, 100, 110, np.zeros(1, dtype=np.int64)), scratch_at),
+    ],
+    ids=["pool", "scratch"],
+)
+def test_each_array_is_made_of_its_own_address_and_length(made: Any, at: Any) -> None:
+    arrays = leaves(made)
+    calls = re.findall(r"(\w+_at)\(handle\[(\d+)\], handle\[(\d+)\]\)", inspect.getsource(at.py_func))
+    assert [(name, int(address), int(rows)) for name, address, rows in calls] == [
+        (maker(array), 2 * place, 2 * place + 1) for place, array in enumerate(arrays)
+    ]
+    handle = handle_of(made).tolist()
+    assert handle[::2] == [array.__array_interface__["data"][0] for array in arrays]
+    assert handle[1::2] == [len(array) for array in arrays]

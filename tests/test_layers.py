@@ -228,7 +228,11 @@ OPENERS = {
         "path.open('x', encoding='utf-8')",  # new, or refused
     },
     "cli/scripted_server.py": {"os.fdopen(regular_descriptor(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 'w')"},
-    "cli/terminal.py": {"os.open(os.devnull, os.O_WRONLY)"},
+    "cli/terminal.py": {
+        "os.open(os.devnull, os.O_WRONLY)",
+        "os.open(os.devnull, flags)",
+        "os.fdopen(descriptor, mode, encoding='utf-8', closefd=False)",
+    },
     "deduplication/index_file.py": {
         "os.fdopen(regular_descriptor(lock, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 'ab')"
     },

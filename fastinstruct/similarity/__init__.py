@@ -4,6 +4,7 @@ Knows nothing of prompts, models or runs; this package alone uses the compiled k
 the first text does, or `warm_up`.
 """
 
+from fastinstruct.similarity.exact import IndexStatistics
 from fastinstruct.similarity.index import RougeIndex, warm_up
 from fastinstruct.similarity.interruptible import Interruption
 from fastinstruct.similarity.lsh import LSHIndex
@@ -11,4 +12,14 @@ from fastinstruct.similarity.recall import Recall
 from fastinstruct.similarity.tokenizers import tokenize
 from fastinstruct.similarity.verdicts import Verdict, Verdicts
 
-__all__ = ["Interruption", "LSHIndex", "Recall", "RougeIndex", "Verdict", "Verdicts", "tokenize", "warm_up"]
+__all__ = [
+    "IndexStatistics",
+    "Interruption",
+    "LSHIndex",
+    "Recall",
+    "RougeIndex",
+    "Verdict",
+    "Verdicts",
+    "tokenize",
+    "warm_up",
+]

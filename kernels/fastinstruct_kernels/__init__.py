@@ -3,16 +3,22 @@
 Knows nothing of text, of files or of the rest of FastInstruct; imports Numba and NumPy only. Importing a module of
 this package compiles nothing: a kernel is compiled (or read from Numba's cache on disk) by its first call.
 
-    _jit      the one place that names compiler options
-    lcs       bit-parallel longest common subsequence, for texts of any length
-    rouge     ROUGE-L F-measure in the reference's double arithmetic, and the integer bounds that follow from it
-    words     bytes to words to numbers
-    growth    how arrays grow without being copied
-    pool      the arrays that hold a pool of texts
-    postings  which pool texts could match: lists of the rarest tokens, kept with what is needed to refuse a text unseen
-    probe     the judgement: probe a batch against the frozen pool, settle it in order
-    scan      scores with every text of the pool, four texts at a time
-    checksum  of a snapshot, at the speed of memory
-    minhash   signatures of token sets, with the bits of datasketch
-    lsh       buckets of similar signatures, and verdicts on the pairs that meet in one
+    _jit        the one place that names compiler options
+    lcs         bit-parallel longest common subsequence, for texts of any length
+    rouge       ROUGE-L F-measure in the reference's double arithmetic, and the integer bounds that follow from it
+    words       bytes to words to numbers
+    growth      how arrays grow without being copied
+    pool        the arrays that hold a pool of texts
+    postings    which pool texts could match: lists of the rarest tokens, with what refuses a text unseen
+    bags        bitmaps of long texts' words, so that two long texts are hardly ever compared to be refused
+    spans       the lists of one token that are to be read for a text, and the reading
+    candidates  what is found for a batch, visited token by token
+    alone       the judgement of a text for which much is found: from the lists, or by a scan where that is less work
+    comparison  pairs compared in full, each once
+    handles     an index's arrays behind two, for calls with a single text
+    probe       the judgement: probe a batch against the frozen pool, settle it in order
+    scan        scores with every text of the pool, four texts at a time
+    checksum    of a snapshot, at the speed of memory
+    minhash     signatures of token sets, with the bits of datasketch
+    lsh         buckets of similar signatures, and verdicts on the pairs that meet in one
 """

@@ -6,10 +6,11 @@ verdict is the same.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel, kernel, prefetch
+from fastinstruct_kernels._jit import inlined_kernel, kernel
 from fastinstruct_kernels.bags import LONGEST_SHORT
-from fastinstruct_kernels.comparison import begin_comparing, compare, end_comparing
+from fastinstruct_kernels.comparison import begin_comparing, compare_together, end_comparing
 from fastinstruct_kernels.judgement import (
     FEW,
     MOST_BLOCKS,
@@ -19,6 +20,7 @@ from fastinstruct_kernels.judgement import (
     NUM_PROMISED,
     NUM_SCANNED,
     NUM_SPANS,
+    NUM_TOGETHER,
     Batch,
     Scratch,
     Text,
@@ -81,7 +83,10 @@ def judge_alone(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
     begin_comparing(batch, scratch, text)
     if scratch.num_found[text.row] > FEW or _lists_ns(pool, batch, scratch, text) > scan_ns(pool, text):
         scratch.counters[NUM_SCANNED] += 1
-        _scan_pool(pool, batch, scratch, text)
+        first, last = 0, pool.counters[NUM_LONG if _shortest(text) > LONGEST_SHORT else NUM_TEXTS]
+        while first < last and not is_stopped(scratch.pattern):
+            first = _collect_compatible(pool.starts, pool.longs, scratch.counters, scratch.together, text, first, last)
+            compare_together(pool, batch, scratch, text)
     else:
         _read_lists(pool, batch, scratch, text)
     end_comparing(pool, batch, scratch, text)
@@ -98,21 +103,27 @@ def _lists_ns(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> float:
 
 
 @kernel
-def _scan_pool(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
+def _collect_compatible(
+    starts: NDArray[np.int64],
+    longs: NDArray[np.int64],
+    counters: NDArray[np.int64],
+    together: NDArray[np.int32],
+    text: Text,
+    first: int,
+    last: int,
+) -> int:
+    """Collect pool texts of a length that leaves room for F above the threshold, from `first` on; returns the next."""
     shortest, longest = _shortest(text), _longest(text)
-    if shortest > LONGEST_SHORT:
-        for number in range(pool.counters[NUM_LONG]):
-            other = pool.longs[number, TEXT]
-            if shortest <= pool.starts[other + 1] - pool.starts[other] <= longest:
-                compare(pool, batch, scratch, text, other)
-                if is_stopped(scratch.pattern):
-                    return
-        return
-    for other in range(pool.counters[NUM_TEXTS]):
-        if shortest <= pool.starts[other + 1] - pool.starts[other] <= longest:
-            compare(pool, batch, scratch, text, other)
-            if is_stopped(scratch.pattern):
-                return
+    only_long = shortest > LONGEST_SHORT
+    waiting, number = 0, first
+    while number < last and waiting < MOST_TOGETHER:
+        other = longs[number, TEXT] if only_long else number
+        if shortest <= starts[other + 1] - starts[other] <= longest:
+            together[waiting] = other
+            waiting += 1
+        number += 1
+    counters[NUM_TOGETHER] = waiting
+    return number
 
 
 @kernel
@@ -134,44 +145,48 @@ def _read_lists(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
                 place - text.begin,
                 text.threshold,
             )
-            marked = _compare_blocks(pool, batch, scratch, text, used, marked)
+            marked = _collect_found(
+                pool.posting_texts,
+                scratch.counters,
+                scratch.blocks,
+                scratch.marks,
+                scratch.marked,
+                scratch.together,
+                used,
+                marked,
+            )
+            compare_together(pool, batch, scratch, text)
     if marked > MOST_MARKED:
         scratch.marks[:] = np.uint64(0)
     for number in range(min(marked, MOST_MARKED)):
         scratch.marks[scratch.marked[number] >> 6] = np.uint64(0)
 
 
-@inlined_kernel
-def _compare_blocks(pool: Pool, batch: Batch, scratch: Scratch, text: Text, used: int, marked: int) -> int:
-    """Compare what is found in blocks and not marked; returns how many texts are marked now."""
+@kernel
+def _collect_found(
+    posting_texts: NDArray[np.int32],
+    counters: NDArray[np.int64],
+    blocks: NDArray[np.int64],
+    marks: NDArray[np.uint64],
+    marked_texts: NDArray[np.int32],
+    together: NDArray[np.int32],
+    used: int,
+    marked: int,
+) -> int:
+    """Collect what is found in blocks and not marked, and mark it; returns how many texts are marked now."""
     waiting = 0
     for number in range(used):
-        first, near = scratch.blocks[number, 0], np.uint64(scratch.blocks[number, 1])
+        first, near = blocks[number, 0], np.uint64(blocks[number, 1])
         while near != np.uint64(0):
-            other = pool.posting_texts[first + np.int64(lowest_one(near))]
+            other = posting_texts[first + np.int64(lowest_one(near))]
             near &= near - _ONE
             bit = _ONE << np.uint64(other & 63)
-            if scratch.marks[other >> 6] & bit != np.uint64(0):
-                continue
-            scratch.marks[other >> 6] |= bit
-            if marked < MOST_MARKED:
-                scratch.marked[marked] = other
-            marked += 1
-            prefetch(pool.starts, other)
-            scratch.together[waiting] = other
-            waiting += 1
-            if waiting == MOST_TOGETHER:
-                _compare_waiting(pool, batch, scratch, text, waiting)
-                waiting = 0
-    _compare_waiting(pool, batch, scratch, text, waiting)
+            if marks[other >> 6] & bit == np.uint64(0):
+                marks[other >> 6] |= bit
+                if marked < MOST_MARKED:
+                    marked_texts[marked] = other
+                marked += 1
+                together[waiting] = other
+                waiting += 1
+    counters[NUM_TOGETHER] = waiting
     return marked
-
-
-@inlined_kernel
-def _compare_waiting(pool: Pool, batch: Batch, scratch: Scratch, text: Text, waiting: int) -> None:
-    for number in range(waiting):
-        prefetch(pool.tokens, pool.starts[scratch.together[number]])
-    for number in range(waiting):
-        if is_stopped(scratch.pattern):
-            return
-        compare(pool, batch, scratch, text, scratch.together[number])

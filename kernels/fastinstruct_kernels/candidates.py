@@ -16,8 +16,9 @@ fetching ahead without the other changes (5%: the processor waited for its own c
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel
+from fastinstruct_kernels._jit import inlined_kernel, kernel, prefetch
 from fastinstruct_kernels.alone import judge_alone
 from fastinstruct_kernels.comparison import compare_found, note_found
 from fastinstruct_kernels.judgement import FEW, MOST_BLOCKS, NUM_SPANS, NUM_VISITED, Batch, Scratch, Text, text_of
@@ -45,7 +46,7 @@ def note_places(batch: Batch, scratch: Scratch, text: Text) -> None:
         scratch.heads[token] = place + 1
 
 
-@inlined_kernel
+@kernel
 def find_near(pool: Pool, batch: Batch, scratch: Scratch, first: int, last: int, threshold: float) -> None:
     """Judge the texts from `first` to before `last`, whose places are noted, token by token, unless it is stopped."""
     for visit in range(scratch.counters[NUM_VISITED]):
@@ -81,14 +82,38 @@ def _look_up(pool: Pool, batch: Batch, scratch: Scratch, text: Text, token: int,
             place - text.begin,
             text.threshold,
         )
-        _note_blocks(pool, scratch, text.row, used)
+        _note_blocks(
+            pool.posting_texts,
+            pool.starts,
+            scratch.counters,
+            scratch.blocks,
+            scratch.num_found,
+            scratch.found,
+            scratch.next_found,
+            scratch.found_heads,
+            text.row,
+            used,
+        )
 
 
 @inlined_kernel
-def _note_blocks(pool: Pool, scratch: Scratch, row: int, used: int) -> None:
+def _note_blocks(
+    posting_texts: NDArray[np.int32],
+    starts: NDArray[np.int64],
+    counters: NDArray[np.int64],
+    blocks: NDArray[np.int64],
+    num_found: NDArray[np.int32],
+    found: NDArray[np.int32],
+    next_found: NDArray[np.int32],
+    found_heads: NDArray[np.int32],
+    row: int,
+    used: int,
+) -> None:
     for number in range(used):
-        first, near = scratch.blocks[number, 0], np.uint64(scratch.blocks[number, 1])
-        while near != 0 and scratch.num_found[row] < FEW:
-            note_found(pool, scratch, row, pool.posting_texts[first + np.int64(lowest_one(near))])
-            scratch.num_found[row] += 1
+        first, near = blocks[number, 0], np.uint64(blocks[number, 1])
+        while near != 0 and num_found[row] < FEW:
+            other = posting_texts[first + np.int64(lowest_one(near))]
+            prefetch(starts, other)
+            note_found(counters, found, next_found, found_heads, row, other)
+            num_found[row] += 1
             near &= near - _ONE

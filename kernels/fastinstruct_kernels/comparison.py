@@ -6,6 +6,7 @@ depend on the order in which they were noted.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastinstruct_kernels._jit import inlined_kernel, kernel, prefetch
 from fastinstruct_kernels.bags import LONGEST_SHORT, bag_words, fill_folded, may_share
@@ -16,6 +17,7 @@ from fastinstruct_kernels.judgement import (
     NUM_LANES,
     NUM_PAIRS,
     NUM_SEEN,
+    NUM_TOGETHER,
     WIDEST,
     Batch,
     Scratch,
@@ -26,27 +28,35 @@ from fastinstruct_kernels.lcs import WORD_BITS, clear_pattern, fill_pattern, fou
 from fastinstruct_kernels.pool import TABLE_LENGTH, Pool, bag_of
 from fastinstruct_kernels.rouge import f_measure, min_rejecting_lcs
 
+# So many pool texts are fetched before they are compared.
+_AHEAD = 64
 # Scores are loosened by far more than their rounding, and by far less than one token, where they become bounds.
 _SLACK = 0.5 * (1.0 - 1e-12)
 
 
 @inlined_kernel
-def needed_lcs(pool: Pool, length: int, other_length: int, threshold: float) -> int:
+def needed_lcs(min_lcs: NDArray[np.int32], length: int, other_length: int, threshold: float) -> int:
     """rouge.min_rejecting_lcs, from the pool's table where it can."""
     if length <= TABLE_LENGTH and other_length <= TABLE_LENGTH:
-        return int(pool.min_lcs[length, other_length])
+        return int(min_lcs[length, other_length])
     return min_rejecting_lcs(length, other_length, threshold)
 
 
 @inlined_kernel
-def note_found(pool: Pool, scratch: Scratch, row: int, other: int) -> None:
+def note_found(
+    counters: NDArray[np.int64],
+    found: NDArray[np.int32],
+    next_found: NDArray[np.int32],
+    found_heads: NDArray[np.int32],
+    row: int,
+    other: int,
+) -> None:
     """Note a pool text for comparison with a text of the batch; there must be room."""
-    number = scratch.counters[NUM_FOUND]
-    prefetch(pool.starts, other)
-    scratch.found[number] = other
-    scratch.next_found[number] = scratch.found_heads[row]
-    scratch.found_heads[row] = number + 1
-    scratch.counters[NUM_FOUND] = number + 1
+    number = counters[NUM_FOUND]
+    found[number] = other
+    next_found[number] = found_heads[row]
+    found_heads[row] = number + 1
+    counters[NUM_FOUND] = number + 1
 
 
 @kernel
@@ -81,33 +91,37 @@ def end_comparing(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> Non
     for lane in range(scratch.counters[NUM_LANES]):
         begin, end = scratch.lanes[lane, 0], scratch.lanes[lane, 1]
         scratch.lanes[lane, 2] = pattern_lcs(scratch.pattern, text.length, pool.tokens, begin, end)
-    _end_lanes(batch, scratch, text)
+    _end_lanes(scratch.counters, scratch.lanes, batch.nearest, batch.scores, batch.admitted, text)
     clear_pattern(scratch.pattern, batch.tokens, text.begin, text.begin + text.length)
 
 
 @inlined_kernel
-def compare(pool: Pool, batch: Batch, scratch: Scratch, text: Text, other: int) -> None:
-    """Compare the text with one of the pool, at the latest when the comparing ends.
-
-    The nearest so far, the first of equals, becomes its verdict.
-    """
+def _compare(pool: Pool, batch: Batch, scratch: Scratch, text: Text, other: int) -> None:
+    """The nearest so far, the first of equals, becomes the text's verdict; up to three pairs may have to wait."""
     begin, end = pool.starts[other], pool.starts[other + 1]
     other_length = end - begin
-    needed = needed_lcs(pool, text.length, other_length, text.threshold)
+    needed = needed_lcs(pool.min_lcs, text.length, other_length, text.threshold)
     if batch.nearest[text.row] >= 0:
         needed = max(needed, int(batch.scores[text.row] * (text.length + other_length) * _SLACK))
     if needed > min(text.length, other_length):
         return
     words = bag_words(other_length)
     if 0 < words <= scratch.counters[WIDEST] and not may_share(
-        scratch.bag, text.length, pool.bags, bag_of(pool, other), other_length, needed
+        scratch.bag, text.length, pool.bags, bag_of(pool.long_marks, pool.longs, other), other_length, needed
     ):
         return
     scratch.counters[NUM_PAIRS] += 1
     if text.length > WORD_BITS:
         lcs = pattern_lcs(scratch.pattern, text.length, pool.tokens, begin, end, needed)
         if lcs >= needed:
-            _remember(batch, text.row, other, f_measure(lcs, text.length, other_length))
+            _remember(
+                batch.nearest,
+                batch.scores,
+                batch.admitted,
+                text.row,
+                other,
+                f_measure(lcs, text.length, other_length),
+            )
         return
     lane = scratch.counters[NUM_LANES]
     scratch.lanes[lane, 0], scratch.lanes[lane, 1] = begin, end
@@ -115,53 +129,79 @@ def compare(pool: Pool, batch: Batch, scratch: Scratch, text: Text, other: int) 
     scratch.counters[NUM_LANES] = lane + 1
     if lane == 3:
         four_lcs(scratch.pattern, pool.tokens, scratch.lanes)
-        _end_lanes(batch, scratch, text)
+        _end_lanes(scratch.counters, scratch.lanes, batch.nearest, batch.scores, batch.admitted, text)
 
 
 @inlined_kernel
-def _end_lanes(batch: Batch, scratch: Scratch, text: Text) -> None:
-    for lane in range(scratch.counters[NUM_LANES]):
-        lcs = scratch.lanes[lane, 2]
-        if lcs >= scratch.lanes[lane, 3]:
-            score = f_measure(lcs, text.length, scratch.lanes[lane, 1] - scratch.lanes[lane, 0])
-            _remember(batch, text.row, scratch.lanes[lane, 4], score)
-    scratch.counters[NUM_LANES] = 0
+def _end_lanes(
+    counters: NDArray[np.int64],
+    lanes: NDArray[np.int64],
+    nearest: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    admitted: NDArray[np.bool_],
+    text: Text,
+) -> None:
+    for lane in range(counters[NUM_LANES]):
+        lcs = lanes[lane, 2]
+        if lcs >= lanes[lane, 3]:
+            score = f_measure(lcs, text.length, lanes[lane, 1] - lanes[lane, 0])
+            _remember(nearest, scores, admitted, text.row, lanes[lane, 4], score)
+    counters[NUM_LANES] = 0
 
 
 @inlined_kernel
 def _compare_row(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
     begin_comparing(batch, scratch, text)
-    # First a look at all, so that what is missing in the cache comes at the same time, not one after another.
+    waiting = 0
     following = scratch.found_heads[text.row]
     while following > 0:
-        prefetch(pool.tokens, pool.starts[scratch.found[following - 1]])
-        following = scratch.next_found[following - 1]
-    following = scratch.found_heads[text.row]
-    while following > 0 and not is_stopped(scratch.pattern):
         other = scratch.found[following - 1]
         following = scratch.next_found[following - 1]
-        if scratch.num_found[text.row] == 0 or not _is_seen(scratch, other):
-            compare(pool, batch, scratch, text, other)
+        if scratch.num_found[text.row] == 0 or not _is_seen(scratch.seen, scratch.counters[NUM_COMPARED], other):
+            scratch.together[waiting] = other
+            waiting += 1
+    scratch.counters[NUM_TOGETHER] = waiting
+    compare_together(pool, batch, scratch, text)
     end_comparing(pool, batch, scratch, text)
 
 
+@kernel
+def compare_together(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
+    """Compare the text with what was collected in `scratch.together`, unless stopped; up to three pairs may wait."""
+    waiting = scratch.counters[NUM_TOGETHER]
+    for first in range(0, waiting, _AHEAD):
+        # First a look at some, so that what is missing in the cache comes at the same time, not one after another.
+        for number in range(first, min(first + _AHEAD, waiting)):
+            prefetch(pool.tokens, pool.starts[scratch.together[number]])
+        for number in range(first, min(first + _AHEAD, waiting)):
+            if is_stopped(scratch.pattern):
+                return
+            _compare(pool, batch, scratch, text, scratch.together[number])
+
+
 @inlined_kernel
-def _is_seen(scratch: Scratch, other: int) -> bool:
+def _is_seen(seen: NDArray[np.int64], stamp: int, other: int) -> bool:
     """Whether the text that is compared has met this one; it has now. Room for more than a text can have found here."""
-    stamp = scratch.counters[NUM_COMPARED]
     slot = other & (NUM_SEEN - 1)
-    while scratch.seen[slot] >> 32 == stamp:
-        if scratch.seen[slot] & 0xFFFFFFFF == other:
+    while seen[slot] >> 32 == stamp:
+        if seen[slot] & 0xFFFFFFFF == other:
             return True
         slot = (slot + 1) & (NUM_SEEN - 1)
-    scratch.seen[slot] = (stamp << 32) | np.int64(other)
+    seen[slot] = (stamp << 32) | np.int64(other)
     return False
 
 
 @inlined_kernel
-def _remember(batch: Batch, index: int, other: int, score: float) -> None:
-    nearest, best = batch.nearest[index], batch.scores[index]
-    if nearest == -1 or score > best or (score == best and other < nearest):
-        batch.nearest[index] = other
-        batch.scores[index] = score
-        batch.admitted[index] = False
+def _remember(
+    nearest: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    admitted: NDArray[np.bool_],
+    row: int,
+    other: int,
+    score: float,
+) -> None:
+    known, best = nearest[row], scores[row]
+    if known == -1 or score > best or (score == best and other < known):
+        nearest[row] = other
+        scores[row] = score
+        admitted[row] = False

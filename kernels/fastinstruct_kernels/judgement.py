@@ -12,17 +12,18 @@ from fastinstruct_kernels._jit import inlined_kernel
 from fastinstruct_kernels.bags import BAG_ROOM
 from fastinstruct_kernels.lcs import Pattern, new_pattern
 from fastinstruct_kernels.pool import LONGEST_GROUPED
+from fastinstruct_kernels.signatures import BLOCK
 
 # Positions in Scratch.counters.
 NUM_COMPARED, NUM_FOUND, NUM_VISITED, NUM_SPANS, NUM_PROMISED = 0, 1, 2, 3, 4
-WIDEST, NUM_LANES, NUM_PAIRS, NUM_ALONE, NUM_SCANNED = 5, 6, 7, 8, 9
+WIDEST, NUM_LANES, NUM_PAIRS, NUM_ALONE, NUM_SCANNED, NUM_TOGETHER = 5, 6, 7, 8, 9, 10
 # Blocks of postings that are read before what is in them is noted.
 MOST_BLOCKS = 256
 # A text for which so many postings are found is judged alone.
 FEW = 64
-# Pool texts compared together where a text is judged alone, and how many it can have found without the marks of the
-# whole pool being cleared.
-MOST_TOGETHER = 256
+# Pool texts that are compared in one go: as many as blocks hold, and as a batch has. How many a text that is judged
+# alone can have found without the marks of the whole pool being cleared.
+MOST_TOGETHER = MOST_BLOCKS * BLOCK
 MOST_MARKED = 1 << 14
 # A token's lists: one of each length at each place at most, and that for all lengths.
 _MOST_SPANS = 1 + LONGEST_GROUPED * (LONGEST_GROUPED + 1) // 2
@@ -45,9 +46,9 @@ class Batch(NamedTuple):
 class Scratch(NamedTuple):
     """What one thread needs; `heads`, `found_heads`, `num_found` and `marks` are zeros between calls.
 
-    `counters: int64[10]`: texts compared; pool texts found, tokens visited and spans in use; postings in the spans
+    `counters: int64[11]`: texts compared; pool texts found, tokens visited and spans in use; postings in the spans
     noted; most words of `bag`, 0 for none; lanes in use; since the index is there: pairs compared in full, texts judged
-    alone, those of them for which the pool was scanned.
+    alone, those of them for which the pool was scanned; texts in `together`.
     """
 
     counters: NDArray[np.int64]
@@ -64,7 +65,7 @@ class Scratch(NamedTuple):
     seen: NDArray[np.int64]  # int64[1024]: text compared << 32 | pool text, a hash table of those of one text
     marks: NDArray[np.uint64]  # uint64[pool texts / 64 + 1]: a one for each text found of the one judged alone
     marked: NDArray[np.int32]  # int32[16384]: these, if they are not more
-    together: NDArray[np.int32]  # int32[256]: of these, the ones to be compared next
+    together: NDArray[np.int32]  # int32[8192]: pool texts to be compared next
     lanes: NDArray[np.int64]  # int64[4, 5]: pairs to compare: begin and end of the other, LCS, what is needed, other
     bag: NDArray[np.uint64]  # uint64[128]: of the text that is compared, see bags.fill_folded
     pattern: Pattern
@@ -78,7 +79,7 @@ def new_scratch(
     `pool_texts`: how many the pool may have. `stop: int64[1]` is the flag that ends what uses the scratch.
     """
     return Scratch(
-        counters=np.zeros(10, dtype=np.int64),
+        counters=np.zeros(11, dtype=np.int64),
         heads=np.zeros(vocabulary, dtype=np.int32),
         visited=np.zeros(num_tokens, dtype=np.int32),
         next_places=np.zeros(num_tokens, dtype=np.int32),

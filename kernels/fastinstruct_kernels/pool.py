@@ -186,14 +186,14 @@ def note_text(pool: Pool, text: int, keys: NDArray[np.int64], begin: int, end: i
 
 
 @inlined_kernel
-def bag_of(pool: Pool, text: int) -> int:
+def bag_of(long_marks: NDArray[np.uint64], longs: NDArray[np.int64], text: int) -> int:
     """Where the bitmap of a text begins; -1 of a short one."""
     word, bit = text // 64, np.uint64(1) << np.uint64(text % 64)
-    marks = pool.long_marks[word, MARKS]
+    marks = long_marks[word, MARKS]
     if marks & bit == np.uint64(0):
         return -1
-    number = pool.long_marks[word, BEFORE] + popcount(marks & (bit - np.uint64(1)))
-    return int(pool.longs[np.int64(number), BAG])
+    number = long_marks[word, BEFORE] + popcount(marks & (bit - np.uint64(1)))
+    return int(longs[np.int64(number), BAG])
 
 
 @kernel

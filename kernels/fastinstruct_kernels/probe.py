@@ -89,7 +89,8 @@ def _scan_fresh(pool: Pool, batch: Batch, scratch: Scratch, text: Text, known: i
     for block in range(np.uint64(0), end, np.uint64(BLOCK)):
         near = near_ones(batch.fresh, block, own, text.length, 0, text.threshold) & ones_below(end - block)
         while near != 0:
-            note_found(pool, scratch, text.row, known + int(np.int64(block + lowest_one(near))))
+            other = known + int(np.int64(block + lowest_one(near)))
+            note_found(scratch.counters, scratch.found, scratch.next_found, scratch.found_heads, text.row, other)
             near &= near - _ONE
 
 

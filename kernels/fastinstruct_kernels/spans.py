@@ -19,38 +19,67 @@ _LINE = 8  # signatures
 def note_lists(pool: Pool, scratch: Scratch, text: Text, token: int, place: int) -> None:
     """Note the lists of a token that stands at that place of the text; their postings count as promised."""
     scratch.counters[NUM_SPANS] = 0
-    _note_span(pool, scratch, pool.whole[token], -1, -1)
+    _note_span(pool.lists, pool.posting_bits, scratch.counters, scratch.spans, pool.whole[token], -1, -1)
     if pool.split[token] > 0:
-        _note_groups(pool, scratch, text, pool.split[token], place)
+        _note_groups(
+            pool.lists,
+            pool.posting_bits,
+            pool.group_starts,
+            pool.min_lcs,
+            scratch.counters,
+            scratch.spans,
+            text,
+            pool.split[token],
+            place,
+        )
 
 
 @inlined_kernel
-def _note_groups(pool: Pool, scratch: Scratch, text: Text, split: int, place: int) -> None:
+def _note_groups(
+    lists: NDArray[np.int64],
+    posting_bits: NDArray[np.uint64],
+    group_starts: NDArray[np.int32],
+    min_lcs: NDArray[np.int32],
+    counters: NDArray[np.int64],
+    spans: NDArray[np.int64],
+    text: Text,
+    split: int,
+    place: int,
+) -> None:
     """Note the lists of a split one where lengths and places leave enough tokens in common."""
     shortest = int(text.length * (text.threshold / (2.0 - text.threshold)))  # F of any shorter text is below
     for length in range(max(shortest, 1), LONGEST_GROUPED + 1):
-        needed = needed_lcs(pool, text.length, length, text.threshold)
+        needed = needed_lcs(min_lcs, text.length, length, text.threshold)
         if needed > text.length - place:
             break  # What a pair needs never falls with the length.
-        first = split + pool.group_starts[length]
+        first = split + group_starts[length]
         for number in range(first, first + length - needed + 1):
-            _note_span(pool, scratch, number, text.length - place - needed, length - needed - (number - first))
+            spare, other_spare = text.length - place - needed, length - needed - (number - first)
+            _note_span(lists, posting_bits, counters, spans, number, spare, other_spare)
 
 
 @inlined_kernel
-def _note_span(pool: Pool, scratch: Scratch, number: int, spare: int, other_spare: int) -> None:
+def _note_span(
+    lists: NDArray[np.int64],
+    posting_bits: NDArray[np.uint64],
+    counters: NDArray[np.int64],
+    spans: NDArray[np.int64],
+    number: int,
+    spare: int,
+    other_spare: int,
+) -> None:
     """Note a list that is to be read, and have the memory fetch where it begins; `spare` is -1 for any lengths."""
-    start, size = pool.lists[number, START], pool.lists[number, SIZE]
+    start, size = lists[number, START], lists[number, SIZE]
     if size > 0:
         for line in range(start, start + min(size, BLOCK), _LINE):
-            prefetch(pool.posting_bits, line)
-        scratch.counters[NUM_PROMISED] += size
-        span = scratch.counters[NUM_SPANS]
-        scratch.spans[span, 0] = start
-        scratch.spans[span, 1] = start + size
-        scratch.spans[span, 2] = spare
-        scratch.spans[span, 3] = other_spare
-        scratch.counters[NUM_SPANS] = span + 1
+            prefetch(posting_bits, line)
+        counters[NUM_PROMISED] += size
+        span = counters[NUM_SPANS]
+        spans[span, 0] = start
+        spans[span, 1] = start + size
+        spans[span, 2] = spare
+        spans[span, 3] = other_spare
+        counters[NUM_SPANS] = span + 1
 
 
 @kernel

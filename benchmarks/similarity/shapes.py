@@ -41,7 +41,7 @@ from fastinstruct_kernels.lcs import new_pattern
 from fastinstruct_kernels.scan import LANES, new_lanes, score_texts
 
 THRESHOLD = 0.7
-ASKED = 1_000
+ASKED = 300
 BATCH = 1_000
 SLOWER = 1.15  # what `--compare` names
 Row = dict[str, Any]
@@ -135,14 +135,14 @@ SHAPES = {
     "instructions": Shape(instructions, 52_002),
     "outputs": Shape(outputs, 20_000),
     "prompts": Shape(prompts, 2_000),
-    "uniform": Shape(uniform, 3_000),
+    "uniform": Shape(uniform, 2_000),
     "zipf": Shape(zipf, 3_000),
     "shuffled": Shape(shuffled, 22_000),
     "permutations": Shape(permutations, 10_000),
     "one word": Shape(one_word, 20_000),
     "rare words": Shape(rare_words, 50_000),
     "mixed": Shape(mixed, 20_000),
-    "boilerplate": Shape(boilerplate, 10_000),
+    "boilerplate": Shape(boilerplate, 2_500),
 }
 
 

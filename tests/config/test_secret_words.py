@@ -134,7 +134,7 @@ def test_a_known_key_is_found_under_any_name_and_a_short_one_is_none() -> None:
 )
 def test_no_tree_is_too_odd(tree: object) -> None:
     found = secret_in({"a": tree})
-    assert found is None or found.startswith("a")
+    assert found is None or found.lstrip("'\"").startswith("a")  # quoted where a name is unprintable
 
 
 def test_no_tree_is_too_deep_or_too_long() -> None:

@@ -27,7 +27,7 @@ from fastinstruct_kernels.judgement import (
 )
 from fastinstruct_kernels.lcs import is_stopped
 from fastinstruct_kernels.pool import NUM_LONG, NUM_TEXTS, SIZE, TEXT, Pool, num_of_lengths
-from fastinstruct_kernels.rouge import prefix_length
+from fastinstruct_kernels.rouge import prefix_length, shortest_length
 from fastinstruct_kernels.signatures import key_token, lowest_one
 from fastinstruct_kernels.spans import note_lists, read_spans
 
@@ -39,12 +39,6 @@ _ONE = np.uint64(1)
 
 
 @inlined_kernel
-def _shortest(text: Text) -> int:
-    """F with any shorter text is below the threshold."""
-    return int(text.length * (text.threshold / (2.0 - text.threshold)))
-
-
-@inlined_kernel
 def _longest(text: Text) -> int:
     """F with any longer text is below the threshold."""
     most = float(2**31 - 1)
@@ -53,11 +47,17 @@ def _longest(text: Text) -> int:
     return int(most)
 
 
+@inlined_kernel
+def _needs_only_long(text: Text) -> bool:
+    """Whether F with every short text is below the threshold."""
+    return shortest_length(text.length, text.threshold) > LONGEST_SHORT
+
+
 @kernel
 def scan_ns(pool: Pool, text: Text) -> float:
     """What a scan for the text would cost."""
-    shortest, longest = _shortest(text), _longest(text)
-    if shortest > LONGEST_SHORT:
+    shortest, longest = shortest_length(text.length, text.threshold), _longest(text)
+    if _needs_only_long(text):
         return float(_SKIP * pool.counters[NUM_LONG] + _REFUSE * num_of_lengths(pool, shortest, longest))
     short = num_of_lengths(pool, shortest, min(longest, LONGEST_SHORT))
     long = num_of_lengths(pool, LONGEST_SHORT + 1, longest) if longest > LONGEST_SHORT else 0
@@ -83,7 +83,7 @@ def judge_alone(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
     begin_comparing(batch, scratch, text)
     if scratch.num_found[text.row] > FEW or _lists_ns(pool, batch, scratch, text) > scan_ns(pool, text):
         scratch.counters[NUM_SCANNED] += 1
-        first, last = 0, pool.counters[NUM_LONG if _shortest(text) > LONGEST_SHORT else NUM_TEXTS]
+        first, last = 0, pool.counters[NUM_LONG if _needs_only_long(text) else NUM_TEXTS]
         while first < last and not is_stopped(scratch.pattern):
             first = _collect_compatible(pool.starts, pool.longs, scratch.counters, scratch.together, text, first, last)
             compare_together(pool, batch, scratch, text)
@@ -113,8 +113,8 @@ def _collect_compatible(
     last: int,
 ) -> int:
     """Collect pool texts of a length that leaves room for F above the threshold, from `first` on; returns the next."""
-    shortest, longest = _shortest(text), _longest(text)
-    only_long = shortest > LONGEST_SHORT
+    shortest, longest = shortest_length(text.length, text.threshold), _longest(text)
+    only_long = _needs_only_long(text)
     waiting, number = 0, first
     while number < last and waiting < MOST_TOGETHER:
         other = longs[number, TEXT] if only_long else number

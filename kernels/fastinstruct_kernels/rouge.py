@@ -53,6 +53,12 @@ def min_rejecting_table(longest: int, threshold: float) -> NDArray[np.int32]:
     return table
 
 
+@inlined_kernel
+def shortest_length(length: int, threshold: float) -> int:
+    """F of a text of that length with any shorter one than this is below the threshold."""
+    return int(length * (threshold / (2.0 - threshold)))
+
+
 @kernel
 def prefix_length(length: int, threshold: float) -> int:
     """How many of a text's rarest tokens to look at: two texts above the threshold share one of these.

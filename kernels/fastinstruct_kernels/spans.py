@@ -10,6 +10,7 @@ from fastinstruct_kernels._jit import inlined_kernel, kernel, prefetch
 from fastinstruct_kernels.comparison import needed_lcs
 from fastinstruct_kernels.judgement import MOST_BLOCKS, NUM_PROMISED, NUM_SPANS, Scratch, Text
 from fastinstruct_kernels.pool import LONGEST_GROUPED, SIZE, START, Pool
+from fastinstruct_kernels.rouge import shortest_length
 from fastinstruct_kernels.signatures import BLOCK, closer_ones, near_ones, ones_below
 
 _LINE = 8  # signatures
@@ -47,8 +48,7 @@ def _note_groups(
     place: int,
 ) -> None:
     """Note the lists of a split one where lengths and places leave enough tokens in common."""
-    shortest = int(text.length * (text.threshold / (2.0 - text.threshold)))  # F of any shorter text is below
-    for length in range(max(shortest, 1), LONGEST_GROUPED + 1):
+    for length in range(max(shortest_length(text.length, text.threshold), 1), LONGEST_GROUPED + 1):
         needed = needed_lcs(min_lcs, text.length, length, text.threshold)
         if needed > text.length - place:
             break  # What a pair needs never falls with the length.

@@ -74,6 +74,13 @@ class _Thread(NamedTuple):
     handle: Handle
 
 
+class _Part(NamedTuple):
+    """Some texts that are judged together."""
+
+    arrays: Batch
+    handle: Handle
+
+
 class ExactPool:
     """Texts as token numbers, and who of new ones is too near to one of them.
 
@@ -84,7 +91,7 @@ class ExactPool:
     def __init__(self, threshold: float, threads: int = 1, interruption: Interruption | None = None) -> None:
         self.threshold = threshold
         self._pool = new_pool(threshold)
-        self._handle = handle_of(self._pool)
+        self.handle = handle_of(self._pool)
         self.rebuild_at = _FIRST_REBUILD
         self._num_threads = threads
         self._workers = Workers(threads, interruption)
@@ -104,7 +111,12 @@ class ExactPool:
     @pool.setter
     def pool(self, pool: Pool) -> None:
         if pool is not self._pool:
-            self._pool, self._handle = pool, handle_of(pool)
+            self._pool, self.handle = pool, handle_of(pool)
+
+    @property
+    def scratch_handle(self) -> Handle:
+        """Of the scratch of the thread that calls."""
+        return self._scratch[0].handle
 
     def _new_scratch(self) -> _Thread:
         arrays = new_scratch(**self._rooms, stop=self._stop)
@@ -130,27 +142,25 @@ class ExactPool:
                 nearest=nearest[part],
                 scores=scores[part],
             )
-            self._judge_batch(batch, vocabulary, mode)
+            self._judge_batch(_Part(batch, handle_of(batch)), vocabulary, mode)
         return admitted, nearest, scores
 
     def _at_a_time(self) -> int:
         return min(max(len(self) // 64, _LEAST_AT_A_TIME), _MOST_AT_A_TIME)
 
-    def _judge_batch(self, batch: Batch, vocabulary: int, mode: int) -> None:
-        joining, count = mode != QUERY, len(batch.admitted)
-        self.pool = with_room(
-            self.pool, texts=count * joining, tokens=len(batch.tokens) * joining, vocabulary=vocabulary
-        )
+    def _judge_batch(self, batch: _Part, vocabulary: int, mode: int) -> None:
+        joining, count, num_tokens = mode != QUERY, len(batch.arrays.admitted), len(batch.arrays.tokens)
+        self.pool = with_room(self.pool, texts=count * joining, tokens=num_tokens * joining, vocabulary=vocabulary)
         if len(self) >= self.rebuild_at:
             self.rebuild(vocabulary)
         parts = self._parts(count)
-        compared = self._num_tokens() + len(batch.tokens) * joining if mode != ADD else _STEPS_OF_ADDING
-        quick = is_quick(count, len(batch.tokens), compared)
+        compared = self._num_tokens() + num_tokens * joining if mode != ADD else _STEPS_OF_ADDING
+        quick = is_quick(count, num_tokens, compared)
         if quick and len(parts) == 1:  # as nearly always, and without a detour
             self._judge_in_one(batch, mode)
             self._workers.interruption.check()
             return
-        about = partial(self._about, batch.starts, "comparing" if mode != ADD else "indexing")
+        about = partial(self._about, batch.arrays.starts, "comparing" if mode != ADD else "indexing")
         if len(parts) == 1:
             self._workers.do([partial(self._judge_in_one, batch, mode)], about, is_quick=quick)
             return
@@ -158,20 +168,20 @@ class ExactPool:
         self._workers.do(probes, about, is_quick=quick)
         self._workers.do([partial(self._settle, batch, mode)], about, is_quick=quick)
 
-    def _judge_in_one(self, batch: Batch, mode: int) -> None:
-        self._probe(batch, mode, self._scratch[0], (0, len(batch.admitted)))
+    def _judge_in_one(self, batch: _Part, mode: int) -> None:
+        self._probe(batch, mode, self._scratch[0], (0, len(batch.arrays.admitted)))
         self._settle(batch, mode)
 
-    def _probe(self, batch: Batch, mode: int, thread: _Thread, part: tuple[int, int]) -> None:
-        probe(self._handle, batch, thread.handle, *part, mode, self.threshold)
+    def _probe(self, batch: _Part, mode: int, thread: _Thread, part: tuple[int, int]) -> None:
+        probe(self.handle, batch.handle, thread.handle, *part, mode, self.threshold)
 
-    def _settle(self, batch: Batch, mode: int) -> None:
+    def _settle(self, batch: _Part, mode: int) -> None:
         """Let the texts of a probed batch join, unless they were queried; stops where the flag is raised."""
-        known, settled, count = len(self), 0, 0 if mode == QUERY else len(batch.admitted)
+        known, settled, count = len(self), 0, 0 if mode == QUERY else len(batch.arrays.admitted)
         if self._stop[0] != 0:
             return  # what was not probed must not join
         while settled < count:
-            settled = settle(self._handle, batch, self._scratch[0].handle, settled, known, mode, self.threshold)
+            settled = settle(self.handle, batch.handle, self.scratch_handle, settled, known, mode, self.threshold)
             if settled < count:
                 if self._stop[0] != 0:
                     return

@@ -20,12 +20,13 @@ from fastinstruct.similarity.exact import ExactPool, IndexStatistics
 from fastinstruct.similarity.interruptible import Interruption
 from fastinstruct.similarity.lexicon import Lexicon
 from fastinstruct.similarity.one_at_a_time import one_at_a_time
+from fastinstruct.similarity.one_text import OneText
 from fastinstruct.similarity.snapshot import NewSnapshot, part_of, read_snapshot, tokenizer_in
 from fastinstruct.similarity.text_index import TextIndex
 from fastinstruct.similarity.verdicts import Verdicts
 from fastinstruct_kernels.checksum import checksum
 from fastinstruct_kernels.compilation import listening
-from fastinstruct_kernels.probe import QUERY
+from fastinstruct_kernels.probe import ADD, QUERY
 from fastinstruct_kernels.words import Words
 
 _REBUILT = 1024
@@ -67,6 +68,7 @@ class RougeIndex(TextIndex):
         self._lexicon = Lexicon(tokenizer)
         num_threads = min(checked_count("threads", threads, 1), num_cores())
         self._exact = ExactPool(checked_threshold(threshold), num_threads, interruption)
+        self._one = OneText(self._lexicon, self._exact)
 
     @property
     def threshold(self) -> float:
@@ -119,6 +121,8 @@ class RougeIndex(TextIndex):
         return self._exact.scores(tokens, starts, len(self._lexicon) + 1)
 
     def _settle_part(self, texts: Sequence[str], mode: int) -> Verdicts:
+        if len(texts) == 1 and mode != ADD and (verdict := self._one.settle(texts[0], mode)) is not None:
+            return verdict
         tokens, starts = self._lexicon.number(texts, adding=mode != QUERY)
         return Verdicts(*self._exact.judge(tokens, starts, len(self._lexicon) + 1, mode))
 

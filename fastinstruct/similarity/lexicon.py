@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct.similarity.tokenizers import WatchedTokenizer, exact_tokenizer
-from fastinstruct_kernels.words import NUM_BYTES, NUM_WORDS, new_words, number_words, with_more_words
+from fastinstruct_kernels.handles import handle_of
+from fastinstruct_kernels.words import NUM_BYTES, NUM_WORDS, Words, new_words, number_words, with_more_words
 
 
 class Lexicon:
@@ -28,6 +29,15 @@ class Lexicon:
         self.tokenizer = exact_tokenizer(tokenizer)
         self.words = new_words()
         self._tokenize = WatchedTokenizer(tokenizer)
+
+    @property
+    def words(self) -> Words:
+        """The tokens' bytes."""
+        return self._words
+
+    @words.setter
+    def words(self, words: Words) -> None:
+        self._words, self.handle = words, handle_of(words)
 
     def __len__(self) -> int:
         return int(self.words.counters[NUM_WORDS])

@@ -6,7 +6,7 @@ Knows nothing of how they were judged.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,19 +25,37 @@ class Verdict:
     score: float
 
 
+# Most verdicts are this one, and making one takes a microsecond.
+_ADMITTED = Verdict(admitted=True, nearest=None, score=math.nan)
+
+
 class Verdicts(Sequence[Verdict]):
     """The verdicts on a batch of texts, in the order of the texts, backed by arrays.
 
-    `admitted: bool[n]`, `nearest: int64[n]` with -1 for none, `scores: float64[n]` with NaN for none. An index gives
-    a `Verdict`, a slice `Verdicts` over the same arrays.
+    An index gives a `Verdict`, a slice `Verdicts` over the same arrays.
     """
 
-    __slots__ = ("admitted", "nearest", "scores")
+    __slots__ = ("_admitted", "_nearest", "_scores")
 
     def __init__(self, admitted: NDArray[np.bool_], nearest: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
-        self.admitted = admitted
-        self.nearest = nearest
-        self.scores = scores
+        self._admitted = admitted
+        self._nearest = nearest
+        self._scores = scores
+
+    @property
+    def admitted(self) -> NDArray[np.bool_]:
+        """bool[n]: which are in the pool now, or could be if they were queried."""
+        return self._admitted
+
+    @property
+    def nearest(self) -> NDArray[np.int64]:
+        """int64[n]: see `Verdict`; -1 for none."""
+        return self._nearest
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """float64[n]: F with the nearest, NaN for none."""
+        return self._scores
 
     @classmethod
     def joined(cls, parts: Sequence["Verdicts"]) -> "Verdicts":
@@ -59,7 +77,7 @@ class Verdicts(Sequence[Verdict]):
         if isinstance(index, slice):
             return Verdicts(self.admitted[index], self.nearest[index], self.scores[index])
         if self.admitted[index]:
-            return Verdict(admitted=True, nearest=None, score=math.nan)
+            return _ADMITTED
         return Verdict(admitted=False, nearest=int(self.nearest[index]), score=float(self.scores[index]))
 
     def __iter__(self) -> Iterator[Verdict]:
@@ -67,3 +85,38 @@ class Verdicts(Sequence[Verdict]):
 
     def __repr__(self) -> str:
         return f"<Verdicts: {int(self.admitted.sum())} of {len(self)} admitted>"
+
+
+class OneVerdict(Verdicts):
+    """The verdict on one text: `nearest` is -1 and `score` NaN for none.
+
+    Its arrays are made when somebody looks at them: each takes half as long as to judge a text.
+    """
+
+    __slots__ = ("_position", "_score")
+
+    def __init__(self, nearest: int, score: float) -> None:
+        self._position = nearest
+        self._score = score
+
+    @property
+    def admitted(self) -> NDArray[np.bool_]:
+        return self._made("_admitted", self._position < 0)
+
+    @property
+    def nearest(self) -> NDArray[np.int64]:
+        return self._made("_nearest", self._position)
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        return self._made("_scores", self._score)
+
+    def _made(self, name: str, value: float) -> NDArray[Any]:
+        """The array of that name, the same one each time."""
+        if not hasattr(self, name):
+            setattr(self, name, np.array([value]))
+        array: NDArray[Any] = getattr(self, name)
+        return array
+
+    def __len__(self) -> int:
+        return 1

@@ -8,7 +8,7 @@ verdict is the same.
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel, kernel
+from fastinstruct_kernels._jit import inlined_part, kernel, kernel_part
 from fastinstruct_kernels.bags import LONGEST_SHORT
 from fastinstruct_kernels.comparison import begin_comparing, compare_together, end_comparing
 from fastinstruct_kernels.judgement import (
@@ -38,7 +38,7 @@ _SKIP, _REFUSE, _COMPARE = 1.0, 7.0, 20.0
 _ONE = np.uint64(1)
 
 
-@inlined_kernel
+@inlined_part
 def _longest(text: Text) -> int:
     """F with any longer text is below the threshold."""
     most = float(2**31 - 1)
@@ -47,13 +47,13 @@ def _longest(text: Text) -> int:
     return int(most)
 
 
-@inlined_kernel
+@inlined_part
 def _needs_only_long(text: Text) -> bool:
     """Whether F with every short text is below the threshold."""
     return shortest_length(text.length, text.threshold) > LONGEST_SHORT
 
 
-@kernel
+@kernel_part
 def scan_ns(pool: Pool, text: Text) -> float:
     """What a scan for the text would cost."""
     shortest, longest = shortest_length(text.length, text.threshold), _longest(text)
@@ -64,7 +64,7 @@ def scan_ns(pool: Pool, text: Text) -> float:
     return float(_SKIP * pool.counters[NUM_TEXTS] + _COMPARE * short + _REFUSE * long)
 
 
-@kernel
+@kernel_part
 def is_for_a_scan(pool: Pool, batch: Batch, text: Text) -> bool:
     """Whether the lists promise so much that there is no use in reading them: looked at for long texts only."""
     if text.length <= LONGEST_SHORT:
@@ -76,7 +76,7 @@ def is_for_a_scan(pool: Pool, batch: Batch, text: Text) -> bool:
     return promised * (_READ + _LOOK / 2) > scan_ns(pool, text)
 
 
-@kernel
+@kernel_part
 def judge_alone(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
     """Judge a text against the pool as it is, and no other meanwhile."""
     scratch.counters[NUM_ALONE] += 1
@@ -92,7 +92,7 @@ def judge_alone(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
     end_comparing(pool, batch, scratch, text)
 
 
-@kernel
+@kernel_part
 def _lists_ns(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> float:
     """What reading all lists would cost if all that is read there is found."""
     scratch.counters[NUM_PROMISED] = 0
@@ -102,7 +102,7 @@ def _lists_ns(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> float:
     return float(scratch.counters[NUM_PROMISED] * (_READ + _LOOK))
 
 
-@kernel
+@kernel_part
 def _collect_compatible(
     starts: NDArray[np.int64],
     longs: NDArray[np.int64],
@@ -126,7 +126,7 @@ def _collect_compatible(
     return number
 
 
-@kernel
+@kernel_part
 def _read_lists(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
     marked = 0
     for place in range(text.begin, text.begin + prefix_length(text.length, text.threshold)):

@@ -18,9 +18,8 @@ fetching ahead without the other changes (5%: the processor waited for its own c
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel, kernel, prefetch
-from fastinstruct_kernels.alone import judge_alone
-from fastinstruct_kernels.comparison import compare_found, note_found
+from fastinstruct_kernels._jit import inlined_kernel, inlined_part, prefetch
+from fastinstruct_kernels.comparison import note_found
 from fastinstruct_kernels.judgement import FEW, MOST_BLOCKS, NUM_SPANS, NUM_VISITED, Batch, Scratch, Text, text_of
 from fastinstruct_kernels.lcs import is_stopped
 from fastinstruct_kernels.pool import Pool
@@ -31,7 +30,7 @@ from fastinstruct_kernels.spans import note_lists, read_spans
 _ONE = np.uint64(1)
 
 
-@inlined_kernel
+@inlined_part
 def note_places(batch: Batch, scratch: Scratch, text: Text) -> None:
     """Remember which tokens the text is to be looked up by."""
     for place in range(text.begin, text.begin + prefix_length(text.length, text.threshold)):
@@ -46,9 +45,12 @@ def note_places(batch: Batch, scratch: Scratch, text: Text) -> None:
         scratch.heads[token] = place + 1
 
 
-@kernel
-def find_near(pool: Pool, batch: Batch, scratch: Scratch, first: int, last: int, threshold: float) -> None:
-    """Judge the texts from `first` to before `last`, whose places are noted, token by token, unless it is stopped."""
+@inlined_part
+def find_near(pool: Pool, batch: Batch, scratch: Scratch, threshold: float) -> None:
+    """Note what could be near the texts whose places are noted, token by token, unless it is stopped.
+
+    Of a text for which much is found, num_found says so, and not all of it is noted.
+    """
     for visit in range(scratch.counters[NUM_VISITED]):
         token = scratch.visited[visit]
         following = scratch.heads[token]
@@ -60,14 +62,9 @@ def find_near(pool: Pool, batch: Batch, scratch: Scratch, first: int, last: int,
                 _look_up(pool, batch, scratch, text_of(batch, row, threshold), token, place)
         scratch.heads[token] = 0
     scratch.counters[NUM_VISITED] = 0
-    compare_found(pool, batch, scratch, first, last, threshold)
-    for row in range(first, last):
-        if scratch.num_found[row] >= FEW and not is_stopped(scratch.pattern):
-            judge_alone(pool, batch, scratch, text_of(batch, row, threshold))
-        scratch.num_found[row] = 0
 
 
-@inlined_kernel
+@inlined_part
 def _look_up(pool: Pool, batch: Batch, scratch: Scratch, text: Text, token: int, place: int) -> None:
     note_lists(pool, scratch, text, token, place - text.begin)
     used = MOST_BLOCKS

@@ -8,7 +8,7 @@ depend on the order in which they were noted.
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel, kernel, prefetch
+from fastinstruct_kernels._jit import inlined_kernel, inlined_part, kernel_part, prefetch
 from fastinstruct_kernels.bags import LONGEST_SHORT, bag_words, fill_folded, may_share
 from fastinstruct_kernels.judgement import (
     FEW,
@@ -59,7 +59,7 @@ def note_found(
     counters[NUM_FOUND] = number + 1
 
 
-@kernel
+@kernel_part
 def compare_found(pool: Pool, batch: Batch, scratch: Scratch, first: int, last: int, threshold: float) -> None:
     """Compare the texts from `first` to before `last` with the pool texts found for them; nothing is noted then.
 
@@ -74,7 +74,7 @@ def compare_found(pool: Pool, batch: Batch, scratch: Scratch, first: int, last: 
     scratch.counters[NUM_FOUND] = 0
 
 
-@inlined_kernel
+@inlined_part
 def begin_comparing(batch: Batch, scratch: Scratch, text: Text) -> None:
     """Make ready for comparisons with a text, until `end_comparing`."""
     scratch.counters[NUM_COMPARED] += 1
@@ -85,7 +85,7 @@ def begin_comparing(batch: Batch, scratch: Scratch, text: Text) -> None:
         scratch.counters[WIDEST] = fill_folded(batch.keys, text.begin, end, scratch.bag)
 
 
-@inlined_kernel
+@inlined_part
 def end_comparing(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
     """Compare what waits, and forget the text."""
     for lane in range(scratch.counters[NUM_LANES]):
@@ -95,7 +95,7 @@ def end_comparing(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> Non
     clear_pattern(scratch.pattern, batch.tokens, text.begin, text.begin + text.length)
 
 
-@inlined_kernel
+@inlined_part
 def _compare(pool: Pool, batch: Batch, scratch: Scratch, text: Text, other: int) -> None:
     """The nearest so far, the first of equals, becomes the text's verdict; up to three pairs may have to wait."""
     begin, end = pool.starts[other], pool.starts[other + 1]
@@ -132,7 +132,7 @@ def _compare(pool: Pool, batch: Batch, scratch: Scratch, text: Text, other: int)
         _end_lanes(scratch.counters, scratch.lanes, batch.nearest, batch.scores, batch.admitted, text)
 
 
-@inlined_kernel
+@inlined_part
 def _end_lanes(
     counters: NDArray[np.int64],
     lanes: NDArray[np.int64],
@@ -149,7 +149,7 @@ def _end_lanes(
     counters[NUM_LANES] = 0
 
 
-@inlined_kernel
+@inlined_part
 def _compare_row(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
     begin_comparing(batch, scratch, text)
     waiting = 0
@@ -165,7 +165,7 @@ def _compare_row(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None
     end_comparing(pool, batch, scratch, text)
 
 
-@kernel
+@kernel_part
 def compare_together(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
     """Compare the text with what was collected in `scratch.together`, unless stopped; up to three pairs may wait."""
     waiting = scratch.counters[NUM_TOGETHER]

@@ -1,7 +1,7 @@
-"""Many arrays behind one: where each of them lies, for kernels that are called for a single text.
+"""Many arrays behind one: where each of them lies.
 
-Numba takes some 0.3 us to look at each array that a kernel is given, and an index has fifty. So what stays from call to
-call is handed over as one array of addresses and lengths, and the kernel makes its arrays of these for next to nothing.
+Numba takes some 0.3 us to look at each array of a named tuple that a kernel is given, and an index has sixty. So they
+are handed over as one array of addresses and lengths, and the kernel makes its arrays of these for next to nothing.
 Whoever makes a handle has to hold the arrays while it is used, and to make another when one of them has moved.
 """
 
@@ -11,25 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct_kernels._jit import (
-    inlined_kernel,
+    bool_at,
+    float64_at,
+    inlined_part,
     int32_at,
     int32_square_at,
     int64_at,
     int64_fives_at,
     int64_fours_at,
     int64_pairs_at,
+    uint8_at,
     uint64_at,
     uint64_pairs_at,
 )
-from fastinstruct_kernels.judgement import Scratch
+from fastinstruct_kernels.judgement import Batch, Scratch
 from fastinstruct_kernels.lcs import Pattern
 from fastinstruct_kernels.pool import Pool
+from fastinstruct_kernels.words import Words
 
 Handle = NDArray[np.int64]
 """int64[2 * arrays]: address and length of each."""
 
 
-def handle_of(arrays: Pool | Scratch) -> Handle:
+def handle_of(arrays: tuple[Any, ...]) -> Handle:
     """The handle of all arrays in it, in order, those inside its last one included."""
     leaves = [leaf for each in arrays for leaf in (each if isinstance(each, tuple) else (each,))]
     return np.array([number for leaf in leaves for number in (_address(leaf), len(leaf))], dtype=np.int64)
@@ -39,7 +43,7 @@ def _address(array: NDArray[Any]) -> int:
     return cast(int, array.__array_interface__["data"][0])
 
 
-@inlined_kernel
+@inlined_part
 def pool_at(handle: Handle) -> Pool:
     """The pool of a handle."""
     return Pool(
@@ -62,7 +66,33 @@ def pool_at(handle: Handle) -> Pool:
     )
 
 
-@inlined_kernel
+@inlined_part
+def batch_at(handle: Handle) -> Batch:
+    """The batch of a handle."""
+    return Batch(
+        int32_at(handle[0], handle[1]),
+        int64_at(handle[2], handle[3]),
+        int64_at(handle[4], handle[5]),
+        uint64_at(handle[6], handle[7]),
+        uint64_at(handle[8], handle[9]),
+        bool_at(handle[10], handle[11]),
+        int64_at(handle[12], handle[13]),
+        float64_at(handle[14], handle[15]),
+    )
+
+
+@inlined_part
+def words_at(handle: Handle) -> Words:
+    """The words of a handle."""
+    return Words(
+        int64_at(handle[0], handle[1]),
+        uint64_at(handle[2], handle[3]),
+        int64_at(handle[4], handle[5]),
+        uint8_at(handle[6], handle[7]),
+    )
+
+
+@inlined_part
 def scratch_at(handle: Handle) -> Scratch:
     """The scratch of a handle."""
     return Scratch(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel
+from fastinstruct_kernels._jit import inlined_part
 from fastinstruct_kernels.bags import BAG_ROOM
 from fastinstruct_kernels.lcs import Pattern, new_pattern
 from fastinstruct_kernels.pool import LONGEST_GROUPED
@@ -109,7 +109,7 @@ class Text(NamedTuple):
     threshold: float
 
 
-@inlined_kernel
+@inlined_part
 def text_of(batch: Batch, index: int, threshold: float) -> Text:
     """A text of the batch."""
     begin, end = batch.starts[index], batch.starts[index + 1]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel, kernel, making_kernel
+from fastinstruct_kernels._jit import inlined_kernel, inlined_part, kernel_part, making_kernel
 from fastinstruct_kernels.bags import LONGEST_SHORT, bag_words, fill_bag
 from fastinstruct_kernels.growth import grown
 from fastinstruct_kernels.lcs import popcount
@@ -118,6 +118,20 @@ def with_room(pool: Pool, *, texts: int, tokens: int, vocabulary: int) -> Pool:
     return pool
 
 
+@inlined_part
+def has_room(pool: Pool, texts: int, tokens: int, vocabulary: int) -> bool:
+    """Whether `with_room` would leave the pool as it is."""
+    num_texts = pool.counters[NUM_TEXTS] + texts
+    return bool(
+        num_texts < pool.starts.size
+        and pool.counters[NUM_TOKENS] + tokens <= pool.tokens.size
+        and num_texts // 64 < pool.long_marks.shape[0]
+        and pool.counters[NUM_LONG] + min(texts, tokens // LONGEST_SHORT) <= pool.longs.shape[0]
+        and pool.counters[NUM_BAG_WORDS] + tokens // 16 <= pool.bags.size
+        and vocabulary <= pool.split.size
+    )
+
+
 def with_more_postings(pool: Pool) -> Pool:
     """The pool with room for another split and a few more lists, if these run short, else for more postings."""
     num_lists = int(pool.counters[NUM_LISTS] + pool.group_starts[-1])
@@ -165,7 +179,7 @@ def with_bag_room(pool: Pool) -> Pool:
     )
 
 
-@inlined_kernel
+@inlined_part
 def note_text(pool: Pool, text: int, keys: NDArray[np.int64], begin: int, end: int) -> None:
     """Count a text, the first that is not noted, and keep the bitmap of a long one, whose keys are sorted."""
     length = end - begin
@@ -196,7 +210,7 @@ def bag_of(long_marks: NDArray[np.uint64], longs: NDArray[np.int64], text: int) 
     return int(longs[np.int64(number), BAG])
 
 
-@kernel
+@kernel_part
 def num_of_lengths(pool: Pool, shortest: int, longest: int) -> int:
     """How many texts have at least and at most so many tokens; a few too many where they have a thousand."""
     count = 0

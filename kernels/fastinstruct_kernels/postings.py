@@ -15,7 +15,7 @@ Source: positional filter: Xiao et al., "Efficient similarity joins for near dup
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel, kernel
+from fastinstruct_kernels._jit import inlined_kernel, inlined_part, kernel, kernel_part
 from fastinstruct_kernels.bags import LONGEST_SHORT
 from fastinstruct_kernels.pool import (
     LONGEST_GROUPED,
@@ -32,7 +32,7 @@ from fastinstruct_kernels.rouge import prefix_length
 from fastinstruct_kernels.signatures import key_token, sign
 
 
-@inlined_kernel
+@inlined_part
 def append_postings(
     pool: Pool,
     text: int,
@@ -63,7 +63,7 @@ def append_postings(
     return True
 
 
-@inlined_kernel
+@inlined_part
 def _list_of(pool: Pool, token: int, length: int, place: int) -> int:
     """Where a token's posting goes."""
     if pool.split[token] > 0 and length <= LONGEST_GROUPED:
@@ -83,7 +83,7 @@ def _next_room(size: int) -> int:
     return size + last if size == 3 * last else 0
 
 
-@inlined_kernel
+@inlined_part
 def _append(pool: Pool, number: int, text: int, bits: np.uint64) -> None:
     size = pool.lists[number, SIZE]
     room = _next_room(size)
@@ -95,7 +95,7 @@ def _append(pool: Pool, number: int, text: int, bits: np.uint64) -> None:
     pool.lists[number, SIZE] = size + 1
 
 
-@inlined_kernel
+@inlined_part
 def _move(pool: Pool, number: int, room: int) -> None:
     """Move a full list to larger room, idle or at the end of the postings, and leave its own idle."""
     old, size = pool.lists[number, START], pool.lists[number, SIZE]
@@ -114,7 +114,7 @@ def _move(pool: Pool, number: int, room: int) -> None:
     pool.lists[number, START] = new
 
 
-@inlined_kernel
+@inlined_part
 def _leave(pool: Pool, start: int, room: int) -> None:
     kind = _room_kind(room)
     pool.posting_bits[start] = np.uint64(pool.free[kind])
@@ -130,7 +130,7 @@ def _room_kind(room: int) -> int:
     return kind + room - 1
 
 
-@kernel
+@kernel_part
 def _make_ready(pool: Pool, token: int) -> bool:
     """Give a token its first list, or split the one that has grown long; False when there is no room for it."""
     if pool.whole[token] == 0:
@@ -149,7 +149,7 @@ def _make_ready(pool: Pool, token: int) -> bool:
     return True
 
 
-@kernel
+@kernel_part
 def _split(pool: Pool, token: int) -> None:
     whole = pool.whole[token]
     start, size = pool.lists[whole, START], pool.lists[whole, SIZE]

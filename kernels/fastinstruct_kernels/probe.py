@@ -14,11 +14,11 @@ and the scratch are as whole as ever.
 
 import numpy as np
 
-from fastinstruct_kernels._jit import inlined_kernel, kernel
-from fastinstruct_kernels.alone import is_for_a_scan
+from fastinstruct_kernels._jit import inlined_part, kernel
+from fastinstruct_kernels.alone import is_for_a_scan, judge_alone
 from fastinstruct_kernels.candidates import find_near, note_places
 from fastinstruct_kernels.comparison import compare_found, note_found
-from fastinstruct_kernels.handles import Handle, pool_at, scratch_at
+from fastinstruct_kernels.handles import Handle, batch_at, pool_at, scratch_at
 from fastinstruct_kernels.judgement import FEW, NUM_FOUND, Batch, Scratch, Text, text_of
 from fastinstruct_kernels.lcs import is_stopped
 from fastinstruct_kernels.pool import NUM_TEXTS, NUM_TOKENS, Pool, note_text
@@ -33,13 +33,13 @@ _ONE = np.uint64(1)
 
 @kernel
 def probe(
-    of_pool: Handle, batch: Batch, of_scratch: Handle, first: int, last: int, mode: int, threshold: float
+    of_pool: Handle, of_batch: Handle, of_scratch: Handle, first: int, last: int, mode: int, threshold: float
 ) -> None:
     """Judge the texts from `first` to before `last` against the pool; only make ready for `settle` what won't be.
 
-    `of_pool` and `of_scratch` are handles, see `handles`.
+    `of_pool`, `of_batch` and `of_scratch` are handles, see `handles`.
     """
-    pool, scratch = pool_at(of_pool), scratch_at(of_scratch)
+    pool, batch, scratch = pool_at(of_pool), batch_at(of_batch), scratch_at(of_scratch)
     for index in range(first, last):
         if is_stopped(scratch.pattern):
             break
@@ -53,19 +53,24 @@ def probe(
             scratch.num_found[index] = FEW + 1
         elif mode != ADD:
             note_places(batch, scratch, text)
-    find_near(pool, batch, scratch, first, last, threshold)
+    find_near(pool, batch, scratch, threshold)
+    compare_found(pool, batch, scratch, first, last, threshold)
+    for row in range(first, last):
+        if scratch.num_found[row] >= FEW and not is_stopped(scratch.pattern):
+            judge_alone(pool, batch, scratch, text_of(batch, row, threshold))
+        scratch.num_found[row] = 0
 
 
 @kernel
 def settle(
-    of_pool: Handle, batch: Batch, of_scratch: Handle, first: int, known: int, mode: int, threshold: float
+    of_pool: Handle, of_batch: Handle, of_scratch: Handle, first: int, known: int, mode: int, threshold: float
 ) -> int:
     """Settle the probed texts from `first` on in order, `known` being how many the pool had for `probe`.
 
     Returns:
         The first text not settled, since the postings have no room for it, or it was stopped; or their number.
     """
-    pool, scratch = pool_at(of_pool), scratch_at(of_scratch)
+    pool, batch, scratch = pool_at(of_pool), batch_at(of_batch), scratch_at(of_scratch)
     for index in range(first, batch.starts.size - 1):
         text = text_of(batch, index, threshold)
         if mode == ADMIT and text.length > 0:
@@ -82,7 +87,7 @@ def settle(
     return int(batch.starts.size - 1)
 
 
-@inlined_kernel
+@inlined_part
 def _scan_fresh(pool: Pool, batch: Batch, scratch: Scratch, text: Text, known: int) -> None:
     own = batch.signatures[text.begin]
     end = np.uint64(pool.counters[NUM_TEXTS] - known)
@@ -94,7 +99,7 @@ def _scan_fresh(pool: Pool, batch: Batch, scratch: Scratch, text: Text, known: i
             near &= near - _ONE
 
 
-@inlined_kernel
+@inlined_part
 def _join(pool: Pool, batch: Batch, text: Text) -> bool:
     """Append the text to the pool; False, with the pool as it was, when its postings have no room."""
     position = pool.counters[NUM_TEXTS]

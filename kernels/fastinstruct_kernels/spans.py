@@ -6,7 +6,7 @@ Knows nothing of what is done with what is found there.
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel, kernel, prefetch
+from fastinstruct_kernels._jit import inlined_kernel, inlined_part, kernel, prefetch
 from fastinstruct_kernels.comparison import needed_lcs
 from fastinstruct_kernels.judgement import MOST_BLOCKS, NUM_PROMISED, NUM_SPANS, Scratch, Text
 from fastinstruct_kernels.pool import LONGEST_GROUPED, SIZE, START, Pool
@@ -16,7 +16,7 @@ from fastinstruct_kernels.signatures import BLOCK, closer_ones, near_ones, ones_
 _LINE = 8  # signatures
 
 
-@inlined_kernel
+@inlined_part
 def note_lists(pool: Pool, scratch: Scratch, text: Text, token: int, place: int) -> None:
     """Note the lists of a token that stands at that place of the text; their postings count as promised."""
     scratch.counters[NUM_SPANS] = 0
@@ -35,7 +35,7 @@ def note_lists(pool: Pool, scratch: Scratch, text: Text, token: int, place: int)
         )
 
 
-@inlined_kernel
+@inlined_part
 def _note_groups(
     lists: NDArray[np.int64],
     posting_bits: NDArray[np.uint64],

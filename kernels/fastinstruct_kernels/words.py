@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel, kernel
+from fastinstruct_kernels._jit import inlined_part, kernel
 from fastinstruct_kernels.growth import grown
 
 # Positions in Words.counters.
@@ -111,7 +111,7 @@ def number_words(
     return int(ends.size)
 
 
-@inlined_kernel
+@inlined_part
 def _number_of(words: Words, begin: int, end: int, code: np.uint64, adding: bool) -> int:
     """The number of the word bytes[begin:end], which lies behind those in use and is added if it is new."""
     code ^= code >> np.uint64(29)
@@ -134,7 +134,7 @@ def _number_of(words: Words, begin: int, end: int, code: np.uint64, adding: bool
     return int(number)
 
 
-@inlined_kernel
+@inlined_part
 def _same(words: Words, number: np.uint64, begin: int, end: int) -> bool:
     known = words.ends[number - np.uint64(1)]
     if words.ends[number] - known != end - begin:

@@ -22,6 +22,7 @@ from fastinstruct.cli.run import run
 from fastinstruct.cli.scripted_server import scripted_server
 from fastinstruct.cli.status import status
 from fastinstruct.cli.terminal import flushed, open_closed_streams, say, tell
+from fastinstruct.cli.warm_up import warm_up
 from fastinstruct.errors import FastInstructError
 from fastinstruct.escaping import on_one_line
 
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, status, inspect, export, refilter, dedup, init, doctor, scripted_server):
+for verb in (run, status, inspect, export, refilter, dedup, init, doctor, warm_up, scripted_server):
     app.command()(verb)
 
 

@@ -8,7 +8,7 @@ One thread at a time may use an index, and others are refused. Its kernels relea
 threads run on meanwhile. Of its own threads, the verdicts know nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -24,12 +24,8 @@ from fastinstruct.similarity.one_text import OneText
 from fastinstruct.similarity.snapshot import NewSnapshot, part_of, read_snapshot, tokenizer_in
 from fastinstruct.similarity.text_index import TextIndex
 from fastinstruct.similarity.verdicts import Verdicts
-from fastinstruct_kernels.checksum import checksum
-from fastinstruct_kernels.compilation import listening
 from fastinstruct_kernels.probe import ADD, QUERY
 from fastinstruct_kernels.words import Words
-
-_REBUILT = 1024
 
 
 class RougeIndex(TextIndex):
@@ -125,31 +121,3 @@ class RougeIndex(TextIndex):
             return verdict
         tokens, starts = self._lexicon.number(texts, adding=mode != QUERY)
         return Verdicts(*self._exact.judge(tokens, starts, len(self._lexicon) + 1, mode))
-
-
-def warm_up(interruption: Interruption | None = None, on_compile: Callable[[], None] = lambda: None) -> None:
-    """Compile every kernel, or load them from Numba's cache, so that no text has to wait for it.
-
-    Args:
-        interruption: ends it from another thread, within the few seconds that one kernel takes.
-        on_compile: is called once, if something has to be compiled; all of it takes about a minute.
-
-    Raises:
-        Aborted: the interruption was set while kernels were compiled.
-    """
-    has_told = False
-
-    def compiles() -> None:
-        nonlocal has_told
-        if interruption is not None:
-            interruption.check()
-        if not has_told:
-            has_told = True
-            on_compile()
-
-    with listening(compiles):
-        index = RougeIndex()
-        index.add(["compile every kernel"] * (_REBUILT + 1))
-        index.admit(["now"])
-        index.most_similar("now", 1)
-        checksum(np.zeros(1, dtype=np.uint64))

@@ -85,7 +85,8 @@ def test_arrays_of_one_verdict() -> None:
     index = RougeIndex()
     index.admit(["the cat sat on the mat"])
     verdicts = index.query(["the cat sat on the mat now"])
-    assert (verdicts.admitted.dtype, verdicts.nearest.dtype, verdicts.scores.dtype) == (np.bool_, np.int64, np.float64)
+    dtypes = [array.dtype.name for array in (verdicts.admitted, verdicts.nearest, verdicts.scores)]
+    assert dtypes == ["bool", "int64", "float64"]
     assert (verdicts.admitted.tolist(), verdicts.nearest.tolist()) == ([False], [0])
     assert verdicts.scores is verdicts.scores
     assert len(verdicts) == 1

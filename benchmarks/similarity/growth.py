@@ -45,6 +45,8 @@ def batches(chain: markov.Chain, count: int, size: int) -> Iterator[list[str]]:
 
 def stream(chain: markov.Chain, sizes: list[int], batch_size: int, threads: int) -> list[dict[str, float]]:
     """One pool grown to the largest size; what it had cost at each."""
+    # What any batch needs in passing, and the making of texts, is memory that stays: it isn't the pool's.
+    RougeIndex(tokenizer="rouge", threads=threads).admit(next(batches(chain, batch_size, batch_size)))
     index = RougeIndex(tokenizer="rouge", threads=threads)
     memory = resident_bytes()
     times, cpu = np.zeros(sizes[-1] // batch_size + 1), 0.0

@@ -277,7 +277,10 @@ class ExactPool:
 
     def restore(self, arrays: dict[str, NDArray[Any]], rebuild_at: int) -> None:
         """Become the pool that `arrays` are of; its threshold must be this one's."""
+        kinds_of_room = self.pool.free
         self.pool = self.pool._replace(**arrays)
+        if len(arrays["free"]) < len(kinds_of_room):  # before version 4: what is in use fits, what is idle has no name
+            self.pool = self.pool._replace(free=kinds_of_room)
         if "bags" not in arrays:  # version 2 had none
             self.pool = with_bag_room(self.pool)
             note_texts(self.pool, *self._scratch_for_signing())

@@ -29,9 +29,9 @@ from fastinstruct.replaceable import regular_target
 from fastinstruct.tokenizer_names import stored_tokenizer
 from fastinstruct_kernels.checksum import checksum
 
-VERSION = 3
-_CONVERTED = (2,)
-"""Versions whose indexes are carried over: those of a `RougeIndex` have no bitmaps of long texts."""
+VERSION = 4
+_CONVERTED = (2, 3)
+"""Versions that are carried over: a `RougeIndex` had fewer kinds of room, and in 2 no bitmaps of long texts."""
 EXACT = "exact"
 """The method of a `RougeIndex`, and of every snapshot that doesn't say."""
 _MAGIC = b"FI-index"

@@ -7,6 +7,7 @@ written: `fastmath` must stay off, because decisions are compared bit for bit wi
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -152,23 +153,23 @@ def _for_kernels(function: Function) -> Function:
 
 def _compiled(function: Function, options: dict[str, Any]) -> Function:
     try:
-        return cast(Function, numba.njit(**options, cache=True)(function))
+        compiled = numba.njit(**options, cache=True)(function)
     except RuntimeError:  # Numba found no folder that it may write to: compile in every process instead.
         return cast(Function, numba.njit(**options)(function))
+    if isinstance(compiled, Dispatcher):
+        _forget_outdated_machine_code(Path(str(compiled.stats.cache_path)))
+    return cast(Function, compiled)
 
 
-def _forget_outdated_machine_code() -> None:
-    """Remove cache indexes older than any source here.
+@cache
+def _forget_outdated_machine_code(folder: Path) -> None:
+    """Remove cache indexes in the folder that are older than any source here.
 
     Numba checks only the file a kernel is defined in, but a kernel also holds inlined code from its neighbours: after
     an edit of lcs.py alone, the cached kernels of probe.py would go on computing the old thing.
     """
-    folder = Path(__file__).parent
     with suppress(OSError):  # A folder that can't be read or written, or another process that was faster.
-        newest_source = max(source.stat().st_mtime_ns for source in folder.glob("*.py"))
-        for index in (folder / "__pycache__").glob("*.nbi"):
+        newest_source = max(source.stat().st_mtime_ns for source in Path(__file__).parent.glob("*.py"))
+        for index in folder.glob("*.nbi"):
             if index.stat().st_mtime_ns < newest_source:
                 index.unlink()
-
-
-_forget_outdated_machine_code()

@@ -11,8 +11,8 @@ is in the processor's cache for the others that share the token.
 Where the time goes, at a pool of 1.8 million (13 us a text in batches of 4,096): 3 us to find the lists (170 of them),
 5 us to fetch 110 KiB of signatures, 5 us to compare them, less than 1 us for the 12 texts that are left.
 
-Tried and dropped: huge pages for the pool's arrays (5% to 8%, and no way to ask NumPy for them when an array grows);
-fetching ahead without the other changes (5%: the processor waited for its own comparisons, not for memory).
+Tried and dropped: fetching ahead without the other changes (5%: the processor waited for its own comparisons, not for
+memory).
 """
 
 import numpy as np

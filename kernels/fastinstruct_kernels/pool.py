@@ -34,8 +34,8 @@ _LONGEST_COUNTED = 1023
 # A list of this many postings is split. A group costs 20 ns or so to visit and a posting 0.3 ns; each split token costs
 # 4 KiB. At pools of 535,000 and 1.8 million, 1,024 takes as long, 512 and 256 take 5% to 30% longer.
 _SPLIT_SIZE = 2048
-# Kinds of room: 1, 2, 3, 4, 6, 8, 12, 16, ... postings.
-_NUM_ROOMS = 64
+# Kinds of room: 1 to 8, then 10, 12, 14, 16, 20, 24, 28, 32, ... postings.
+_NUM_ROOMS = 128
 
 
 class Pool(NamedTuple):
@@ -56,7 +56,7 @@ class Pool(NamedTuple):
     group_starts: NDArray[np.int32]  # int32[LONGEST_GROUPED + 2]: first list of a length
     posting_texts: NDArray[np.int32]  # int32[postings]: pool position
     posting_bits: NDArray[np.uint64]  # uint64[postings + BLOCK]: signature of that text at its place
-    free: NDArray[np.int64]  # int64[64]: per kind of room the first idle one, -1 for none; each tells the next
+    free: NDArray[np.int64]  # int64[128]: per kind of room the first idle one, -1 for none; each tells the next
     lengths: NDArray[np.int64]  # int64[1024]: number of texts of each length; 1023 stands for all longer ones, too
     long_marks: NDArray[np.uint64]  # uint64[texts / 64 + 1, 2]: a one for each long text; number of those before
     longs: NDArray[np.int64]  # int64[long texts, 2]: pool position, first word of its bitmap

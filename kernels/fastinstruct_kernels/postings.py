@@ -52,7 +52,7 @@ def append_postings(
         if (whole == 0 or is_long) and not _make_ready(pool, token):
             return False
         number = _list_of(pool, token, length, place)
-        missing += _next_room(int(pool.lists[number, SIZE]))
+        missing += next_room(int(pool.lists[number, SIZE]))
     if pool.counters[NUM_POSTINGS] + missing > pool.posting_texts.size:
         return False
     for place in range(prefix):
@@ -72,21 +72,23 @@ def _list_of(pool: Pool, token: int, length: int, place: int) -> int:
 
 
 @inlined_kernel
-def _next_room(size: int) -> int:
+def next_room(size: int) -> int:
     """What room a list of that size moves to before it can grow; 0 if it needn't.
 
-    Rooms have 1, 2, 3, 4, 6, 8, 12, 16 ... postings.
+    Rooms have 1 to 8, then 10, 12, 14, 16, 20, 24, 28, 32 ... postings.
     """
     last = size & -size
+    if size > 7 * last:
+        return 0
     if size == last:
-        return 1 if size == 0 else size + max(size // 2, 1)
-    return size + last if size == 3 * last else 0
+        return size + max(size // 4, 1)
+    return size + max(last // 2, 1) if size == 3 * last else size + last
 
 
 @inlined_part
 def _append(pool: Pool, number: int, text: int, bits: np.uint64) -> None:
     size = pool.lists[number, SIZE]
-    room = _next_room(size)
+    room = next_room(size)
     if room > 0:
         _move(pool, number, room)
     posting = pool.lists[number, START] + size
@@ -97,15 +99,9 @@ def _append(pool: Pool, number: int, text: int, bits: np.uint64) -> None:
 
 @inlined_part
 def _move(pool: Pool, number: int, room: int) -> None:
-    """Move a full list to larger room, idle or at the end of the postings, and leave its own idle."""
+    """Move a full list to larger room, and leave its own idle."""
     old, size = pool.lists[number, START], pool.lists[number, SIZE]
-    kind = _room_kind(room)
-    new = pool.free[kind]
-    if new >= 0:
-        pool.free[kind] = np.int64(pool.posting_bits[new])
-    else:
-        new = pool.counters[NUM_POSTINGS]
-        pool.counters[NUM_POSTINGS] = new + room
+    new = _taken(pool, room)
     for posting in range(size):  # As slices, these lines take Numba 1.5 s to compile.
         pool.posting_texts[new + posting] = pool.posting_texts[old + posting]
         pool.posting_bits[new + posting] = pool.posting_bits[old + posting]
@@ -114,20 +110,54 @@ def _move(pool: Pool, number: int, room: int) -> None:
     pool.lists[number, START] = new
 
 
+@kernel_part
+def _taken(pool: Pool, room: int) -> int:
+    """Room that is idle, the smallest that is large enough, or at the end of the postings."""
+    for kind in range(room_kind(room), pool.free.size):
+        new = pool.free[kind]
+        if new >= 0:
+            pool.free[kind] = np.int64(pool.posting_bits[new])
+            _leave_rest(pool, new + room, room_of(kind) - room)
+            return int(new)
+    new = pool.counters[NUM_POSTINGS]
+    pool.counters[NUM_POSTINGS] = new + room
+    return int(new)
+
+
+@inlined_part
+def _leave_rest(pool: Pool, start: int, size: int) -> None:
+    """Leave idle what is left of a room, as the largest rooms that it makes."""
+    while size > 0:
+        room = size
+        if size > 8:
+            shift = 0
+            while (size >> shift) >= 16:
+                shift += 1
+            room = ((size >> shift) & ~1) << shift
+        _leave(pool, start, room)
+        start += room
+        size -= room
+
+
 @inlined_part
 def _leave(pool: Pool, start: int, room: int) -> None:
-    kind = _room_kind(room)
+    kind = room_kind(room)
     pool.posting_bits[start] = np.uint64(pool.free[kind])
     pool.free[kind] = start
 
 
 @inlined_kernel
-def _room_kind(room: int) -> int:
+def room_kind(room: int) -> int:
     kind = 0
-    while room > 3:
+    while room > 7:
         room //= 2
-        kind += 2
+        kind += 4
     return kind + room - 1
+
+
+@inlined_kernel
+def room_of(kind: int) -> int:
+    return kind + 1 if kind < 8 else (8 + 2 * ((kind - 7) % 4)) << ((kind - 7) // 4)
 
 
 @kernel_part
@@ -163,7 +193,7 @@ def _split(pool: Pool, token: int) -> None:
         _append(pool, _list_of(pool, token, end - begin, place), text, bits)
     room = 1
     while room < size:
-        room = _next_room(room)
+        room = next_room(room)
     if size > 0:
         _leave(pool, start, room)
 

@@ -4,6 +4,7 @@ import os
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -197,34 +198,37 @@ def test_an_index_of_another_method_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_version_is_refused_by_number(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastinstruct.similarity.snapshot.VERSION", 4)
-    with pytest.raises(InputError, match="the index has version 3; this is version 4"):
+    monkeypatch.setattr("fastinstruct.similarity.snapshot.VERSION", 5)
+    with pytest.raises(InputError, match="the index has version 4; this is version 5"):
         read_snapshot(saved)
 
 
+@pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_index_of_the_version_before_is_carried_over(
-    tmp_path: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
+def test_an_index_of_a_version_before_is_carried_over(
+    tmp_path: Path, kind: Kind, version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts = related_texts(300, longest=150, seed=8)
+    texts = related_texts(900, longest=150, seed=8)
     index = kind(0.6)
     index.admit(texts[:200])
     index.save(tmp_path / "new.index")
     method = method_of(tmp_path / "new.index")
     settings, arrays = read_snapshot(tmp_path / "new.index", method)
-    for name in ("pool.lengths", "pool.long_marks", "pool.longs", "pool.bags"):
-        arrays.pop(name, None)
     if kind is RougeIndex:
+        assert (arrays["pool.free"] >= 0).any()
+        arrays["pool.free"] = np.repeat(arrays["pool.free"], 2)[:64]  # the same rooms under the names of others
+    if kind is RougeIndex and version == 2:
+        for name in ("pool.lengths", "pool.long_marks", "pool.longs", "pool.bags"):
+            arrays.pop(name)
         arrays["pool.counters"] = arrays["pool.counters"][:5]
     with monkeypatch.context() as older:
-        older.setattr("fastinstruct.similarity.snapshot.VERSION", 2)
+        older.setattr("fastinstruct.similarity.snapshot.VERSION", version)
         write_snapshot(tmp_path / "old.index", settings, arrays, method)
     found = kind.load(tmp_path / "old.index")
     assert judgements(found.admit(texts[200:])) == judgements(index.admit(texts[200:]))
     found.save(tmp_path / "again.index")
-    index.save(tmp_path / "new.index")
-    if kind is RougeIndex:
-        assert (tmp_path / "again.index").read_bytes() == (tmp_path / "new.index").read_bytes()
+    again = kind.load(tmp_path / "again.index")
+    assert judgements(again.query(texts)) == judgements(index.query(texts))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -135,7 +135,6 @@ int32_square_at = cast(ArrayAt, _arrays_at(types.int32, 0))
 int64_pairs_at = cast(ArrayAt, _arrays_at(types.int64, 2))
 uint64_pairs_at = cast(ArrayAt, _arrays_at(types.uint64, 2))
 int64_fours_at = cast(ArrayAt, _arrays_at(types.int64, 4))
-int64_fives_at = cast(ArrayAt, _arrays_at(types.int64, 5))
 
 
 class _Part(Dispatcher):

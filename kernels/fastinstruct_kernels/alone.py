@@ -89,7 +89,7 @@ def judge_alone(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
             compare_together(pool, batch, scratch, text)
     else:
         _read_lists(pool, batch, scratch, text)
-    end_comparing(pool, batch, scratch, text)
+    end_comparing(batch, scratch, text)
 
 
 @kernel_part

@@ -14,7 +14,6 @@ from fastinstruct_kernels.judgement import (
     FEW,
     NUM_COMPARED,
     NUM_FOUND,
-    NUM_LANES,
     NUM_PAIRS,
     NUM_SEEN,
     NUM_TOGETHER,
@@ -24,12 +23,15 @@ from fastinstruct_kernels.judgement import (
     Text,
     text_of,
 )
-from fastinstruct_kernels.lcs import WORD_BITS, clear_pattern, fill_pattern, four_lcs, is_stopped, pattern_lcs
+from fastinstruct_kernels.lcs import WORD_BITS, Pattern, clear_pattern, fill_pattern, four_lcs, is_stopped, pattern_lcs
 from fastinstruct_kernels.pool import TABLE_LENGTH, Pool, bag_of
 from fastinstruct_kernels.rouge import f_measure, min_rejecting_lcs
 
 # So many pool texts are fetched before they are compared.
 _AHEAD = 64
+LANES = 4
+# What `four_lcs` gives.
+_LCS_BITS, _ONE_LCS = np.uint64(16), np.uint64(0xFFFF)
 # Scores are loosened by far more than their rounding, and by far less than one token, where they become bounds.
 _SLACK = 0.5 * (1.0 - 1e-12)
 
@@ -86,67 +88,9 @@ def begin_comparing(batch: Batch, scratch: Scratch, text: Text) -> None:
 
 
 @inlined_part
-def end_comparing(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
-    """Compare what waits, and forget the text."""
-    for lane in range(scratch.counters[NUM_LANES]):
-        begin, end = scratch.lanes[lane, 0], scratch.lanes[lane, 1]
-        scratch.lanes[lane, 2] = pattern_lcs(scratch.pattern, text.length, pool.tokens, begin, end)
-    _end_lanes(scratch.counters, scratch.lanes, batch.nearest, batch.scores, batch.admitted, text)
+def end_comparing(batch: Batch, scratch: Scratch, text: Text) -> None:
+    """Forget the text."""
     clear_pattern(scratch.pattern, batch.tokens, text.begin, text.begin + text.length)
-
-
-@inlined_part
-def _compare(pool: Pool, batch: Batch, scratch: Scratch, text: Text, other: int) -> None:
-    """The nearest so far, the first of equals, becomes the text's verdict; up to three pairs may have to wait."""
-    begin, end = pool.starts[other], pool.starts[other + 1]
-    other_length = end - begin
-    needed = needed_lcs(pool.min_lcs, text.length, other_length, text.threshold)
-    if batch.nearest[text.row] >= 0:
-        needed = max(needed, int(batch.scores[text.row] * (text.length + other_length) * _SLACK))
-    if needed > min(text.length, other_length):
-        return
-    words = bag_words(other_length)
-    if 0 < words <= scratch.counters[WIDEST] and not may_share(
-        scratch.bag, text.length, pool.bags, bag_of(pool.long_marks, pool.longs, other), other_length, needed
-    ):
-        return
-    scratch.counters[NUM_PAIRS] += 1
-    if text.length > WORD_BITS:
-        lcs = pattern_lcs(scratch.pattern, text.length, pool.tokens, begin, end, needed)
-        if lcs >= needed:
-            _remember(
-                batch.nearest,
-                batch.scores,
-                batch.admitted,
-                text.row,
-                other,
-                f_measure(lcs, text.length, other_length),
-            )
-        return
-    lane = scratch.counters[NUM_LANES]
-    scratch.lanes[lane, 0], scratch.lanes[lane, 1] = begin, end
-    scratch.lanes[lane, 3], scratch.lanes[lane, 4] = needed, other
-    scratch.counters[NUM_LANES] = lane + 1
-    if lane == 3:
-        four_lcs(scratch.pattern, pool.tokens, scratch.lanes)
-        _end_lanes(scratch.counters, scratch.lanes, batch.nearest, batch.scores, batch.admitted, text)
-
-
-@inlined_part
-def _end_lanes(
-    counters: NDArray[np.int64],
-    lanes: NDArray[np.int64],
-    nearest: NDArray[np.int64],
-    scores: NDArray[np.float64],
-    admitted: NDArray[np.bool_],
-    text: Text,
-) -> None:
-    for lane in range(counters[NUM_LANES]):
-        lcs = lanes[lane, 2]
-        if lcs >= lanes[lane, 3]:
-            score = f_measure(lcs, text.length, lanes[lane, 1] - lanes[lane, 0])
-            _remember(nearest, scores, admitted, text.row, lanes[lane, 4], score)
-    counters[NUM_LANES] = 0
 
 
 @inlined_part
@@ -162,21 +106,120 @@ def _compare_row(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None
             waiting += 1
     scratch.counters[NUM_TOGETHER] = waiting
     compare_together(pool, batch, scratch, text)
-    end_comparing(pool, batch, scratch, text)
+    end_comparing(batch, scratch, text)
 
 
 @kernel_part
 def compare_together(pool: Pool, batch: Batch, scratch: Scratch, text: Text) -> None:
-    """Compare the text with what was collected in `scratch.together`, unless stopped; up to three pairs may wait."""
+    """Compare the text with what was collected in `scratch.together`, unless stopped.
+
+    The nearest so far, the first of equals, becomes the text's verdict.
+    """
     waiting = scratch.counters[NUM_TOGETHER]
     for first in range(0, waiting, _AHEAD):
+        if is_stopped(scratch.pattern):
+            return
+        last = min(first + _AHEAD, waiting)
         # First a look at some, so that what is missing in the cache comes at the same time, not one after another.
-        for number in range(first, min(first + _AHEAD, waiting)):
+        for number in range(first, last):
             prefetch(pool.tokens, pool.starts[scratch.together[number]])
-        for number in range(first, min(first + _AHEAD, waiting)):
-            if is_stopped(scratch.pattern):
-                return
-            _compare(pool, batch, scratch, text, scratch.together[number])
+        if text.length > WORD_BITS:
+            _compare_long(pool, batch, scratch, text, first, last)
+            continue
+        if scratch.counters[WIDEST] > 0:
+            last = _keep_possible(pool, batch, scratch, text, first, last)
+        scratch.counters[NUM_PAIRS] += last - first
+        _compare_fours(
+            scratch.pattern,
+            pool.tokens,
+            pool.starts,
+            pool.min_lcs,
+            scratch.together,
+            first,
+            last,
+            batch.nearest,
+            batch.scores,
+            batch.admitted,
+            text,
+        )
+
+
+@inlined_part
+def _compare_long(pool: Pool, batch: Batch, scratch: Scratch, text: Text, first: int, last: int) -> None:
+    """Compare a text of more than 64 tokens with together[first:last]."""
+    for number in range(first, last):
+        other = scratch.together[number]
+        needed = _possible_lcs(pool, batch, scratch, text, other)
+        if needed < 0:
+            continue
+        scratch.counters[NUM_PAIRS] += 1
+        begin, end = pool.starts[other], pool.starts[other + 1]
+        lcs = pattern_lcs(scratch.pattern, text.length, pool.tokens, begin, end, needed)
+        if lcs >= needed:
+            score = f_measure(lcs, text.length, end - begin)
+            _remember(batch.nearest, batch.scores, batch.admitted, text.row, other, score)
+
+
+@inlined_part
+def _keep_possible(pool: Pool, batch: Batch, scratch: Scratch, text: Text, first: int, last: int) -> int:
+    """Keep those of together[first:last] that lengths and bitmaps don't refuse; returns where they end."""
+    kept = first
+    for number in range(first, last):
+        other = scratch.together[number]
+        if _possible_lcs(pool, batch, scratch, text, other) >= 0:
+            scratch.together[kept] = other
+            kept += 1
+    return kept
+
+
+@inlined_part
+def _possible_lcs(pool: Pool, batch: Batch, scratch: Scratch, text: Text, other: int) -> int:
+    """What a pair needs in common to become the text's verdict; -1 if lengths or bitmaps leave no room for that."""
+    other_length = pool.starts[other + 1] - pool.starts[other]
+    needed = needed_lcs(pool.min_lcs, text.length, other_length, text.threshold)
+    if batch.nearest[text.row] >= 0:
+        needed = max(needed, int(batch.scores[text.row] * (text.length + other_length) * _SLACK))
+    if needed > min(text.length, other_length):
+        return -1
+    words = bag_words(other_length)
+    if 0 < words <= scratch.counters[WIDEST] and not may_share(
+        scratch.bag, text.length, pool.bags, bag_of(pool.long_marks, pool.longs, other), other_length, needed
+    ):
+        return -1
+    return needed
+
+
+@inlined_kernel
+def _compare_fours(
+    pattern: Pattern,
+    tokens: NDArray[np.int32],
+    starts: NDArray[np.int64],
+    min_lcs: NDArray[np.int32],
+    together: NDArray[np.int32],
+    first: int,
+    last: int,
+    nearest: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    admitted: NDArray[np.bool_],
+    text: Text,
+) -> None:
+    """Compare a text of up to 64 tokens with together[first:last]; to fill up the last four, one of them again."""
+    for number in range(first, last, LANES):
+        common = four_lcs(
+            pattern,
+            tokens,
+            starts,
+            together[number],
+            together[min(number + 1, last - 1)],
+            together[min(number + 2, last - 1)],
+            together[min(number + 3, last - 1)],
+        )
+        for lane in range(LANES):
+            other = together[min(number + lane, last - 1)]
+            length, lcs = starts[other + 1] - starts[other], int(common & _ONE_LCS)
+            common >>= _LCS_BITS
+            if lcs >= needed_lcs(min_lcs, text.length, length, text.threshold):
+                _remember(nearest, scores, admitted, text.row, other, f_measure(lcs, text.length, length))
 
 
 @inlined_kernel

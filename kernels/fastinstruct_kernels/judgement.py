@@ -16,7 +16,7 @@ from fastinstruct_kernels.signatures import BLOCK
 
 # Positions in Scratch.counters.
 NUM_COMPARED, NUM_FOUND, NUM_VISITED, NUM_SPANS, NUM_PROMISED = 0, 1, 2, 3, 4
-WIDEST, NUM_LANES, NUM_PAIRS, NUM_ALONE, NUM_SCANNED, NUM_TOGETHER = 5, 6, 7, 8, 9, 10
+WIDEST, NUM_PAIRS, NUM_ALONE, NUM_SCANNED, NUM_TOGETHER = 5, 6, 7, 8, 9
 # Blocks of postings that are read before what is in them is noted.
 MOST_BLOCKS = 256
 # A text for which so many postings are found is judged alone.
@@ -46,8 +46,8 @@ class Batch(NamedTuple):
 class Scratch(NamedTuple):
     """What one thread needs; `heads`, `found_heads`, `num_found` and `marks` are zeros between calls.
 
-    `counters: int64[11]`: texts compared; pool texts found, tokens visited and spans in use; postings in the spans
-    noted; most words of `bag`, 0 for none; lanes in use; since the index is there: pairs compared in full, texts judged
+    `counters: int64[10]`: texts compared; pool texts found, tokens visited and spans in use; postings in the spans
+    noted; most words of `bag`, 0 for none; since the index is there: pairs compared in full, texts judged
     alone, those of them for which the pool was scanned; texts in `together`.
     """
 
@@ -66,7 +66,6 @@ class Scratch(NamedTuple):
     marks: NDArray[np.uint64]  # uint64[pool texts / 64 + 1]: a one for each text found of the one judged alone
     marked: NDArray[np.int32]  # int32[16384]: these, if they are not more
     together: NDArray[np.int32]  # int32[8192]: pool texts to be compared next
-    lanes: NDArray[np.int64]  # int64[4, 5]: pairs to compare: begin and end of the other, LCS, what is needed, other
     bag: NDArray[np.uint64]  # uint64[128]: of the text that is compared, see bags.fill_folded
     pattern: Pattern
 
@@ -79,7 +78,7 @@ def new_scratch(
     `pool_texts`: how many the pool may have. `stop: int64[1]` is the flag that ends what uses the scratch.
     """
     return Scratch(
-        counters=np.zeros(11, dtype=np.int64),
+        counters=np.zeros(10, dtype=np.int64),
         heads=np.zeros(vocabulary, dtype=np.int32),
         visited=np.zeros(num_tokens, dtype=np.int32),
         next_places=np.zeros(num_tokens, dtype=np.int32),
@@ -94,7 +93,6 @@ def new_scratch(
         marks=np.zeros(pool_texts // 64 + 1, dtype=np.uint64),
         marked=np.zeros(MOST_MARKED, dtype=np.int32),
         together=np.zeros(MOST_TOGETHER, dtype=np.int32),
-        lanes=np.zeros((4, 5), dtype=np.int64),
         bag=np.zeros(BAG_ROOM, dtype=np.uint64),
         pattern=new_pattern(longest, vocabulary, stop),
     )

@@ -165,27 +165,43 @@ def _advanced(pattern: Pattern, state: np.uint64, token: np.int32) -> np.uint64:
     return after
 
 
-@kernel
-def four_lcs(pattern: Pattern, tokens: NDArray[np.int32], lanes: NDArray[np.int64]) -> None:
-    """`pattern_lcs` of a text of up to 64 tokens with four others, `tokens[lanes[k, 0]:lanes[k, 1]]`, into lanes[:, 2].
+@inlined_kernel
+def four_lcs(
+    pattern: Pattern,
+    tokens: NDArray[np.int32],
+    starts: NDArray[np.int64],
+    one: int,
+    two: int,
+    three: int,
+    four: int,
+) -> np.uint64:
+    """`pattern_lcs` of a text of up to 64 tokens with four others, 16 bits each, the first's lowest.
 
-    Each state waits for itself, for some five cycles a token; four of them fill the processor's units.
+    Text t is tokens[starts[t]:starts[t + 1]]. Each state waits for itself, for some five cycles a token; four of them
+    fill the processor's units.
     """
-    shortest = np.uint64(min(lanes[0, 1] - lanes[0, 0], lanes[1, 1] - lanes[1, 0]))
-    shortest = min(shortest, np.uint64(min(lanes[2, 1] - lanes[2, 0], lanes[3, 1] - lanes[3, 0])))
-    first, second = np.uint64(lanes[0, 0]), np.uint64(lanes[1, 0])
-    third, fourth = np.uint64(lanes[2, 0]), np.uint64(lanes[3, 0])
-    one, two, three, four = _ONES, _ONES, _ONES, _ONES
+    first, second, third, fourth = starts[one], starts[two], starts[three], starts[four]
+    first_length, second_length = starts[one + 1] - first, starts[two + 1] - second
+    third_length, fourth_length = starts[three + 1] - third, starts[four + 1] - fourth
+    shortest = min(first_length, second_length, third_length, fourth_length)
+    longest = max(first_length, second_length, third_length, fourth_length)
+    a, b, c, d = _ONES, _ONES, _ONES, _ONES
     for offset in range(shortest):
-        one = _advanced(pattern, one, tokens[first + offset])
-        two = _advanced(pattern, two, tokens[second + offset])
-        three = _advanced(pattern, three, tokens[third + offset])
-        four = _advanced(pattern, four, tokens[fourth + offset])
-    for lane, state in enumerate((one, two, three, four)):
-        rest = state
-        for position in range(np.uint64(lanes[lane, 0]) + shortest, np.uint64(lanes[lane, 1])):
-            rest = _advanced(pattern, rest, tokens[position])
-        lanes[lane, 2] = np.int64(popcount(~rest))
+        a = _advanced(pattern, a, tokens[np.uint64(first + offset)])
+        b = _advanced(pattern, b, tokens[np.uint64(second + offset)])
+        c = _advanced(pattern, c, tokens[np.uint64(third + offset)])
+        d = _advanced(pattern, d, tokens[np.uint64(fourth + offset)])
+    for offset in range(shortest, longest):
+        if offset < first_length:
+            a = _advanced(pattern, a, tokens[np.uint64(first + offset)])
+        if offset < second_length:
+            b = _advanced(pattern, b, tokens[np.uint64(second + offset)])
+        if offset < third_length:
+            c = _advanced(pattern, c, tokens[np.uint64(third + offset)])
+        if offset < fourth_length:
+            d = _advanced(pattern, d, tokens[np.uint64(fourth + offset)])
+    two_of_them = popcount(~a) | (popcount(~b) << np.uint64(16))
+    return two_of_them | (popcount(~c) << np.uint64(32)) | (popcount(~d) << np.uint64(48))
 
 
 @kernel

@@ -13,7 +13,7 @@ from fastinstruct_kernels.judgement import new_scratch
 from fastinstruct_kernels.pool import new_pool
 from fastinstruct_kernels.words import new_words
 
-COLUMNS = {2: "_pairs", 4: "_fours", 5: "_fives"}
+COLUMNS = {2: "_pairs", 4: "_fours"}
 
 
 def leaves(arrays: Any) -> list[np.ndarray]:

@@ -2,12 +2,15 @@
 
 Knows nothing of text, of how bands and rows are chosen or of how arrays grow: a kernel that lacks room says how far it
 came and is called again. Guarantees that every rejection is a pair compared in full: what is approximate is only which
-pairs are compared. A pair is compared when all rows of some band agree, and at times by chance; and that the work for
-a text is bounded, whatever the pool holds:
+pairs are compared. A pair is compared when all rows of some band agree, and at times by chance. Guarantees, too, that
+the work for a text is bounded, whatever the pool holds:
 
     an equal text                          found by its hash, and then nothing else is looked at
     members of its buckets                 at most `buckets.MOST_KEPT` a band, a sample of those that joined
     pairs compared in full                 at most `most_compared`, those whose bitmaps leave room for the highest F
+
+Whether a text was met in another bucket is asked before its bitmap is looked at; to ask it only of what the bitmaps
+leave made no difference.
 
 How often a bound took something away is counted in Buckets.counters.
 

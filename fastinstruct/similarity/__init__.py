@@ -8,6 +8,7 @@ from fastinstruct.similarity.exact import IndexStatistics
 from fastinstruct.similarity.index import RougeIndex
 from fastinstruct.similarity.interruptible import Interruption
 from fastinstruct.similarity.lsh import LSHIndex
+from fastinstruct.similarity.lsh_pool import LSHStatistics
 from fastinstruct.similarity.recall import Recall
 from fastinstruct.similarity.tokenizers import tokenize
 from fastinstruct.similarity.verdicts import Verdict, Verdicts
@@ -17,6 +18,7 @@ __all__ = [
     "IndexStatistics",
     "Interruption",
     "LSHIndex",
+    "LSHStatistics",
     "Recall",
     "RougeIndex",
     "Verdict",

@@ -20,6 +20,9 @@ More rows mean fewer candidates that are no duplicates, and more bands for the s
 with which the target recall, at the lowest J, still fits into `num_perm` places: 41 bands of 3 rows at the defaults.
 A pair that shares more is found more surely: at J = 0.7, all but one of 30 million.
 
+All that holds while buckets are small. Where texts have much in common they grow with the pool, and the work for a text
+would, too; so it is bounded (see `fastinstruct_kernels.lsh`), and the recall that is measured is that with the bounds.
+
 An index belongs to one thread at a time. Its kernels release the interpreter lock, so other threads run on meanwhile.
 """
 
@@ -28,7 +31,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,29 +39,14 @@ from numpy.typing import NDArray
 from fastinstruct.errors import InputError
 from fastinstruct.similarity.arguments import checked_count, checked_number, checked_texts, checked_threshold
 from fastinstruct.similarity.interruptible import Interruption, Workers, is_quick
+from fastinstruct.similarity.lsh_pool import BucketPool, LSHStatistics
 from fastinstruct.similarity.one_at_a_time import one_at_a_time
 from fastinstruct.similarity.recall import Recall, edited, recall_of
 from fastinstruct.similarity.signatures import HashedLexicon, NumberedTokens, to_datasketch
 from fastinstruct.similarity.snapshot import NewSnapshot, part_of, read_snapshot, tokenizer_in
 from fastinstruct.similarity.text_index import TextIndex
 from fastinstruct.similarity.verdicts import Verdicts
-from fastinstruct_kernels.lcs import pattern_over
-from fastinstruct_kernels.lsh import (
-    ARENA_USED,
-    MAX_ARENA,
-    NUM_PROBES,
-    NUM_TEXTS,
-    NUM_TOKENS,
-    Banding,
-    Buckets,
-    Texts,
-    new_buckets,
-    refill,
-    settle,
-    with_larger_arena,
-    with_larger_table,
-    with_room,
-)
+from fastinstruct_kernels.buckets import Banding
 from fastinstruct_kernels.minhash import MAX_SEED, permutations_from, sign_all
 from fastinstruct_kernels.probe import QUERY
 from fastinstruct_kernels.scan import new_lanes, score_texts
@@ -70,7 +58,6 @@ __all__ = ["LSHIndex", "bands_and_rows", "least_jaccard"]
 
 _METHOD = "lsh"
 _MAX_PERM = 4096
-_ARENA_STEP = 1 << 12  # at least so much more room for buckets at a time
 _HOPELESS = 1e-18  # two bands that agree this seldom never do, and smaller numbers overflow in what follows
 
 
@@ -112,6 +99,11 @@ class LSHIndex(TextIndex):
         seed: of the permutations; datasketch's default is 1, too.
         interruption: ends a call from another thread, or before it begins; see `Interruption`.
 
+    The work for a text is bounded: an equal text is found at once, and always. Else 256 texts of each bucket are looked
+    at, a sample of larger ones, and of those that can be near the likeliest are compared in full: 32,768 divided by the
+    tokens of the text, at least 32. `statistics` counts how often that left something out, `measured_recall` what is
+    found with it.
+
     The verdicts depend on the order of the texts and on `seed`, never on batches. A text without tokens is always
     admitted and never a neighbour.
 
@@ -141,8 +133,8 @@ class LSHIndex(TextIndex):
         self._target_recall = _checked_recall(target_recall)
         num_perm = checked_count("num_perm", num_perm, 1, _MAX_PERM)
         bands, rows = bands_and_rows(self._threshold, self._target_recall, num_perm)
-        self._banding = Banding(permutations_from(num_perm, self._seed), bands, rows)
-        self._pool = new_buckets(bands, self._stop)
+        banding = Banding(permutations_from(num_perm, self._seed), bands, rows)
+        self._pool = BucketPool(banding, self._threshold, self._stop)
 
     @property
     def threshold(self) -> float:
@@ -157,15 +149,15 @@ class LSHIndex(TextIndex):
     @property
     def bands(self) -> int:
         """The number of bands that a signature is cut into."""
-        return self._banding.bands
+        return self._pool.banding.bands
 
     @property
     def rows_per_band(self) -> int:
         """The places of a signature that have to agree for two texts to be compared."""
-        return self._banding.rows
+        return self._pool.banding.rows
 
     def __len__(self) -> int:
-        return int(self._pool.counters[NUM_TEXTS])
+        return len(self._pool)
 
     def __repr__(self) -> str:
         return (
@@ -182,8 +174,8 @@ class LSHIndex(TextIndex):
         """
         texts = checked_texts(texts)
         numbered = self._lexicon.numbered(texts, learn=False)
-        signatures = np.empty((len(texts), len(self._banding.permutations.offsets)), dtype=np.uint32)
-        sign_all(numbered.hashes, numbered.starts, self._banding.permutations, signatures)
+        signatures = np.empty((len(texts), len(self._pool.banding.permutations.offsets)), dtype=np.uint32)
+        sign_all(numbered.hashes, numbered.starts, self._pool.banding.permutations, signatures)
         return signatures
 
     def to_datasketch(self, texts: Sequence[str]) -> "list[MinHash]":
@@ -216,7 +208,14 @@ class LSHIndex(TextIndex):
             sample = self._edited_sample(sample_size, rng)
         else:
             sample = self._rejectable_sample(checked_texts(texts), sample_size, rng)
-        return recall_of(int(np.count_nonzero(~self._settle_numbered(sample, QUERY).admitted)), len(sample.starts) - 1)
+        with self._pool.uncounted():
+            verdicts = self._settle_numbered(sample, QUERY)
+        return recall_of(int(np.count_nonzero(~verdicts.admitted)), len(sample.starts) - 1)
+
+    @one_at_a_time
+    def statistics(self) -> LSHStatistics:
+        """How the verdicts were come to since the index was made or loaded."""
+        return self._pool.statistics()
 
     @one_at_a_time
     def saved_beside(self, path: str | PathLike[str]) -> NewSnapshot:
@@ -224,13 +223,13 @@ class LSHIndex(TextIndex):
             "threshold": self.threshold.hex(),
             "tokenizer": self.tokenizer,
             "target_recall": self._target_recall.hex(),
-            "num_perm": len(self._banding.permutations.offsets),
+            "num_perm": len(self._pool.banding.permutations.offsets),
             "seed": self._seed,
             "bands": self.bands,
             "rows": self.rows_per_band,
         }
         arrays = {f"words.{name}": array for name, array in self._lexicon.arrays().items()}
-        arrays |= {f"pool.{name}": array for name, array in _arrays_of(self._pool).items()}
+        arrays |= {f"pool.{name}": array for name, array in self._pool.saved_arrays().items()}
         return NewSnapshot(Path(path), settings, arrays, _METHOD)
 
     @classmethod
@@ -246,18 +245,20 @@ class LSHIndex(TextIndex):
         settings |= {name: float.fromhex(settings[name]) for name in ("threshold", "target_recall")}
         settings["tokenizer"] = tokenizer_in(settings, Path(path))
         index = cls(**settings)
-        index._banding = index._banding._replace(**cut)
+        banding = index._pool.banding._replace(**cut)
+        index._pool = BucketPool(banding, index.threshold, index._stop)
         index._lexicon.restore(part_of(arrays, "words."))
-        index._pool = _restored(index._pool, part_of(arrays, "pool."), len(index._lexicon))
+        index._pool.restore(part_of(arrays, "pool."), index._lexicon.hashes)
         return index
 
     def _edited_sample(self, sample_size: int, rng: np.random.Generator) -> NumberedTokens:
         """Near-duplicates of pool texts drawn at random; fewer where the pool's texts are too short to be edited."""
-        words = self._pool.tokens[: self._pool.counters[NUM_TOKENS]]
+        pool = self._pool.arrays
+        words = pool.tokens[: self._pool.num_tokens]
         texts: list[NDArray[np.int32]] = []
         for _ in range(4 * sample_size if len(words) else 0):
             position = int(rng.integers(len(self)))
-            original = self._pool.tokens[self._pool.starts[position] : self._pool.starts[position + 1]]
+            original = pool.tokens[pool.starts[position] : pool.starts[position + 1]]
             text = self._edited(original, words, rng) if len(original) else None
             if text is not None:
                 texts.append(text)
@@ -288,17 +289,15 @@ class LSHIndex(TextIndex):
     def _scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
         tokens, _, starts = self._lexicon.numbered(texts, learn=False)
         scores = np.empty((len(texts), len(self)), dtype=np.float64)
-        self._pool = with_room(self._pool, texts=0, tokens=0, vocabulary=len(self._lexicon) + 1)
-        slots = self._pool.pattern_slots
-        pattern = pattern_over(slots, int(np.diff(starts).max(initial=0)), self._stop)
-        lanes = new_lanes(len(slots))
-        work = partial(score_texts, self._pool, tokens, starts, lanes, pattern, 0, len(self), scores)
+        pattern = self._pool.scratch_for(starts, len(self._lexicon) + 1).pattern
+        lanes = new_lanes(len(pattern.slots))
+        work = partial(score_texts, self._pool.arrays, tokens, starts, lanes, pattern, 0, len(self), scores)
         self._do(work, starts)
         return scores
 
     def _do(self, work: Callable[[], object], starts: NDArray[np.int64]) -> None:
         """Let kernels compare texts with the pool and with each other, in a thread where that may take long."""
-        num_tokens = int(self._pool.counters[NUM_TOKENS])
+        num_tokens = self._pool.num_tokens
         quick = is_quick(len(starts) - 1, int(starts[-1]), num_tokens + int(starts[-1]))
         longest = int(np.diff(starts).max(initial=0))
         about = f"comparing texts of up to {longest:,} words with {len(self):,} of {num_tokens:,} words together"
@@ -310,70 +309,11 @@ class LSHIndex(TextIndex):
     def _settle_numbered(self, batch: NumberedTokens, mode: int) -> Verdicts:
         count = len(batch.starts) - 1
         grows = 0 if mode == QUERY else 1
-        self._pool = with_room(
-            self._pool,
-            texts=grows * count,
-            tokens=grows * len(batch.numbers),
-            vocabulary=len(self._lexicon) + 1,
-        )
+        self._pool.make_room(grows * count, grows * len(batch.numbers))
         verdicts = Verdicts(np.empty(count, np.bool_), np.empty(count, np.int64), np.empty(count, np.float64))
-        texts = Texts(*batch, verdicts.admitted, verdicts.nearest, verdicts.scores)
-        self._do(partial(self._settle_all, texts, mode), batch.starts)
+        hashes = self._lexicon.hashes
+        self._do(partial(self._pool.settle, batch, verdicts, mode, hashes), batch.starts)
         return verdicts
-
-    def _settle_all(self, texts: Texts, mode: int) -> None:
-        """Settle the texts in order; stops where the flag is raised."""
-        settled, count = 0, len(texts.admitted)
-        while settled < count and self._stop[0] == 0:
-            settled = settle(self._pool, texts, self._banding, settled, mode, self._threshold)
-            if settled == count or self._stop[0] != 0:
-                return
-            if 2 * len(self) >= self._pool.table.shape[1]:
-                self._refill()
-            else:
-                self._pool = _with_larger_arena(self._pool)
-
-    def _refill(self) -> None:
-        """Twice as large tables, filled anew: signing a text again takes less than keeping its signature."""
-        pool = with_larger_table(self._pool)
-        filled = 0
-        while (filled := refill(pool, self._banding, self._lexicon.hashes, filled)) < len(self):
-            if self._stop[0] != 0:
-                return
-            pool = _with_larger_arena(pool)
-        self._pool = pool  # only now: half-filled tables, after running out of memory, would miss duplicates
-
-
-def _arrays_of(pool: Buckets) -> dict[str, NDArray[Any]]:
-    """All that makes up the pool, without what it has room for and what is scratch."""
-    num_texts = int(pool.counters[NUM_TEXTS])
-    return {
-        "counters": pool.counters,
-        "tokens": pool.tokens[: pool.counters[NUM_TOKENS]],
-        "starts": pool.starts[: num_texts + 1],
-        "bitmaps": pool.bitmaps[:num_texts],
-        "table": pool.table,
-        "arena": pool.arena[: pool.counters[ARENA_USED]],
-    }
-
-
-def _restored(empty: Buckets, arrays: dict[str, NDArray[Any]], num_words: int) -> Buckets:
-    """The pool that `arrays` are of."""
-    pool = empty._replace(
-        **arrays,
-        probed=np.zeros(len(arrays["bitmaps"]), dtype=np.int64),
-        pattern_slots=np.zeros(num_words + 1, dtype=np.int32),
-    )
-    pool.counters[NUM_PROBES] = 0  # none of these texts has been compared yet
-    return pool
-
-
-def _with_larger_arena(pool: Buckets) -> Buckets:
-    room = len(pool.arena) + max(len(pool.arena) // 8, _ARENA_STEP)
-    if room > MAX_ARENA:
-        num_texts = int(pool.counters[NUM_TEXTS])
-        raise InputError(f"the index is full with {num_texts:,} texts; make one with fewer num_perm, or a RougeIndex")
-    return with_larger_arena(pool, room)
 
 
 def _checked_recall(target_recall: object) -> float:

@@ -20,9 +20,9 @@ __all__ = ["available_bytes", "exact_bytes", "lsh_bytes", "refuse_too_large"]
 # exact: a text, and a token of one. The threshold makes hardly a difference.
 _EXACT_TEXT, _EXACT_TOKEN = 60.0, 25.0
 # lsh: a slot of a band's table, with the buckets behind it and the smaller table that it is filled from; and a token.
-# A table has 2 to 4 slots a text, always a power of two.
-_LSH_SLOT, _LSH_TOKEN = 10.5, 11.0
-_LEAST_SLOTS = 64
+# A table has a power of two of slots, of which at most half are taken: by log(2) texts a slot, as some meet by chance.
+_LSH_SLOT, _LSH_TOKEN = 9.0, 7.5
+_LEAST_SLOTS, _TEXTS_A_SLOT = 2048, math.log(2.0)
 _SHARE = 0.9  # of the free memory that an index may take
 
 
@@ -33,7 +33,7 @@ def exact_bytes(num_texts: float, num_tokens: float) -> float:
 
 def lsh_bytes(num_texts: float, num_tokens: float, bands: int) -> float:
     """Return the memory of an `LSHIndex` of so many texts, which have so many tokens together."""
-    slots = 1 << math.ceil(math.log2(max(_LEAST_SLOTS, 2 * num_texts)))
+    slots = 1 << math.ceil(math.log2(max(_LEAST_SLOTS, num_texts / _TEXTS_A_SLOT)))
     return _LSH_SLOT * bands * slots + _LSH_TOKEN * num_tokens
 
 

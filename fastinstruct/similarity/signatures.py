@@ -5,9 +5,10 @@ Knows nothing of pools or verdicts. Guarantees that a text's signature is the on
 needed to make its objects.
 """
 
-import hashlib
 from collections.abc import Sequence
 from functools import cache
+from hashlib import sha1
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -37,7 +38,7 @@ class NumberedTokens(NamedTuple):
 
 def hash32(token: str) -> int:
     """The first four bytes of the SHA-1 of the token's UTF-8, low byte first."""
-    return int.from_bytes(hashlib.sha1(token.encode(), usedforsecurity=False).digest()[:4], "little")
+    return int.from_bytes(sha1(token.encode(), usedforsecurity=False).digest()[:4], "little")
 
 
 class HashedLexicon:
@@ -91,8 +92,13 @@ class HashedLexicon:
 
     def _hash_new_tokens(self) -> None:
         self._hashes = grown(self._hashes, len(self) + 1)
-        for number, token in enumerate(self.lexicon.tokens(self._num_hashed), self._num_hashed + 1):
-            self._hashes[number] = hash32(token)
+        words, known = self.lexicon.words, self._num_hashed
+        ends = words.ends[known : len(self) + 1]
+        written, places = words.bytes[ends[0] : ends[-1]].tobytes(), (ends - ends[0]).tolist()
+        # All at once and without a str for each: 0.9 us a word, not 1.5. SHA-1 in a kernel takes 0.3 us, and 0.8 s to
+        # compile, which a million new words would pay for.
+        digests = [sha1(written[at:end], usedforsecurity=False).digest()[:4] for at, end in pairwise(places)]
+        self._hashes[known + 1 : len(self) + 1] = np.frombuffer(b"".join(digests), dtype="<u4")
         self._num_hashed = len(self)
 
     def _hash_unknown_tokens(

@@ -20,5 +20,8 @@ this package compiles nothing: a kernel is compiled (or read from Numba's cache 
     scan        scores with every text of the pool, four texts at a time
     checksum    of a snapshot, at the speed of memory
     minhash     signatures of token sets, with the bits of datasketch
-    lsh         buckets of similar signatures, and verdicts on the pairs that meet in one
+    equals      a table of texts by all of their tokens
+    bitmaps     bitmaps of the words of texts of any length, made without sorting
+    buckets     the arrays that hold a pool for LSH, and its buckets of similar signatures
+    lsh         verdicts on pairs that meet in a bucket, with bounded work for each text
 """

@@ -40,7 +40,7 @@ def bag_words(length: int) -> int:
 
 
 @inlined_kernel
-def _bit(token: int, occurrence: int) -> np.uint64:
+def bag_bit(token: int, occurrence: int) -> np.uint64:
     """12 bits by multiplicative hashing."""
     mixed = (np.uint64(token) << np.uint64(24)) ^ np.uint64(occurrence)
     return (mixed * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(52)
@@ -55,7 +55,7 @@ def fill_bag(keys: NDArray[np.int64], begin: int, end: int, bag: NDArray[np.uint
     occurrence = 0
     for place in range(begin, end):
         occurrence = occurrence + 1 if place > begin and keys[place] == keys[place - 1] else 0
-        bit = _bit(key_token(keys[place]), occurrence) & mask
+        bit = bag_bit(key_token(keys[place]), occurrence) & mask
         bag[first + np.int64(bit >> np.uint64(6))] |= _ONE << (bit & np.uint64(63))
 
 

@@ -706,7 +706,7 @@ def test_a_bad_command_line_is_refused_in_one_line(
     assert read(data) == ROWS
 
 
-@pytest.mark.parametrize(("method", "needed"), [("exact", "6 MiB"), ("lsh", "29 MiB")])
+@pytest.mark.parametrize(("method", "needed"), [("exact", "6 MiB"), ("lsh", "13 MiB")])
 def test_a_pool_larger_than_memory_is_refused_with_the_estimate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, needed: str
 ) -> None:

@@ -273,13 +273,13 @@ def test_a_bad_argument_is_named_with_its_bound(call: Callable[[], object], mess
 
 
 def test_a_full_index_says_so_and_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastinstruct.similarity.lsh.MAX_ARENA", 20_000)
+    monkeypatch.setattr("fastinstruct.similarity.lsh_pool.MAX_ARENA", 30_000)
     index = LSHIndex()
     message = r"^the index is full with \d+ texts; make one with fewer num_perm, or a RougeIndex$"
     with pytest.raises(InputError, match=message):
-        index.add(["one and the same text"] * 1_000)
-    assert 0 < len(index) < 1_000
-    assert index.query(["one and the same text"])[0] == Verdict(admitted=False, nearest=0, score=1.0)
+        index.add([f"the text of number {number}" for number in range(10_000)])
+    assert 0 < len(index) < 10_000
+    assert index.query(["the text of number 0"])[0] == Verdict(admitted=False, nearest=0, score=1.0)
 
 
 def test_an_index_shows_its_settings() -> None:

@@ -8,8 +8,9 @@ A thread costs 50 us, which most calls would feel. So work that can't take a sec
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ __all__ = ["Interruption", "Workers", "is_quick"]
 
 _LOG = package_logger("fastinstruct.similarity")
 _PATIENCE_S = 1.0  # after which somebody may wonder
+_TOLD_EVERY_S = 60.0
 # Steps of 1 to 3 ns that a call may take in the caller's thread: comparing a word with 64 of the other text is one.
 _QUICK_STEPS = 1 << 28
 _THIS_CALL, _FOR_GOOD = 0, 1  # halves of the flag
@@ -66,7 +68,7 @@ class Workers:
         """Do all of it, in a thread each unless there is but one piece and that is quick.
 
         What takes longer than a second is told in a warning: `about` says what it is. The first of its words is what
-        kind of work that is, and each is told once.
+        kind of work that is, and each is told once; and every minute that it still goes on.
 
         Raises:
             Aborted: the interruption was set; what the work has brought is worth nothing then.
@@ -81,6 +83,7 @@ class Workers:
         try:
             if wait(futures, timeout=_PATIENCE_S).not_done:
                 self._tell(about())
+                self._tell_again_until_done(futures, about)
             for future in futures:
                 future.result()
         except BaseException:
@@ -96,6 +99,13 @@ class Workers:
         if kind not in self._told:
             self._told.add(kind)
             _LOG.warning("%s; this takes long, and can be interrupted", about)
+
+    def _tell_again_until_done(self, futures: Sequence[Future[object]], about: Callable[[], str]) -> None:
+        begun = time.monotonic() - _PATIENCE_S
+        while wait(futures, timeout=_TOLD_EVERY_S, return_when=FIRST_EXCEPTION).not_done:
+            if any(future.done() and future.exception() is not None for future in futures):
+                return
+            _LOG.warning("still %s: %.0f s so far", about(), time.monotonic() - begun)
 
     def _own_threads(self) -> ThreadPoolExecutor:
         """Threads of this process: those of the one that it was forked from would never answer."""

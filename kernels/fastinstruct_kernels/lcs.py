@@ -240,7 +240,11 @@ def _advance(
     entry: int,
     end: int,
 ) -> None:
-    """Let the state pass one token with the places `entry` to `end`: only their words, or a carry's, can change."""
+    """Let the state pass one token with the places `entry` to `end`: only their words, or a carry's, can change.
+
+    Tried and dropped: all words, without branches, for a token that stands in every other word (1.4 to 2.6 times the
+    time); carries as "makes one" and "hands one on", which waits less for the word before (no difference).
+    """
     word = words[entry]
     carry = _ZERO
     while word < num_words and (entry < end or carry != _ZERO):

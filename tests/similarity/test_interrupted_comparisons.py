@@ -102,6 +102,32 @@ def test_what_takes_longer_than_a_second_is_told_once(kind: Kind, caplog: pytest
     assert "texts of up to 600,000 words" in caplog.text
 
 
+def test_it_is_told_again_while_it_goes_on(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastinstruct.similarity.interruptible._PATIENCE_S", 0.01)
+    monkeypatch.setattr("fastinstruct.similarity.interruptible._TOLD_EVERY_S", 0.05)
+    Workers(1).do([lambda: time.sleep(0.3)], lambda: "comparing two texts", is_quick=False)
+    told = [record.getMessage() for record in caplog.records]
+    assert told[0] == f"comparing two texts; {TOLD}"
+    assert 1 <= len(told[1:]) <= 6
+    assert all(message.startswith("still comparing two texts: ") for message in told[1:])
+
+
+def test_a_failure_is_not_kept_back_by_what_still_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastinstruct.similarity.interruptible._PATIENCE_S", 0.01)
+    workers = Workers(2)
+
+    def until_ended() -> None:
+        while workers.interruption.flag[0] == 0:
+            time.sleep(0.001)
+
+    def failing() -> None:
+        time.sleep(0.05)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        workers.do([failing, until_ended], lambda: "comparing", is_quick=False)
+
+
 @pytest.mark.parametrize("call", [RougeIndex, LSHIndex])
 def test_many_short_texts_are_ended_too(call: Kind) -> None:
     """Words in another order have one signature, so that all are compared with all: none of it takes long by itself."""

@@ -40,6 +40,8 @@ class Plan:
     lengths: str
     skewed: bool  # some tokens are far more common than others
     copies: float  # share of texts made from earlier ones
+    header: int  # tokens that every fresh text begins with
+    permuted: bool  # every fresh text has the same tokens
     count: int
     largest_batch: int
     split_size: int
@@ -56,6 +58,8 @@ def drawn_plan(random: np.random.Generator) -> Plan:
         lengths=lengths,
         skewed=bool(random.random() < 0.6),
         copies=float(random.choice([0.0, 0.2, 0.5, 0.9])),
+        header=int(random.choice([0, 0, 0, 0, 5, 20, 100])),
+        permuted=bool(random.random() < 0.1),
         count=int(most ** random.uniform(0.5, 1)),
         largest_batch=int(random.choice([1, 20, 200, 2_000])),
         split_size=int(random.choice([4, 32, 1_024])),
@@ -91,6 +95,14 @@ def token_lists(random: np.random.Generator, plan: Plan) -> list[list[int]]:
 
 
 def _fresh(random: np.random.Generator, plan: Plan, length: int) -> list[int]:
+    if plan.permuted:
+        tokens = random.permutation(min(length, plan.vocabulary)).tolist()
+    else:
+        tokens = _drawn(random, plan, length)
+    return ([number % plan.vocabulary for number in range(plan.header)] + tokens)[:LONGEST]
+
+
+def _drawn(random: np.random.Generator, plan: Plan, length: int) -> list[int]:
     draws = random.random(length)
     tokens = plan.vocabulary**draws - 1 if plan.skewed else plan.vocabulary * draws
     numbers: list[int] = tokens.astype(np.int64).tolist()
@@ -115,10 +127,10 @@ def _varied(random: np.random.Generator, plan: Plan, tokens: list[int]) -> list[
     if kind == 5:
         return tokens[half:] + tokens[:half]
     if kind == 6:
-        return tokens + _fresh(random, plan, half)
+        return tokens + _drawn(random, plan, half)
     edited = list(tokens)
     for place in random.integers(0, len(tokens) + 1, 1 + int(random.integers(half + 1))).tolist():
-        edited[place : place + int(random.integers(2))] = _fresh(random, plan, int(random.integers(2)))
+        edited[place : place + int(random.integers(2))] = _drawn(random, plan, int(random.integers(2)))
     return edited
 
 

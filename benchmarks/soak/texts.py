@@ -95,6 +95,7 @@ def token_lists(random: np.random.Generator, plan: Plan) -> list[list[int]]:
 
 
 def _fresh(random: np.random.Generator, plan: Plan, length: int) -> list[int]:
+    tokens: list[int]
     if plan.permuted:
         tokens = random.permutation(min(length, plan.vocabulary)).tolist()
     else:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel, inlined_part, kernel_part, making_kernel
+from fastinstruct_kernels._jit import inlined_kernel, inlined_part, kernel, kernel_part, making_kernel
 from fastinstruct_kernels.bags import LONGEST_SHORT, bag_words, fill_bag
 from fastinstruct_kernels.growth import grown
 from fastinstruct_kernels.lcs import popcount
@@ -34,6 +34,8 @@ _LONGEST_COUNTED = 1023
 # A list of this many postings is split. A group costs 20 ns or so to visit and a posting 0.3 ns; each split token costs
 # 4 KiB. At pools of 535,000 and 1.8 million, 1,024 takes as long, 512 and 256 take 5% to 30% longer.
 _SPLIT_SIZE = 2048
+# Where more than one in so many postings is idle, lists are moved together before there is more room.
+_MOST_IDLE = 8
 # Kinds of room: 1 to 8, then 10, 12, 14, 16, 20, 24, 28, 32, ... postings.
 _NUM_ROOMS = 128
 
@@ -137,11 +139,54 @@ def with_more_postings(pool: Pool) -> Pool:
     num_lists = int(pool.counters[NUM_LISTS] + pool.group_starts[-1])
     if num_lists > len(pool.lists):
         return pool._replace(lists=grown(pool.lists, num_lists + len(pool.whole) // 4))
+    lists = pool.lists[: pool.counters[NUM_LISTS]]
+    rooms = _rooms_for(lists[:, SIZE])
+    used = int(rooms.sum())
+    if pool.counters[NUM_POSTINGS] - used > used // _MOST_IDLE:
+        _close_up(lists, np.argsort(lists[:, START], kind="stable"), rooms, pool.posting_texts, pool.posting_bits)
+        pool.counters[NUM_POSTINGS] = used
+        pool.free[:] = -1
+        return pool
     room = len(pool.posting_texts) + len(pool.posting_texts) // 8 + 4 * int(pool.counters[SPLIT_SIZE])
     return pool._replace(
         posting_texts=grown(pool.posting_texts, room),
         posting_bits=grown(pool.posting_bits, room + BLOCK),
     )
+
+
+def _rooms_for(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The room of a list of each size: int64[lists]; 0 for none."""
+    below = np.maximum(sizes - 1, 0)
+    shifts = np.maximum(np.frexp(below.astype(np.float64))[1] - 3, 0)  # so that three bits are left
+    rooms: NDArray[np.int64] = np.where(sizes > 0, ((below >> shifts) + 1) << shifts, 0)
+    return rooms
+
+
+@kernel
+def _close_up(
+    lists: NDArray[np.int64],
+    order: NDArray[np.int64],
+    rooms: NDArray[np.int64],
+    posting_texts: NDArray[np.int32],
+    posting_bits: NDArray[np.uint64],
+) -> None:
+    """Move all lists together, so that no room is idle.
+
+    Args:
+        lists: of the pool.
+        order: int64[lists]: their numbers, by where they begin.
+        rooms: int64[lists]: the room of each.
+        posting_texts: of the pool.
+        posting_bits: of the pool.
+    """
+    used = 0
+    for number in order:
+        start, size = lists[number, START], lists[number, SIZE]
+        for posting in range(size):
+            posting_texts[used + posting] = posting_texts[start + posting]
+            posting_bits[used + posting] = posting_bits[start + posting]
+        lists[number, START] = used
+        used += rooms[number]
 
 
 def new_ranks(pool: Pool, vocabulary: int) -> NDArray[np.int32]:

@@ -160,6 +160,15 @@ def room_of(kind: int) -> int:
     return kind + 1 if kind < 8 else (8 + 2 * ((kind - 7) % 4)) << ((kind - 7) // 4)
 
 
+@inlined_kernel
+def room_for(size: int) -> int:
+    """The room of a list of that size, of one posting at least."""
+    shift = 0
+    while (size - 1) >> shift >= 8:
+        shift += 1
+    return (((size - 1) >> shift) + 1) << shift
+
+
 @kernel_part
 def _make_ready(pool: Pool, token: int) -> bool:
     """Give a token its first list, or split the one that has grown long; False when there is no room for it."""
@@ -191,11 +200,8 @@ def _split(pool: Pool, token: int) -> None:
         for position in range(begin, end):
             place += pool.ranks[pool.tokens[position]] > pool.ranks[token]
         _append(pool, _list_of(pool, token, end - begin, place), text, bits)
-    room = 1
-    while room < size:
-        room = next_room(room)
     if size > 0:
-        _leave(pool, start, room)
+        _leave(pool, start, room_for(size))
 
 
 @kernel

@@ -179,7 +179,8 @@ def _make_ready(pool: Pool, token: int) -> bool:
         pool.counters[NUM_LISTS] += 1
         return True
     num_groups = pool.group_starts[LONGEST_GROUPED + 1]
-    room = pool.counters[NUM_POSTINGS] + 4 * pool.lists[pool.whole[token], SIZE]
+    # Room is never more than a quarter larger than what it is for, and none may be idle.
+    room = pool.counters[NUM_POSTINGS] + 2 * pool.lists[pool.whole[token], SIZE]
     if room > pool.posting_texts.size or pool.counters[NUM_LISTS] + num_groups > pool.lists.shape[0]:
         return False
     pool.split[token] = pool.counters[NUM_LISTS]
@@ -190,18 +191,42 @@ def _make_ready(pool: Pool, token: int) -> bool:
 
 @kernel_part
 def _split(pool: Pool, token: int) -> None:
+    """Share a list out among those by length and place, each with just the room it needs."""
     whole = pool.whole[token]
     start, size = pool.lists[whole, START], pool.lists[whole, SIZE]
     pool.lists[whole, SIZE] = 0
     for posting in range(start, start + size):
-        text, bits = pool.posting_texts[posting], pool.posting_bits[posting]
-        begin, end = pool.starts[text], pool.starts[text + 1]
-        place = 0
-        for position in range(begin, end):
-            place += pool.ranks[pool.tokens[position]] > pool.ranks[token]
-        _append(pool, _list_of(pool, token, end - begin, place), text, bits)
-    if size > 0:
-        _leave(pool, start, room_for(size))
+        pool.lists[_list_of_text(pool, token, pool.posting_texts[posting]), SIZE] += 1
+    _give_room(pool, whole, whole + 1)
+    first = pool.split[token]
+    _give_room(pool, first, first + pool.group_starts[LONGEST_GROUPED + 1])
+    for posting in range(start, start + size):
+        text = pool.posting_texts[posting]
+        number = _list_of_text(pool, token, text)
+        place = pool.lists[number, START] + pool.lists[number, SIZE]
+        pool.posting_texts[place] = text
+        pool.posting_bits[place] = pool.posting_bits[posting]
+        pool.lists[number, SIZE] += 1
+    _leave(pool, start, room_for(size))
+
+
+@inlined_part
+def _give_room(pool: Pool, first: int, last: int) -> None:
+    """Give lists that are still to be filled, and now say how many are to come, their room."""
+    for number in range(first, last):
+        if pool.lists[number, SIZE] > 0:
+            pool.lists[number, START] = _taken(pool, room_for(pool.lists[number, SIZE]))
+            pool.lists[number, SIZE] = 0
+
+
+@inlined_part
+def _list_of_text(pool: Pool, token: int, text: int) -> int:
+    """Where a pool text's posting for a token goes."""
+    begin, end = pool.starts[text], pool.starts[text + 1]
+    place = 0
+    for position in range(begin, end):
+        place += pool.ranks[pool.tokens[position]] > pool.ranks[token]
+    return _list_of(pool, token, end - begin, place)
 
 
 @kernel

@@ -4,6 +4,7 @@ import random
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,3 +94,21 @@ def test_lists_that_grow_in_step_leave_little_idle_and_find_what_they_found() ->
     assert 1.0 < most < 1.4
     reference.add(texts)
     assert judgements(index.query(texts[::50])) == judgements(reference.query(texts[::50]))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_split_takes_no_more_room_than_there_is(seed: int) -> None:
+    """What lies behind the postings is the memory of others."""
+    draw = random.Random(seed)
+    index = RougeIndex(0.3)
+    index._exact.rebuild_at = 10**9
+    index._exact.pool.counters[SPLIT_SIZE] = draw.choice([64, 500, 2048])
+    for number in range(40):
+        texts = [
+            " ".join(["common", *(f"w{draw.randrange(10**6)}" for _ in range(draw.randrange(32)))]) for _ in range(500)
+        ]
+        index.add(texts)
+        pool = index._exact.pool
+        assert pool.counters[NUM_POSTINGS] <= len(pool.posting_texts), number
+    assert (pool.split > 0).any()
+    rooms_taken(pool)

@@ -146,7 +146,7 @@ class Mismatch(FastInstructError, AssertionError):
     expected: Any
     said: Any
 
-    def __init__(self, message: str, *, case: object, expected: object, said: object) -> None:
+    def __init__(self, message: str, *, case: object = None, expected: object = None, said: object = None) -> None:
         super().__init__(message)
         self.case = case
         self.expected = expected

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from hypothesis.strategies import SearchStrategy
 
 from fastinstruct.errors import InputError, Mismatch
+from fastinstruct.escaping import on_one_line
 from fastinstruct.testing.oracles import Pool
 from fastinstruct.testing.related import related_texts
 from fastinstruct.testing.rouge_check import name_of
@@ -115,7 +116,7 @@ def _verdicts(decide: Callable[[list[str]], Iterable[Any]], stream: list[str]) -
     try:
         verdicts = list(decide(list(stream)))  # it may change the list
     except Exception as error:  # noqa: BLE001  whatever the filter raises is what it says
-        return _Fault(-1, None, error, f"raised {type(error).__name__}: {error}", [])
+        return _Fault(-1, None, error, on_one_line(f"raised {type(error).__name__}: {error}"), [])
     if len(verdicts) != len(stream):
         return _Fault(-1, None, verdicts, f"gave {len(verdicts)} verdicts on {len(stream)} texts", [])
     for place, verdict in enumerate(verdicts):

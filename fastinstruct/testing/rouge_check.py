@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from hypothesis.strategies import SearchStrategy
 
 from fastinstruct.errors import InputError, Mismatch
+from fastinstruct.escaping import on_one_line
 from fastinstruct.testing.oracles import lcs_length, rouge_l
 from fastinstruct.testing.smallest import shorter_pairs, smallest
 from fastinstruct.testing.strategies import text_pairs, token_pairs
@@ -68,7 +69,7 @@ def check_rouge(
         try:
             said = implementation(*pair)
         except Exception as error:  # noqa: BLE001  whatever the implementation raises is what it says
-            return _Fault(expected, error, f"raised {type(error).__name__}: {error}")
+            return _Fault(expected, error, on_one_line(f"raised {type(error).__name__}: {error}"))
         score = _number(said)
         if score is None:
             return _Fault(expected, said, f"{said!r}, which is no number")

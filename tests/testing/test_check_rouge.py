@@ -203,6 +203,15 @@ def test_an_exception_is_shown_with_the_texts_that_raised_it() -> None:
     check_rouge(encoding, pairs=text_pairs(surrogates=False))
 
 
+def test_what_an_exception_says_forges_no_line_and_steers_no_terminal() -> None:
+    def hostile(left: str, right: str) -> float:
+        raise ValueError("\x1b[2J\n  said      0.0")
+
+    lines = str(found(hostile)).splitlines()
+    assert len(lines) == 6
+    assert lines[-1] == r"  said      raised ValueError: \x1b[2J\n  said      0.0"
+
+
 def test_an_implementation_that_never_says_the_same_twice_is_shown() -> None:
     draw = random.Random(0)
     mismatch = found(lambda left, right: draw.random())

@@ -73,14 +73,12 @@ def measure(
     note("the exact verdicts")
     truth = Truth(texts, question)
     checked = truth.checked_pairs(checked_pairs) if checked_pairs else 0
-    rows = _streamed(truth, contest.arms, rounds, slow_rounds or rounds, note)
-    ours_us = rows[0]["cpu_us"]
-    for scan in contest.scans:
-        note(scan.name)
-        rows.append(_told(scan, lambda scan=scan: _scanned(truth, scan, ours_us, most_s)))  # type: ignore[misc]  # mypy can't infer a lambda with a default
-    for matrix in contest.matrices:
-        note(matrix.name)
-        rows.append(_told(matrix, lambda matrix=matrix: _multiplied(truth, matrix, ours_us)))  # type: ignore[misc]  # the same
+    gc.collect()
+    gc.freeze()  # or each look for garbage, which comes before each measurement, goes through all that was there before
+    try:
+        rows = _measured(truth, contest, (rounds, slow_rounds or rounds), most_s, note)
+    finally:
+        gc.unfreeze()
     return {
         "texts": len(texts),
         "mean_words": float(np.mean([len(text.split()) for text in texts])),
@@ -90,6 +88,20 @@ def measure(
         "scores_checked_by_rouge_score": checked,
         "rows": rows,
     }
+
+
+def _measured(
+    truth: Truth, contest: Contest, rounds: tuple[int, int], most_s: float, note: Callable[[str], None]
+) -> list[Row]:
+    rows = _streamed(truth, contest.arms, *rounds, note)
+    ours_us = rows[0]["cpu_us"]
+    for scan in contest.scans:
+        note(scan.name)
+        rows.append(_told(scan, lambda scan=scan: _scanned(truth, scan, ours_us, most_s)))  # type: ignore[misc]  # mypy can't infer a lambda with a default
+    for matrix in contest.matrices:
+        note(matrix.name)
+        rows.append(_told(matrix, lambda matrix=matrix: _multiplied(truth, matrix, ours_us)))  # type: ignore[misc]  # the same
+    return rows
 
 
 # ------------------------------------------------------------------------------------------------------------- streams
@@ -240,7 +252,7 @@ def _multiplied(truth: Truth, matrix: Matrix, ours_us: float) -> Row:
     wall, cpu = wall / len(texts), cpu / len(texts)
     places, verdicts, pairs, spent, cpu_spent = list[int](), list[bool](), 0, 0.0, 0.0
     starts = np.arange(_MATRIX, len(texts) - _MATRIX, dtype=np.int64)
-    for first in spread(starts, _MATRICES):
+    for first in spread(starts, min(_MATRICES, max(len(starts) // _MATRIX, 1))):  # none twice in a short stream
         pool = [prepared_texts[kept] for kept in truth.kept[: truth.pool_size(first)].tolist()]
         batch = prepared_texts[first : first + _MATRIX]
         said, wall_one, cpu_one = _timed(lambda pool=pool, batch=batch: matrix.rejected(pool, batch))  # type: ignore[misc]  # mypy can't infer a lambda with a default

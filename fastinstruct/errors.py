@@ -16,18 +16,20 @@
     ├── ParserFailed                too many replies could not be parsed: an error of ours, or nonsense
     ├── FilterFailed                a filter of the caller's own raised, or returned what is no reason
     ├── ConcurrentUse               an object that one thread at a time may use was called by two (also a RuntimeError)
+    ├── Mismatch                    an implementation under test is not what it should be (also an AssertionError)
     ├── StoreError                  the run's database cannot be written (disk full, I/O error) or read
     └── Aborted                     the user interrupted twice; what was in flight is not in the store
         └── Terminated              the same, and SIGTERM came first
 
-Messages are one line: they name the file, line or key and what to do, and never hold a prompt, a reply or a key.
+Messages are one line: they name the file, line or key and what to do, and never hold a prompt, a reply or a key. A
+`Mismatch` alone has more lines and shows texts: those that a test made up.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from fastinstruct.escaping import on_one_line
+from fastinstruct.escaping import on_one_line, printable
 
 __all__ = [
     "Aborted",
@@ -40,6 +42,7 @@ __all__ = [
     "FastInstructError",
     "FilterFailed",
     "InputError",
+    "Mismatch",
     "ModelUnknown",
     "ParserFailed",
     "ProtocolMismatch",
@@ -131,6 +134,27 @@ class FilterFailed(FastInstructError):
 
 class ConcurrentUse(FastInstructError, RuntimeError):
     """An object that one thread at a time may use was called while another call ran, or was half changed by a fork."""
+
+
+class Mismatch(FastInstructError, AssertionError):
+    """An implementation under test gave another answer than it should: `fastinstruct.testing` shows the smallest case.
+
+    `case` is what it was asked, `expected` and `said` are the answers; `said` is the exception where it raised one.
+    """
+
+    case: Any
+    expected: Any
+    said: Any
+
+    def __init__(self, message: str, *, case: object = None, expected: object = None, said: object = None) -> None:
+        super().__init__(message)
+        self.case = case
+        self.expected = expected
+        self.said = said
+
+    def __str__(self) -> str:
+        """Return the message with its lines as they are; what could steer a terminal is written out."""
+        return printable(str(self.args[0]))
 
 
 class StoreError(FastInstructError):

@@ -14,15 +14,20 @@ Each tool at its defaults and tuned for recall; how they are run, timed and scor
 import argparse
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import benchmarks.similarity.edits as edits
 import benchmarks.similarity.markov as markov
-from benchmarks.similarity.peer_tools import long_text_peers, long_text_scans
-from benchmarks.similarity.peers import document, measure, prepared, show
+from benchmarks.similarity.peers import QUESTION, measured, ready, show
+from fastinstruct.benchmarking.arms import Contest, approximate, exact
+from fastinstruct.benchmarking.peers import PEERS
+from fastinstruct.benchmarking.report import document
 
 EDIT_RATE = 0.5
 CHECKED_PAIRS = 300
+PEERS_OF_LONG_TEXTS = ("rensa", "datasketch", "rouge-score", "rapidfuzz")
+SAMPLES = 8  # of texts each pair of which takes rouge_score milliseconds
 PROMPTS = markov.ALPACA.with_name("t0_prompts_2k.jsonl.gz")
 # What the texts are, their file and key, how many sentences make one where the file is missing, and how many at most.
 STREAMS = {
@@ -53,15 +58,22 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20_000, help="how many of each, before edited copies are added")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    compiling, load = prepared()
+    compiling, before = ready()
     streams = {}
     for name in arguments.texts:
         source, texts = stream(name, arguments.count)
         given = edits.with_edits(texts, rate=EDIT_RATE)
-        streams[name] = measure(given, long_text_peers(arguments.rounds), long_text_scans(), CHECKED_PAIRS)
+        streams[name] = measured(given, contest(), arguments.rounds, CHECKED_PAIRS)
         streams[name]["source"] = source
         show(f"{source} with edits", streams[name])
-    print(document("peers_long", compiling, load, streams))
+    print(json.dumps(document("peers_long", QUESTION, streams, compile_s=compiling, load_before=before)))
+
+
+def contest() -> Contest:
+    """Our two indexes and the peers that long texts leave time for."""
+    ours = Contest(arms=(exact(QUESTION), approximate(QUESTION)))
+    found = sum((PEERS[name].contest(QUESTION) for name in PEERS_OF_LONG_TEXTS), ours)
+    return replace(found, scans=tuple(replace(scan, samples=SAMPLES) for scan in found.scans))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from fastinstruct._version import __version__
+from fastinstruct.cli.bench import bench
 from fastinstruct.cli.dedup import dedup
 from fastinstruct.cli.doctor import doctor
 from fastinstruct.cli.export import export
@@ -39,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, status, inspect, export, refilter, dedup, init, doctor, warm_up, scripted_server):
+for verb in (run, status, inspect, export, refilter, dedup, bench, init, doctor, warm_up, scripted_server):
     app.command()(verb)
 
 

@@ -12,7 +12,14 @@ from fastinstruct.config.requests import checked_body, checked_url
 from fastinstruct.config.schema import RunConfig
 from fastinstruct.errors import ConfigError
 
-__all__ = ["api_key", "cache_folder", "let_threads_sleep", "process_environment", "refuse_secrets"]
+__all__ = [
+    "api_key",
+    "cache_folder",
+    "let_rayon_use_one_thread",
+    "let_threads_sleep",
+    "process_environment",
+    "refuse_secrets",
+]
 
 # What a variable is called; a key that somebody put in a name's place has dashes or small letters.
 _VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
@@ -31,6 +38,14 @@ def let_threads_sleep() -> None:
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ["OMP_WAIT_POLICY"] = "passive"
+
+
+def let_rayon_use_one_thread() -> None:
+    """Keep libraries that share their work out with Rayon to one thread, whatever the environment says.
+
+    Call it before such a library is used: it reads this once. Where tools are compared, each has one thread.
+    """
+    os.environ["RAYON_NUM_THREADS"] = "1"
 
 
 def api_key(model: ModelConfig | EndpointConfig, env: Mapping[str, str]) -> tuple[str | None, str]:

@@ -66,7 +66,8 @@ CLASSES = [
 def test_no_error_of_ours_steers_a_terminal_or_forges_a_line(kind: type[FastInstructError]) -> None:
     told = str(kind(f"server: {HOSTILE}\nfastinstruct: all is well"))
     assert is_safe(told)
-    assert "\n" not in told
+    # A Mismatch has lines of its own; what it quotes is on one (tests/testing/test_check_rouge.py).
+    assert "\n" not in told or kind is errors.Mismatch
 
 
 def test_what_is_logged_is_safe_before_any_handler_sees_it(caplog: pytest.LogCaptureFixture) -> None:

@@ -64,6 +64,7 @@ PURPOSES: dict[str, dict[str, Purpose]] = {
         "--rejected": Purpose.WRITTEN,
         "--index": Purpose.WRITTEN,
     },
+    "bench": {"": Purpose.READ},
     "init": {"": Purpose.WRITTEN},
     "scripted-server": {"--port-file": Purpose.REPLACED, "--log": Purpose.REPLACED},
 }
@@ -76,10 +77,11 @@ NEEDED: dict[str, dict[str, str]] = {
     "export": {"": "run", "--out": "rows.jsonl"},
     "refilter": {"": "run", "--out": "new"},
     "dedup": {"": "in.jsonl", "--out": "kept.jsonl"},
+    "bench": {"": "in.jsonl"},
     "init": {"": "mine.yaml"},
     "scripted-server": {"--port": "0"},
 }
-SWITCHES = {"doctor": ["--offline"]}
+SWITCHES = {"doctor": ["--offline"], "bench": ["--peer", "none", "--rounds", "1"]}
 
 
 def options() -> Iterator[tuple[str, str]]:
@@ -159,7 +161,14 @@ FINE: dict[Purpose, set[Callable[[Path], Path]]] = {
     Purpose.FOLDER: {missing, no_text_as_name, a_folder},
 }
 # Here a pipe is as good as a file, and whoever has the other end is waited for.
-WAIT = {("dedup", ""), ("dedup", "--against"), ("dedup", "--out"), ("dedup", "--rejected"), ("export", "--out")}
+WAIT = {
+    ("bench", ""),
+    ("dedup", ""),
+    ("dedup", "--against"),
+    ("dedup", "--out"),
+    ("dedup", "--rejected"),
+    ("export", "--out"),
+}
 CASES = [(*one, kind) for one in sorted(set(options())) for kind in KINDS]
 IN_PROCESS = [case for case in CASES if case[0] != "scripted-server" and not (case[:2] in WAIT and case[2] is a_pipe)]
 

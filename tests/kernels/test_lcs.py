@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rouge_score import scoring
 
-import naive
+from fastinstruct.testing import oracles
 from fastinstruct_kernels.lcs import lcs_length, popcount
 from fastinstruct_kernels.rouge import f_measure, min_rejecting_lcs, min_rejecting_table, prefix_length
 from fastinstruct_kernels.signatures import BLOCK, closer_ones, key_token, lowest_one, near_ones, ones_below, sign
@@ -31,7 +31,7 @@ def kernel_lcs(left: list[int], right: list[int]) -> int:
 @given(st.lists(st.integers(1, 3), max_size=20), st.lists(st.integers(1, 3), max_size=20))
 @claim
 def test_lcs_of_short_texts_over_three_words(left: list[int], right: list[int]) -> None:
-    assert kernel_lcs(left, right) == kernel_lcs(right, left) == naive.lcs_length(left, right)
+    assert kernel_lcs(left, right) == kernel_lcs(right, left) == oracles.lcs_length(left, right)
 
 
 @pytest.mark.parametrize("vocabulary", [1, 2, 7, 400])
@@ -40,7 +40,7 @@ def test_lcs_at_the_edges_of_words(m: int, n: int, vocabulary: int) -> None:
     random = np.random.default_rng([m, n, vocabulary])
     left = random.integers(1, vocabulary + 1, m).tolist()
     right = random.integers(1, vocabulary + 1, n).tolist()
-    expected = naive.lcs_length(left, right)
+    expected = oracles.lcs_length(left, right)
     assert kernel_lcs(left, right) == expected
     assert kernel_lcs(right, left) == expected
 
@@ -53,7 +53,7 @@ def test_lcs_of_a_text_with_its_own_pieces(length: int) -> None:
     shuffled = random.permutation(text).tolist()
     assert kernel_lcs(text.tolist(), text.tolist()) == length
     assert kernel_lcs(text.tolist(), text[kept].tolist()) == len(kept)
-    assert kernel_lcs(text.tolist(), shuffled) == naive.lcs_length(text.tolist(), shuffled)
+    assert kernel_lcs(text.tolist(), shuffled) == oracles.lcs_length(text.tolist(), shuffled)
 
 
 def test_lcs_of_very_long_texts() -> None:
@@ -92,7 +92,7 @@ def test_seven_of_eight_and_twelve_reject_and_seven_of_ten_and_ten_do_not() -> N
 def test_the_smallest_rejecting_lcs_is_the_first_that_rejects(threshold: float) -> None:
     table = min_rejecting_table(50, threshold)
     for m, n in itertools.product(range(51), repeat=2):
-        assert table[m, n] == min_rejecting_lcs(m, n, threshold) == naive.min_rejecting_lcs(m, n, threshold)
+        assert table[m, n] == min_rejecting_lcs(m, n, threshold) == oracles.min_rejecting_lcs(m, n, threshold)
 
 
 def test_nothing_rejects_at_threshold_one_and_everything_common_at_zero() -> None:
@@ -103,7 +103,7 @@ def test_nothing_rejects_at_threshold_one_and_everything_common_at_zero() -> Non
 @pytest.mark.parametrize("threshold", THRESHOLDS)
 def test_a_prefix_leaves_out_fewer_tokens_than_any_match_needs(threshold: float) -> None:
     for m in range(1, 121):
-        needed = [naive.min_rejecting_lcs(m, n, threshold) for n in range(1, 2 * m + 1)]
+        needed = [oracles.min_rejecting_lcs(m, n, threshold) for n in range(1, 2 * m + 1)]
         possible = [lcs for n, lcs in enumerate(needed, 1) if lcs <= min(m, n)]
         for least in {min(possible)} if possible else set():
             assert prefix_length(m, threshold) >= m - least + 1
@@ -144,7 +144,7 @@ def test_keys_of_any_text_are_sorted(tokens: list[int]) -> None:
 def test_no_bound_excludes_a_text_above_the_threshold(left: list[int], right: list[int], threshold: float) -> None:
     mixed = [*left[::2], *right[::2]]
     for a, b in ((left, right), (left, mixed), (mixed, right), (left, left), (left, left[:-1] or left)):
-        needed, lcs = naive.min_rejecting_lcs(len(a), len(b), threshold), naive.lcs_length(a, b)
+        needed, lcs = oracles.min_rejecting_lcs(len(a), len(b), threshold), oracles.lcs_length(a, b)
         if lcs < needed:
             continue
         own, order = signatures_and_order(a)

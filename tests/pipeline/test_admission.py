@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import naive
 from fastinstruct.config import FilterConfig, InstancesConfig, RunConfig
 from fastinstruct.lm import BadRequest, Deadline, Ok, Outcome, Request, Transient
 from fastinstruct.lm.scheduling.scheduler import Delivery, FailedAttempt, Job
@@ -23,6 +22,7 @@ from fastinstruct.pipeline.stages.generate_instructions import GenerateInstructi
 from fastinstruct.records import Api, Candidate, Completion, FinishReason, Sampling, Usage
 from fastinstruct.similarity import RougeIndex
 from fastinstruct.store import AnnotationRow, AttemptRow, CandidateRow, Commit, InstanceRow, InstructionRow
+from fastinstruct.testing import rouge_l, unicode_2_tokens
 from fastinstruct.text.prompting import PromptSet, parse_template
 from run_stages import PLACEHOLDERS, packaged_prompts, stages_of
 
@@ -216,7 +216,7 @@ def test_verdicts_are_those_of_one_plain_comparison_after_another(
 
 
 def nearest_of(text: str, others: Sequence[str], threshold: float) -> int | None:
-    scores = [naive.rouge_l(naive.unicode_2_tokens(text), naive.unicode_2_tokens(other)) for other in others]
+    scores = [rouge_l(unicode_2_tokens(text), unicode_2_tokens(other)) for other in others]
     best = max(scores, default=0.0)
     return scores.index(best) if best > threshold else None
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import naive
+import fastinstruct.testing.oracles as oracles
 from fastinstruct.similarity import LSHIndex, LSHStatistics, RougeIndex
 from fastinstruct.similarity.recall import recall_of
 from fastinstruct.similarity.snapshot import read_snapshot, write_snapshot
@@ -67,7 +67,7 @@ def test_every_rejection_is_a_full_comparison_and_its_work_is_bounded(draw: Draw
         assert after.num_compared - before.num_compared <= max(MOST_TOKENS // len(text.split()), LEAST_PAIRS)
         if not verdict.admitted:
             assert verdict.nearest is not None
-            assert verdict.score == naive.rouge_l(text.split(), pool[verdict.nearest].split()) > 0.7
+            assert verdict.score == oracles.rouge_l(text.split(), pool[verdict.nearest].split()) > 0.7
     assert index.statistics().num_cut_short > 0
 
 

@@ -13,9 +13,9 @@ from numba.core.event import install_recorder
 from rouge_score.rouge_scorer import RougeScorer
 
 import fastinstruct.similarity
-import naive
 from fastinstruct.errors import InputError
 from fastinstruct.similarity import RougeIndex, Verdict, Verdicts, tokenize, warm_up
+from fastinstruct.testing import oracles
 from fastinstruct_kernels.pool import SPLIT_SIZE
 from related_texts import (
     comparable,
@@ -158,7 +158,7 @@ def test_adding_joins_without_judging() -> None:
 def test_a_query_judges_against_the_pool_and_changes_nothing(
     seeds: list[str], texts: list[str], threshold: float
 ) -> None:
-    index, pool = rebuilding_index(threshold), naive.Pool(threshold)
+    index, pool = rebuilding_index(threshold), oracles.Pool(threshold)
     index.add(seeds)
     pool.texts.extend(seed.split() for seed in seeds)
     vocabulary = index._lexicon.tokens()
@@ -173,7 +173,7 @@ def test_a_query_judges_against_the_pool_and_changes_nothing(
 @given(texts_of_few_words, st.lists(st.sampled_from("abcdefgh"), max_size=12), st.integers(0, 30))
 @claim
 def test_most_similar_ranks_the_whole_pool(seeds: list[str], text: list[str], k: int) -> None:
-    index, pool = RougeIndex(), naive.Pool(0.7)
+    index, pool = RougeIndex(), oracles.Pool(0.7)
     index.add(seeds)
     pool.texts.extend(seed.split() for seed in seeds)
     assert index.scores(" ".join(text)).tolist() == pool.scores(text)
@@ -186,7 +186,7 @@ def test_batched_scores_are_those_of_each_text(threads: int) -> None:
     index = RougeIndex(threads=threads)
     index.add(texts[:2_520])
     questions = texts[2_490:]
-    pool = naive.Pool(0.7)
+    pool = oracles.Pool(0.7)
     pool.texts.extend(text.split() for text in texts[:2_520])
     expected = [pool.scores(text.split()) for text in questions[-12:]]
     assert [index.scores(text).tolist() for text in questions[-12:]] == expected
@@ -263,7 +263,7 @@ def test_a_huge_hostile_text_costs_memory_in_proportion_to_its_length() -> None:
     index = RougeIndex()
     verdicts = index.admit([" ".join(words), " ".join(words[20_000:]), "a " * 300_000, " ".join(reversed(words))])
     assert verdicts.admitted.tolist() == [True, False, True, True]
-    assert verdicts.scores[1] == naive.f_measure(80_000, 80_000, 100_000)
+    assert verdicts.scores[1] == oracles.f_measure(80_000, 80_000, 100_000)
 
 
 def test_verdicts_are_a_sequence_over_arrays() -> None:

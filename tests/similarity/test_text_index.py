@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import naive
 from fastinstruct.errors import InputError
 from fastinstruct.similarity import LSHIndex, RougeIndex
+from fastinstruct.testing import oracles
 from related_texts import judgements, related_texts, texts_of_few_words
 
 claim = settings(deadline=None, max_examples=100, derandomize=True, database=None)
@@ -38,7 +38,7 @@ def test_an_lsh_index_offers_what_a_rouge_index_offers() -> None:
 @given(texts_of_few_words, texts_of_few_words, st.integers(0, 30))
 @claim
 def test_scores_rankings_and_averages_are_the_naive_pools(seeds: list[str], texts: list[str], k: int) -> None:
-    index, pool = LSHIndex(), naive.Pool(0.7)
+    index, pool = LSHIndex(), oracles.Pool(0.7)
     index.add(seeds)
     pool.texts.extend(seed.split() for seed in seeds)
     expected = [pool.scores(text.split()) for text in texts]

@@ -12,31 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score import tokenize as reference
 
-import naive
 from fastinstruct.errors import InputError
 from fastinstruct.similarity import tokenize
+from fastinstruct.testing import texts as any_texts
+from fastinstruct.testing import unicode_1_tokens, unicode_2_tokens
+from fastinstruct.testing.writing import INVISIBLE
 from fastinstruct.tokenizer_names import TOKENIZERS, exact_tokenizer, stored_tokenizer
 
 claim = settings(deadline=None, max_examples=400, derandomize=True, database=None)
 
-# Any code point, lone surrogates included, with those more often that have tripped tokenizers before.
-any_text = st.text(
-    st.one_of(
-        st.characters(exclude_categories=()),
-        st.sampled_from(
-            "aZ09 _-\u0130\u212a\u00df\u0345\u1fb4\u00ad\u200b\u200d\ufe0f\u3005\u3007\ud800\uff21\u0e33\u0301"
-        ),
-        st.sampled_from(
-            "'iI\u0131\u0307\u0323\u00b4\u02bc\u0438\u0457\u0627\u0671\u0640\u064e\u0654\u0653\u06e5\ufe71\ufcf3\ufefb\u05e9\u05c1\ufb2a"
-            "\u0935\u093e\u094d\u200c\u3164\u1100\u1161\u11a8\uac01\uff76\uff9e\u3099\u5199\ufe00\u20e3\u0661\u2460\u00b2"
-        ),
-    )
-)
-# Without a look of their own: what a copy can hold anywhere, and reads as before.
-FORMAT = (
-    "\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2064"
-    "\u2066\u2067\u2068\u2069\u206a\u3164\ufe00\ufe0f\ufeff\uffa0\U000e0020\U000e007f\U000e0100"
-)
+any_text = any_texts()
 
 
 @given(any_text)
@@ -77,8 +62,8 @@ def test_every_ascii_character_between_letters_is_treated_as_by_rouge_score() ->
 @given(any_text)
 @claim
 def test_unicode_agrees_with_its_plain_twin(text: str) -> None:
-    assert tokenize(text, "unicode-1") == naive.unicode_1_tokens(text)
-    assert tokenize(text, "unicode-2") == naive.unicode_2_tokens(text)
+    assert tokenize(text, "unicode-1") == unicode_1_tokens(text)
+    assert tokenize(text, "unicode-2") == unicode_2_tokens(text)
 
 
 def test_every_character_is_read_as_by_the_plain_twin() -> None:
@@ -86,7 +71,7 @@ def test_every_character_is_read_as_by_the_plain_twin() -> None:
     texts = (
         f"б{chr(code)}б" for code in [*range(0x20000), *range(0xE0000, 0xE0200)] if code not in ideographs_and_hangul
     )
-    assert [text for text in texts if tokenize(text, "unicode-2") != naive.unicode_2_tokens(text)] == []
+    assert [text for text in texts if tokenize(text, "unicode-2") != unicode_2_tokens(text)] == []
 
 
 @pytest.mark.parametrize("tokenizer", ["unicode-1", "unicode-2"])
@@ -226,7 +211,7 @@ def test_the_normal_form_makes_no_difference(text: str, form: Literal["NFC", "NF
     assert tokenize(unicodedata.normalize(form, text)) == tokenize(text)
 
 
-@given(any_text, st.lists(st.tuples(st.integers(0, 20), st.sampled_from(FORMAT)), min_size=1, max_size=6))
+@given(any_text, st.lists(st.tuples(st.integers(0, 20), st.sampled_from(INVISIBLE)), min_size=1, max_size=6))
 @claim
 def test_format_characters_make_no_difference_anywhere(text: str, added: list[tuple[int, str]]) -> None:
     copy = text
@@ -271,8 +256,8 @@ def test_many_marks_are_ordered_as_few_are(marks: list[str], times: int) -> None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fastinstruct.similarity.tokenizers._MARKS_AT_EASE", 0)
         patch.setattr("fastinstruct.similarity.tokenizers._MANY_MARKS", re.compile(r"(?:[^\w\s]|[\uff9e\uff9f])+"))
-        assert tokenize(text, "unicode-1") == naive.unicode_1_tokens(text)
-        assert tokenize(text, "unicode-2") == naive.unicode_2_tokens(text)
+        assert tokenize(text, "unicode-1") == unicode_1_tokens(text)
+        assert tokenize(text, "unicode-2") == unicode_2_tokens(text)
 
 
 def test_a_lone_surrogate_separates_tokens() -> None:

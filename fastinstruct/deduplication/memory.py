@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 from fastinstruct.files.rows import Source, rows_of
 from fastinstruct.reading import regular_file
 from fastinstruct.replaceable import is_file, is_folder, is_there
 from fastinstruct.similarity import LSHIndex, RougeIndex, tokenize
-from fastinstruct.similarity.memory import exact_bytes, lsh_bytes, refuse_too_large
+from fastinstruct.similarity.memory import Sizes, exact_bytes, lsh_bytes, refuse_too_large, sizes_of
 
 __all__ = ["check_fits", "estimated_bytes"]
 
@@ -23,11 +22,6 @@ _SAMPLE_ROWS = 500
 # JSON Lines of prose shrink to about a third.
 _COMPRESSION = 3.0
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5")
-
-
-class _Size(NamedTuple):
-    texts: float
-    tokens: float
 
 
 def check_fits(
@@ -45,7 +39,7 @@ def check_fits(
     Raises:
         InputError: the estimate and what is free; or what is wrong with the first rows of a file.
     """
-    size = _total(sources, index.tokenizer, on_blank)
+    size = _total(sources, index, on_blank)
     needed = _needed(size, index) + (saved.stat().st_size if saved is not None and is_file(saved) else 0)
     advice = "split the input, or give --force to try"
     refuse_too_large(f"about {size.texts:,.0f} texts", needed, available, advice)
@@ -57,32 +51,30 @@ def estimated_bytes(sources: Iterable[Source], index: RougeIndex | LSHIndex) -> 
     Raises:
         InputError: what is wrong with the first rows of a file.
     """
-    return _needed(_total(sources, index.tokenizer, lambda count: None), index)
+    return _needed(_total(sources, index, lambda count: None), index)
 
 
-def _needed(size: _Size, index: RougeIndex | LSHIndex) -> float:
+def _needed(size: Sizes, index: RougeIndex | LSHIndex) -> float:
     if isinstance(index, LSHIndex):
         return lsh_bytes(size.texts, size.tokens, index.bands)
-    return exact_bytes(size.texts, size.tokens)
+    return exact_bytes(size)
 
 
-def _total(sources: Iterable[Source], tokenizer: str, on_blank: Callable[[int], None]) -> _Size:
-    sizes = [_estimated(source, tokenizer, on_blank) for source in sources]
-    return _Size(sum(size.texts for size in sizes), sum(size.tokens for size in sizes))
+def _total(sources: Iterable[Source], index: RougeIndex | LSHIndex, on_blank: Callable[[int], None]) -> Sizes:
+    return sum((_estimated(source, index, on_blank) for source in sources), Sizes(0, 0, 0, 0, 0))
 
 
-def _estimated(source: Source, tokenizer: str, on_blank: Callable[[int], None]) -> _Size:
-    """A file's size in texts and tokens, by its first rows; nothing for what can be read only once."""
+def _estimated(source: Source, index: RougeIndex | LSHIndex, on_blank: Callable[[int], None]) -> Sizes:
+    """What a file holds, by its first rows; nothing for what can be read only once."""
     path = source.path
     if is_there(path) and not is_file(path):
         if is_folder(path):
             list(rows_of(source))  # which says what is wrong
-        return _Size(0, 0)
+        return Sizes(0, 0, 0, 0, 0)
     rows = list(islice(rows_of(source, on_blank), _SAMPLE_ROWS))
-    tokens = sum(len(tokenize(row.text, tokenizer)) for row in rows)
+    sizes = sizes_of([tokenize(row.text, index.tokenizer) for row in rows], index.threshold)
     if len(rows) < _SAMPLE_ROWS:
-        return _Size(len(rows), tokens)
+        return sizes
     with regular_file(path) as file:
         ratio = _COMPRESSION if file.read(2) in _COMPRESSED else 1.0
-    times = ratio * path.stat().st_size / sum(len(row.line) + 1 for row in rows)
-    return _Size(times * len(rows), times * tokens)
+    return sizes.times(ratio * path.stat().st_size / sum(len(row.line) + 1 for row in rows))

@@ -21,7 +21,7 @@ from fastinstruct.files.against import AgainstFile, fingerprint, places, surveye
 from fastinstruct.files.rows import Row, field_or_line
 from fastinstruct.records import SeedTask, score_above
 from fastinstruct.similarity import Interruption, RougeIndex, tokenize
-from fastinstruct.similarity.memory import available_bytes, exact_bytes, refuse_too_large
+from fastinstruct.similarity.memory import Sizes, available_bytes, exact_bytes, refuse_too_large, sizes_of
 
 __all__ = [
     "DEFAULT_FIELD",
@@ -108,7 +108,7 @@ def survey(similarity: SimilarityConfig) -> Against:
         first_tokenless=next((look.first_tokenless for look in looks if look.num_tokenless), ""),
     )
     if files:
-        needed = exact_bytes(found.num_texts, sum(look.num_tokens for look in looks))
+        needed = exact_bytes(sum((look.sizes(similarity.threshold) for look in looks), Sizes(0, 0, 0, 0, 0)))
         texts = f"similarity.against: {found.num_texts:,} texts"
         refuse_too_large(texts, needed, available_bytes(), "name fewer, or make room for them")
     return found
@@ -188,19 +188,19 @@ class _Look:
 
     def __init__(self, tokenizer: str) -> None:
         self._tokenizer = tokenizer
-        self._num_rows = self._num_chars = self._num_sampled_chars = self._num_sampled_tokens = 0
+        self._num_rows = self._num_chars = self._num_sampled_chars = 0
+        self._sample: list[list[str]] = []
         self.num_tokenless = 0
         self.first_tokenless = ""
 
-    @property
-    def num_tokens(self) -> float:
-        """Return an estimate of how many tokens the texts have together."""
-        return self._num_sampled_tokens * self._num_chars / max(1, self._num_sampled_chars)
+    def sizes(self, threshold: float) -> Sizes:
+        """Return an estimate of what the texts have together."""
+        return sizes_of(self._sample, threshold).times(self._num_chars / max(1, self._num_sampled_chars))
 
     def at(self, row: Row) -> None:
         if self._num_rows < _SAMPLED_FIRST or self._num_rows % _SAMPLED_EVERY == 0:
             self._num_sampled_chars += len(row.text)
-            self._num_sampled_tokens += len(tokenize(row.text, self._tokenizer))
+            self._sample.append(tokenize(row.text, self._tokenizer))
         self._num_rows += 1
         self._num_chars += len(row.text)
         if not _SURELY_HAS_TOKENS.search(row.text) and not tokenize(row.text, self._tokenizer):

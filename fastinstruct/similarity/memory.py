@@ -1,24 +1,38 @@
 """How much memory an index takes, estimated before it is made, and how much is free.
 
-Knows nothing of files. The sizes are measured: by benchmarks/similarity/memory.py, as the largest resident memory of a
-process that keeps Alpaca's instructions (10 tokens each) or outputs (45), or Chinese (22, a character each), less that
-of one that keeps a single row; at thresholds 0.5, 0.7 and 0.9. Where nearly all is kept and 15 MiB or more are needed,
-the estimate is 0.9 to 1.5 times that. It goes with tokens, not with characters: a Chinese character is one. Some 5 MiB
-for the rows in hand are left out.
+Knows nothing of files. What a text, a token, a posting and a word take in the arrays of a `RougeIndex` is counted off;
+how many postings and words there will be follows from a sample of the texts. So the estimate is 0.94 to 1.09 times the
+resident memory where 4 MiB or more are needed, for Alpaca's instructions and outputs and for Chinese, at thresholds
+0.5, 0.7 and 0.9. What is held in passing (rows in hand, a batch's arrays: some 5 to 20 MiB, whatever the pool) is left
+out. It goes with tokens, not with characters: a Chinese character is one.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from fastinstruct.errors import InputError
+from fastinstruct_kernels.bags import LONGEST_SHORT
+from fastinstruct_kernels.rouge import prefix_length
 
-__all__ = ["available_bytes", "exact_bytes", "lsh_bytes", "refuse_too_large"]
+__all__ = ["Sizes", "available_bytes", "exact_bytes", "lsh_bytes", "refuse_too_large", "sizes_of"]
 
-# exact: a text, and a token of one. The threshold makes hardly a difference.
-_EXACT_TEXT, _EXACT_TOKEN = 60.0, 25.0
+# Of a `RougeIndex`, without what it has room for, which takes no memory yet.
+_FIXED = 2.0e6  # scratch and tables
+_TEXT = 9.0  # where it begins, and a mark
+_TOKEN = 4.1
+_LONG_TOKEN = 0.35  # of the bitmap of a text of more than 32
+_POSTING = 13.5  # 12 bytes, an eighth of them in rooms that aren't full or idle
+_WORD = 75.0  # its bytes, their place in a hash table, rank, list, and where a text in hand has it
+# Distinct words go with this power of the texts beyond a sample of 500: 0.54, 0.47, 0.44, 0.28 in Alpaca's instructions
+# and outputs, T0's prompts and Chinese.
+_HEAPS = 0.47
 # lsh: a slot of a band's table, with the buckets behind it and the smaller table that it is filled from; and a token.
 # A table has a power of two of slots, of which at most half are taken: by log(2) texts a slot, as some meet by chance.
 _LSH_SLOT, _LSH_TOKEN = 9.0, 7.5
@@ -26,9 +40,48 @@ _LEAST_SLOTS, _TEXTS_A_SLOT = 2048, math.log(2.0)
 _SHARE = 0.9  # of the free memory that an index may take
 
 
-def exact_bytes(num_texts: float, num_tokens: float) -> float:
-    """Return the memory of a `RougeIndex` of so many texts, which have so many tokens together."""
-    return _EXACT_TEXT * num_texts + _EXACT_TOKEN * num_tokens
+class Sizes(NamedTuple):
+    """How much there is in some texts, as far as it counts for an index."""
+
+    texts: float
+    tokens: float
+    long_tokens: float  # in texts of more than 32
+    postings: float  # tokens by which a `RougeIndex` finds a text
+    words: float  # distinct tokens
+
+    def __add__(self, other: object) -> Sizes:
+        if not isinstance(other, Sizes):
+            return NotImplemented
+        return Sizes(*(one + another for one, another in zip(self, other, strict=True)))
+
+    def times(self, factor: float) -> Sizes:
+        """Return what so many times as many texts like these have."""
+        more = Sizes(*(number * factor for number in self))
+        return more._replace(words=self.words * max(factor, 1.0) ** _HEAPS)
+
+
+def sizes_of(texts: Sequence[Sequence[str]], threshold: float) -> Sizes:
+    """Return the sizes of texts that are given as tokens, for an index of that threshold."""
+    counts = Counter(chain.from_iterable(texts))
+    lengths = [len(tokens) for tokens in texts]
+    postings = 0
+    for tokens in texts:
+        by_rarity = sorted(tokens, key=lambda token: (counts[token], token))
+        postings += len(set(by_rarity[: prefix_length(len(tokens), threshold)]))
+    long_tokens = sum(length for length in lengths if length > LONGEST_SHORT)
+    return Sizes(len(texts), sum(lengths), long_tokens, postings, len(counts))
+
+
+def exact_bytes(sizes: Sizes) -> float:
+    """Return the memory of a `RougeIndex` of texts with these sizes."""
+    return (
+        _FIXED
+        + _TEXT * sizes.texts
+        + _TOKEN * sizes.tokens
+        + _LONG_TOKEN * sizes.long_tokens
+        + _POSTING * sizes.postings
+        + _WORD * sizes.words
+    )
 
 
 def lsh_bytes(num_texts: float, num_tokens: float, bands: int) -> float:

@@ -15,9 +15,13 @@ this package compiles nothing: a kernel is compiled (or read from Numba's cache 
     candidates  what is found for a batch, visited token by token
     alone       the judgement of a text for which much is found: from the lists, or by a scan where that is less work
     comparison  pairs compared in full, each once
-    handles     an index's arrays behind two, for calls with a single text
+    handles     many arrays behind one
+    judgement   what is judged, and what that needs meanwhile
+    signatures  what a list keeps of each of its texts
     probe       the judgement: probe a batch against the frozen pool, settle it in order
+    one_text    a text that comes alone, in one call
     scan        scores with every text of the pool, four texts at a time
+    compilation hearing of what is compiled, and where the machine code is kept
     checksum    of a snapshot, at the speed of memory
     minhash     signatures of token sets, with the bits of datasketch
     equals      a table of texts by all of their tokens

@@ -2,6 +2,7 @@
 
 import json
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +12,8 @@ from fastinstruct.benchmarking.arms import Arm, Contest, Decide, Scan, exact
 from fastinstruct.testing import related_texts
 
 TEXTS = related_texts(250, longest=10, seed=6)
+ASKED = ("rensa", "datasketch", "rapidfuzz", "rapidrouge", "rouge_score", "rouge_score_rs")
+needs_all = pytest.mark.skipif(not all(map(find_spec, ASKED)), reason="the extra `bench` is not installed")
 
 
 @pytest.fixture
@@ -23,6 +26,7 @@ def peers_long() -> ModuleType:
     return import_module("benchmarks.similarity.peers_long")
 
 
+@needs_all
 def test_results_have_what_the_tables_in_the_pages_are_laid_out_from(peers: ModuleType, peers_long: ModuleType) -> None:
     readme = import_module("benchmarks.readme")
     found = peers.measured(TEXTS, peers_long.contest(), 1, 20)

@@ -6,7 +6,10 @@ __all__ = ["warm_up"]
 
 
 def warm_up() -> None:
-    """Compile the kernels, or see that they are: about a minute, once for each version and kind of machine."""
+    """Compile the kernels beforehand.
+
+    That takes about a minute, once for each version and kind of machine; where it is done, it says so.
+    """
     import time
 
     from fastinstruct.cli.terminal import tell

@@ -162,9 +162,9 @@ def built(
         InputError: an evaluation file is gone, or no longer what it was.
     """
     similarity = preparation.config.similarity
-    index = RougeIndex(similarity.threshold, similarity.tokenizer, interruption=interruption)
     try:
-        warm_up(interruption, on_compile)
+        warm_up(interruption, on_compile)  # first of all: whatever else compiles is told as a warning
+        index = RougeIndex(similarity.threshold, similarity.tokenizer, interruption=interruption)
         index.add([*(seed.instruction for seed in preparation.seeds), *state.instructions])
         return index, indexed(preparation.against, similarity, preparation.seeds, interruption)
     except Aborted:

@@ -37,8 +37,8 @@ import benchmarks.similarity.markov as markov
 from benchmarks.measuring import Ratio, rotated
 from benchmarks.similarity.peers_long import PROMPTS, texts_of
 from fastinstruct.similarity import LSHIndex, RougeIndex, warm_up
-from fastinstruct_kernels.lcs import new_pattern
-from fastinstruct_kernels.scan import LANES, new_lanes, score_texts
+from fastinstruct_kernels.lcs import LANES, new_pattern
+from fastinstruct_kernels.scan import new_lanes, score_texts
 
 THRESHOLD = 0.7
 ASKED = 300

@@ -61,7 +61,7 @@ def _needed(size: Sizes, index: RougeIndex | LSHIndex) -> float:
 
 
 def _total(sources: Iterable[Source], index: RougeIndex | LSHIndex, on_blank: Callable[[int], None]) -> Sizes:
-    return sum((_estimated(source, index, on_blank) for source in sources), Sizes(0, 0, 0, 0, 0))
+    return sum((_estimated(source, index, on_blank) for source in sources), Sizes())
 
 
 def _estimated(source: Source, index: RougeIndex | LSHIndex, on_blank: Callable[[int], None]) -> Sizes:
@@ -70,7 +70,7 @@ def _estimated(source: Source, index: RougeIndex | LSHIndex, on_blank: Callable[
     if is_there(path) and not is_file(path):
         if is_folder(path):
             list(rows_of(source))  # which says what is wrong
-        return Sizes(0, 0, 0, 0, 0)
+        return Sizes()
     rows = list(islice(rows_of(source, on_blank), _SAMPLE_ROWS))
     sizes = sizes_of([tokenize(row.text, index.tokenizer) for row in rows], index.threshold)
     if len(rows) < _SAMPLE_ROWS:

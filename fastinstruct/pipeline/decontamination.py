@@ -108,7 +108,7 @@ def survey(similarity: SimilarityConfig) -> Against:
         first_tokenless=next((look.first_tokenless for look in looks if look.num_tokenless), ""),
     )
     if files:
-        needed = exact_bytes(sum((look.sizes(similarity.threshold) for look in looks), Sizes(0, 0, 0, 0, 0)))
+        needed = exact_bytes(sum((look.sizes(similarity.threshold) for look in looks), Sizes()))
         texts = f"similarity.against: {found.num_texts:,} texts"
         refuse_too_large(texts, needed, available_bytes(), "name fewer, or make room for them")
     return found

@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from fastinstruct.errors import Aborted
 from fastinstruct.escaping import package_logger
+from fastinstruct_kernels.lcs import QUICK_STEPS
 
 __all__ = ["Interruption", "Workers", "is_quick"]
 
 _LOG = package_logger("fastinstruct.similarity")
 _PATIENCE_S = 1.0  # after which somebody may wonder
 _TOLD_EVERY_S = 60.0
-# Steps of 1 to 3 ns that a call may take in the caller's thread: comparing a word with 64 of the other text is one.
-_QUICK_STEPS = 1 << 28
 _THIS_CALL, _FOR_GOOD = 0, 1  # halves of the flag
 
 
@@ -117,7 +116,7 @@ class Workers:
 
 def is_quick(num_texts: int, num_tokens: int, num_compared: int) -> bool:
     """Whether comparing so many texts, of so many tokens together, with texts of `num_compared` can't take a second."""
-    return (num_texts + num_tokens // 64) * num_compared < _QUICK_STEPS
+    return (num_texts + num_tokens // 64) * num_compared < QUICK_STEPS
 
 
 def _wait_for_all(futures: Sequence[Future[object]]) -> None:

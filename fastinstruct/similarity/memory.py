@@ -43,11 +43,11 @@ _SHARE = 0.9  # of the free memory that an index may take
 class Sizes(NamedTuple):
     """How much there is in some texts, as far as it counts for an index."""
 
-    texts: float
-    tokens: float
-    long_tokens: float  # in texts of more than 32
-    postings: float  # tokens by which a `RougeIndex` finds a text
-    words: float  # distinct tokens
+    texts: float = 0.0
+    tokens: float = 0.0
+    long_tokens: float = 0.0  # in texts of more than 32
+    postings: float = 0.0  # tokens by which a `RougeIndex` finds a text
+    words: float = 0.0  # distinct tokens
 
     def __add__(self, other: object) -> Sizes:
         if not isinstance(other, Sizes):

@@ -15,8 +15,9 @@ from fastinstruct.similarity.arguments import checked_count, checked_texts
 from fastinstruct.similarity.one_at_a_time import ALONE, OneAtATime, one_at_a_time
 from fastinstruct.similarity.snapshot import NewSnapshot
 from fastinstruct.similarity.verdicts import Verdicts
+from fastinstruct_kernels.lcs import LANES
 from fastinstruct_kernels.probe import ADD, ADMIT, QUERY
-from fastinstruct_kernels.scan import LANES, highest
+from fastinstruct_kernels.scan import highest
 
 __all__ = ["TextIndex"]
 

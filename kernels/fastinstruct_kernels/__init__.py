@@ -9,6 +9,7 @@ this package compiles nothing: a kernel is compiled (or read from Numba's cache 
     words       bytes to words to numbers
     growth      how arrays grow without being copied
     pool        the arrays that hold a pool of texts
+    rooms       how much room a list of postings has
     postings    which pool texts could match: lists of the rarest tokens, with what refuses a text unseen
     bags        bitmaps of long texts' words, so that two long texts are hardly ever compared to be refused
     spans       the lists of one token that are to be read for a text, and the reading

@@ -27,7 +27,7 @@ from fastinstruct_kernels.judgement import (
 )
 from fastinstruct_kernels.lcs import is_stopped
 from fastinstruct_kernels.pool import NUM_LONG, NUM_TEXTS, SIZE, TEXT, Pool, num_of_lengths
-from fastinstruct_kernels.rouge import prefix_length, shortest_length
+from fastinstruct_kernels.rouge import longest_length, prefix_length, shortest_length
 from fastinstruct_kernels.signatures import key_token, lowest_one
 from fastinstruct_kernels.spans import note_lists, read_spans
 
@@ -39,15 +39,6 @@ _ONE = np.uint64(1)
 
 
 @inlined_part
-def _longest(text: Text) -> int:
-    """F with any longer text is below the threshold."""
-    most = float(2**31 - 1)
-    if text.threshold * most > text.length * 2.0:
-        most = text.length * ((2.0 - text.threshold) / text.threshold) + 1.0
-    return int(most)
-
-
-@inlined_part
 def _needs_only_long(text: Text) -> bool:
     """Whether F with every short text is below the threshold."""
     return shortest_length(text.length, text.threshold) > LONGEST_SHORT
@@ -56,7 +47,7 @@ def _needs_only_long(text: Text) -> bool:
 @kernel_part
 def scan_ns(pool: Pool, text: Text) -> float:
     """What a scan for the text would cost."""
-    shortest, longest = shortest_length(text.length, text.threshold), _longest(text)
+    shortest, longest = shortest_length(text.length, text.threshold), longest_length(text.length, text.threshold)
     if _needs_only_long(text):
         return float(_SKIP * pool.counters[NUM_LONG] + _REFUSE * num_of_lengths(pool, shortest, longest))
     short = num_of_lengths(pool, shortest, min(longest, LONGEST_SHORT))
@@ -113,7 +104,7 @@ def _collect_compatible(
     last: int,
 ) -> int:
     """Collect pool texts of a length that leaves room for F above the threshold, from `first` on; returns the next."""
-    shortest, longest = shortest_length(text.length, text.threshold), _longest(text)
+    shortest, longest = shortest_length(text.length, text.threshold), longest_length(text.length, text.threshold)
     only_long = _needs_only_long(text)
     waiting, number = 0, first
     while number < last and waiting < MOST_TOGETHER:

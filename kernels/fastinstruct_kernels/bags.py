@@ -22,8 +22,8 @@ from fastinstruct_kernels.signatures import key_token
 LONGEST_SHORT = 32
 """Texts of more tokens have a bitmap."""
 # Words of 64 bits in the bitmap of a text; one of more than 2,048 tokens has no more.
-_LEAST_WORDS, _MOST_WORDS = 2, 64
-BAG_ROOM = 2 * _MOST_WORDS
+_LEAST_WORDS, MOST_WORDS = 2, 64
+BAG_ROOM = 2 * MOST_WORDS
 """Words of a bitmap with all that it is folded to: that of w words is bag[w : 2 * w]."""
 _ONE = np.uint64(1)
 
@@ -34,7 +34,7 @@ def bag_words(length: int) -> int:
     if length <= LONGEST_SHORT:
         return 0
     words = _LEAST_WORDS
-    while words < _MOST_WORDS and 32 * words < length:
+    while words < MOST_WORDS and 32 * words < length:
         words *= 2
     return words
 
@@ -65,14 +65,20 @@ def fill_folded(keys: NDArray[np.int64], begin: int, end: int, bag: NDArray[np.u
 
     Twice: the texts that it can be near are up to twice as long at the thresholds in use.
     """
-    widest = min(2 * max(bag_words(end - begin), _LEAST_WORDS // 2), _MOST_WORDS)
+    widest = min(2 * max(bag_words(end - begin), _LEAST_WORDS // 2), MOST_WORDS)
     fill_bag(keys, begin, end, bag, widest, widest)
+    fold(bag, widest, _LEAST_WORDS)
+    return widest
+
+
+@inlined_kernel
+def fold(bag: NDArray[np.uint64], widest: int, least: int) -> None:
+    """Fold the bitmap of so many words in bag[widest:] to every size down to `least` words."""
     words = widest // 2
-    while words >= _LEAST_WORDS:
+    while words >= least:
         for word in range(words):
             bag[words + word] = bag[2 * words + word] | bag[3 * words + word]
         words //= 2
-    return widest
 
 
 @inlined_kernel
@@ -80,10 +86,17 @@ def may_share(
     bag: NDArray[np.uint64], length: int, bags: NDArray[np.uint64], start: int, other_length: int, needed: int
 ) -> bool:
     """Whether the bitmaps leave room for so many tokens in common; bags[start:] is the other text's."""
-    words = bag_words(other_length)
+    return most_shared(bag, bag_words(other_length), length, bags, start, other_length) >= needed
+
+
+@inlined_kernel
+def most_shared(
+    bag: NDArray[np.uint64], words: int, length: int, bags: NDArray[np.uint64], start: int, other_length: int
+) -> int:
+    """How many tokens the bitmaps, of so many words, leave in common at most: a bit without a partner, a token."""
     missing, others = np.uint64(0), np.uint64(0)
     for word in range(np.uint64(words)):
         own, other = bag[np.uint64(words) + word], bags[np.uint64(start) + word]
         missing += popcount(own & ~other)
         others += popcount(other & ~own)
-    return bool(length - np.int64(missing) >= needed) and bool(other_length - np.int64(others) >= needed)
+    return int(min(length - np.int64(missing), other_length - np.int64(others)))

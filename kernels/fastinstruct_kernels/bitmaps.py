@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct_kernels._jit import inlined_kernel, kernel
-from fastinstruct_kernels.bags import BAG_ROOM, LONGEST_SHORT, bag_bit, bag_words
-from fastinstruct_kernels.lcs import popcount
+from fastinstruct_kernels.bags import BAG_ROOM, LONGEST_SHORT, MOST_WORDS, bag_bit, bag_words, fold, most_shared
 
 BITMAP_ROOM = BAG_ROOM
 """Words of a bitmap at twice its size and folded: that of w words is bitmap[w : 2 * w]."""
-_MOST_WORDS = BAG_ROOM // 2
 _ONE = np.uint64(1)
 
 
@@ -33,7 +31,7 @@ def fill_bitmap(tokens: NDArray[np.int32], counts: NDArray[np.int32], bitmap: ND
     `counts: int32[vocabulary]` is scratch, zeros between calls. Twice: the texts that it can be near are up to twice
     as long at the thresholds in use.
     """
-    widest = min(2 * bitmap_words(tokens.size), _MOST_WORDS)
+    widest = min(2 * bitmap_words(tokens.size), MOST_WORDS)
     for word in range(widest, 2 * widest):
         bitmap[word] = np.uint64(0)
     mask = np.uint64(64 * widest - 1)
@@ -43,11 +41,7 @@ def fill_bitmap(tokens: NDArray[np.int32], counts: NDArray[np.int32], bitmap: ND
         counts[token] += 1
     for token in tokens:
         counts[token] = 0
-    words = widest // 2
-    while words > 0:
-        for word in range(words):
-            bitmap[words + word] = bitmap[2 * words + word] | bitmap[3 * words + word]
-        words //= 2
+    fold(bitmap, widest, 1)
     return widest
 
 
@@ -64,9 +58,4 @@ def most_common(
     words = bitmap_words(other_length)
     if words > widest:
         return min(length, other_length)
-    missing, unmet = np.uint64(0), np.uint64(0)
-    for word in range(np.uint64(words)):
-        own, other = bitmap[np.uint64(words) + word], others[np.uint64(start) + word]
-        missing += popcount(own & ~other)
-        unmet += popcount(other & ~own)
-    return int(min(length - np.int64(missing), other_length - np.int64(unmet)))
+    return most_shared(bitmap, words, length, others, start, other_length)

@@ -137,6 +137,7 @@ def with_more_equals(pool: Buckets) -> Buckets:
     return pool._replace(equals=larger)
 
 
+@inlined_kernel
 def arena_for_a_text(bands: int) -> int:
     """How much of the arena one more text may take: in each band, a bucket that moves and is as large as can be."""
     return bands * (TEXTS + MOST_KEPT)
@@ -148,7 +149,7 @@ def has_room(counters: NDArray[np.int64], bands: int, slots: int, equals: int, a
     return bool(
         2 * counters[MOST_FILLED] < slots
         and 2 * counters[NUM_DISTINCT] < equals
-        and counters[ARENA_USED] + bands * (TEXTS + MOST_KEPT) <= arena
+        and counters[ARENA_USED] + arena_for_a_text(bands) <= arena
     )
 
 
@@ -297,7 +298,7 @@ def refill(
     """
     for text in range(first, pool.counters[NUM_TEXTS]):
         tokens = pool.tokens[pool.starts[text] : pool.starts[text + 1]]
-        is_full = pool.counters[ARENA_USED] + places.size * (TEXTS + MOST_KEPT) > pool.arena.size
+        is_full = pool.counters[ARENA_USED] + arena_for_a_text(places.size) > pool.arena.size
         if is_full or read_anew(pool.stop, 0) != 0:
             return int(text)
         if tokens.size == 0 or find_equal(pool.equals, tokens, hash_tokens(tokens), pool.tokens, pool.starts) != text:

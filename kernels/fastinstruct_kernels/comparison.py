@@ -23,15 +23,22 @@ from fastinstruct_kernels.judgement import (
     Text,
     text_of,
 )
-from fastinstruct_kernels.lcs import WORD_BITS, Pattern, clear_pattern, fill_pattern, four_lcs, is_stopped, pattern_lcs
+from fastinstruct_kernels.lcs import (
+    LANES,
+    WORD_BITS,
+    Pattern,
+    clear_pattern,
+    fill_pattern,
+    four_lcs,
+    is_stopped,
+    pattern_lcs,
+    unpacked_lcs,
+)
 from fastinstruct_kernels.pool import TABLE_LENGTH, Pool, bag_of
 from fastinstruct_kernels.rouge import f_measure, min_rejecting_lcs
 
 # So many pool texts are fetched before they are compared.
 _AHEAD = 64
-LANES = 4
-# What `four_lcs` gives.
-_LCS_BITS, _ONE_LCS = np.uint64(16), np.uint64(0xFFFF)
 # Scores are loosened by far more than their rounding, and by far less than one token, where they become bounds.
 _SLACK = 0.5 * (1.0 - 1e-12)
 
@@ -216,8 +223,7 @@ def _compare_fours(
         )
         for lane in range(LANES):
             other = together[min(number + lane, last - 1)]
-            length, lcs = starts[other + 1] - starts[other], int(common & _ONE_LCS)
-            common >>= _LCS_BITS
+            length, lcs = starts[other + 1] - starts[other], unpacked_lcs(common, lane)
             if lcs >= needed_lcs(min_lcs, text.length, length, text.threshold):
                 _remember(nearest, scores, admitted, text.row, other, f_measure(lcs, text.length, length))
 

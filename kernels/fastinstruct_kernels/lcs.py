@@ -19,11 +19,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel, kernel, making_kernel, read_anew
+from fastinstruct_kernels._jit import inlined_kernel, kernel, read_anew
 
 WORD_BITS = 64
 STOPPED = -1
 """What stands for a length when the flag was raised: less than any."""
+LANES = 4
+"""So many texts are compared side by side: see `four_lcs`, and `scan`."""
+QUICK_STEPS = 1 << 28
+"""Steps of 1 to 3 ns that can't take a second: comparing a word with 64 of another text is one."""
+_PACKED_BITS, _PACKED = np.uint64(16), np.uint64(0xFFFF)
 # So many words of a state are passed between two looks at the flag: some 4 ms.
 _WORDS_AT_A_TIME = 1 << 21
 # So often a comparison of many words looks whether what is needed can still be reached.
@@ -57,23 +62,16 @@ def popcount(bits: np.uint64) -> np.uint64:
     return (bits * np.uint64(0x0101010101010101)) >> np.uint64(56)
 
 
-@making_kernel
 def new_pattern(room: int, vocabulary: int, stop: NDArray[np.int64]) -> Pattern:
     """A pattern for texts of up to `room` tokens, which lie in `[0, vocabulary)`; `stop: int64[1]` is the flag."""
-    return pattern_over(np.zeros(vocabulary, dtype=np.int32), room, stop)
-
-
-@making_kernel
-def pattern_over(slots: NDArray[np.int32], room: int, stop: NDArray[np.int64]) -> Pattern:
-    """A pattern for texts of up to `room` tokens, with slots of the caller's: `int32[vocabulary]`, zeros."""
     return Pattern(
-        slots,
-        np.zeros(room + 2, dtype=np.int32),
-        np.zeros(room + 2, dtype=np.int32),
-        np.zeros(room + 1, dtype=np.int32),
-        np.zeros(room + 1, dtype=np.uint64),
-        np.zeros(room // WORD_BITS + 1, dtype=np.uint64),
-        stop,
+        slots=np.zeros(vocabulary, dtype=np.int32),
+        starts=np.zeros(room + 2, dtype=np.int32),
+        cursors=np.zeros(room + 2, dtype=np.int32),
+        words=np.zeros(room + 1, dtype=np.int32),
+        masks=np.zeros(room + 1, dtype=np.uint64),
+        state=np.zeros(room // WORD_BITS + 1, dtype=np.uint64),
+        stop=stop,
     )
 
 
@@ -175,7 +173,7 @@ def four_lcs(
     three: int,
     four: int,
 ) -> np.uint64:
-    """`pattern_lcs` of a text of up to 64 tokens with four others, 16 bits each, the first's lowest.
+    """`pattern_lcs` of a text of up to 64 tokens with LANES others, packed into one word: see `unpacked_lcs`.
 
     Text t is tokens[starts[t]:starts[t + 1]]. Each state waits for itself, for some five cycles a token; four of them
     fill the processor's units.
@@ -200,8 +198,14 @@ def four_lcs(
             c = _advanced(pattern, c, tokens[np.uint64(third + offset)])
         if offset < fourth_length:
             d = _advanced(pattern, d, tokens[np.uint64(fourth + offset)])
-    two_of_them = popcount(~a) | (popcount(~b) << np.uint64(16))
-    return two_of_them | (popcount(~c) << np.uint64(32)) | (popcount(~d) << np.uint64(48))
+    packed = (popcount(~d) << _PACKED_BITS) | popcount(~c)
+    return (((packed << _PACKED_BITS) | popcount(~b)) << _PACKED_BITS) | popcount(~a)
+
+
+@inlined_kernel
+def unpacked_lcs(packed: np.uint64, lane: int) -> int:
+    """The length with one of the texts of `four_lcs`."""
+    return int(np.int64((packed >> (np.uint64(lane) * _PACKED_BITS)) & _PACKED))
 
 
 @kernel
@@ -264,12 +268,15 @@ def _advance(
         word += 1
 
 
-@making_kernel
 def lcs_length(left: NDArray[np.int32], right: NDArray[np.int32], vocabulary: int, stop: NDArray[np.int64]) -> int:
     """Length of the longest common subsequence of `int32[m]` and `int32[n]`, whose tokens lie in `[0, vocabulary)`.
 
     `STOPPED` once the flag `stop: int64[1]` is raised.
     """
-    pattern = new_pattern(left.size, vocabulary, stop)
+    return _lcs_of(new_pattern(len(left), vocabulary, stop), left, right)
+
+
+@kernel
+def _lcs_of(pattern: Pattern, left: NDArray[np.int32], right: NDArray[np.int32]) -> int:
     fill_pattern(pattern, left, 0, left.size)
     return pattern_lcs(pattern, left.size, right, 0, right.size)

@@ -45,10 +45,10 @@ from fastinstruct_kernels.buckets import (
     put,
 )
 from fastinstruct_kernels.equals import NONE, find_equal, hash_tokens, note_equal
-from fastinstruct_kernels.lcs import WORD_BITS, Pattern, clear_pattern, fill_pattern, pattern_lcs
+from fastinstruct_kernels.lcs import Pattern, clear_pattern, fill_pattern, new_pattern, pattern_lcs
 from fastinstruct_kernels.minhash import sign
 from fastinstruct_kernels.probe import ADD, ADMIT, QUERY
-from fastinstruct_kernels.rouge import f_measure, shortest_length
+from fastinstruct_kernels.rouge import f_measure, longest_length, shortest_length
 
 _SLACK = 1.0 - 1e-12
 # A text is compared in full with others until its tokens have been passed so often, and with at least so many.
@@ -81,22 +81,13 @@ class Scratch(NamedTuple):
 
 def new_scratch(banding: Banding, longest: int, vocabulary: int, stop: NDArray[np.int64]) -> Scratch:
     """Scratch for texts of up to `longest` tokens, which lie in `[0, vocabulary)`; `stop: int64[1]` is the flag."""
-    pattern = Pattern(
-        slots=np.zeros(vocabulary, dtype=np.int32),
-        starts=np.zeros(longest + 2, dtype=np.int32),
-        cursors=np.zeros(longest + 2, dtype=np.int32),
-        words=np.zeros(longest + 1, dtype=np.int32),
-        masks=np.zeros(longest + 1, dtype=np.uint64),
-        state=np.zeros(longest // WORD_BITS + 1, dtype=np.uint64),
-        stop=stop,
-    )
     return Scratch(
         signature=np.empty(len(banding.permutations.offsets), dtype=np.uint32),
         places=np.empty(banding.bands, dtype=np.int64),
         bitmap=np.empty(BITMAP_ROOM, dtype=np.uint64),
         found=np.empty((3, banding.bands * MOST_KEPT), dtype=np.int32),
         step_counts=np.empty(_STEPS + 1, dtype=np.int64),
-        pattern=pattern,
+        pattern=new_pattern(longest, vocabulary, stop),
     )
 
 
@@ -247,9 +238,7 @@ def _refuse(
 
     First all lengths, then all bitmaps: so what is missing in the cache comes at the same time.
     """
-    shortest, longest, kept = shortest_length(length, threshold), 2**31, 0
-    if threshold * longest > 2.0 * length:
-        longest = int(length * ((2.0 - threshold) / threshold)) + 1
+    shortest, longest, kept = shortest_length(length, threshold), longest_length(length, threshold), 0
     for place in range(number):
         text = found[0, place]
         if shortest <= length_of(heads[text]) <= longest and probed[text] != stamp:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastinstruct_kernels._jit import bytes_at, inlined_part, int64_at, kernel
 from fastinstruct_kernels.handles import Handle, batch_at, pool_at, scratch_at, words_at
 from fastinstruct_kernels.judgement import Batch, Scratch
-from fastinstruct_kernels.lcs import is_stopped
+from fastinstruct_kernels.lcs import QUICK_STEPS, is_stopped
 from fastinstruct_kernels.pool import NUM_TEXTS, NUM_TOKENS, has_room
 from fastinstruct_kernels.probe import QUERY, probe, settle
 from fastinstruct_kernels.signatures import BLOCK
@@ -24,9 +24,6 @@ NOT_JUDGED = -2
 
 MOST_BYTES = 2047
 """Longer texts are left alone."""
-
-# Steps of 1 to 3 ns that a text may take here: a comparison of its 64 tokens with one of the pool is one.
-MOST_STEPS = 1 << 28
 
 
 class OneText(NamedTuple):
@@ -88,7 +85,7 @@ def judge_one(
     length, vocabulary = batch.starts[1], words.counters[NUM_WORDS] + 1
     steps = (1 + length // 64) * pool.counters[NUM_TOKENS]
     has_all = has_room(pool, joining, joining * length, vocabulary) and _has_scratch(scratch, length, vocabulary, known)
-    if steps >= MOST_STEPS or not has_all:
+    if steps >= QUICK_STEPS or not has_all:
         return NOT_JUDGED
     probe(of_pool, of_text, of_scratch, 0, 1, mode, threshold)
     if is_stopped(scratch.pattern) or (

@@ -13,6 +13,7 @@ from fastinstruct_kernels._jit import inlined_kernel, inlined_part, kernel, kern
 from fastinstruct_kernels.bags import LONGEST_SHORT, bag_words, fill_bag
 from fastinstruct_kernels.growth import grown
 from fastinstruct_kernels.lcs import popcount
+from fastinstruct_kernels.rooms import NUM_KINDS, room_for
 from fastinstruct_kernels.rouge import min_rejecting_table, prefix_length
 from fastinstruct_kernels.signatures import BLOCK
 from fastinstruct_kernels.words import UNKNOWN
@@ -36,8 +37,6 @@ _LONGEST_COUNTED = 1023
 _SPLIT_SIZE = 2048
 # Where more than one in so many postings is idle, lists are moved together before there is more room.
 _MOST_IDLE = 8
-# Kinds of room: 1 to 8, then 10, 12, 14, 16, 20, 24, 28, 32, ... postings.
-_NUM_ROOMS = 128
 
 
 class Pool(NamedTuple):
@@ -79,7 +78,7 @@ def new_pool(threshold: float) -> Pool:
         group_starts=_group_starts(threshold),
         posting_texts=np.zeros(1 << 12, dtype=np.int32),
         posting_bits=np.zeros((1 << 12) + BLOCK, dtype=np.uint64),
-        free=np.full(_NUM_ROOMS, -1, dtype=np.int64),
+        free=np.full(NUM_KINDS, -1, dtype=np.int64),
         lengths=np.zeros(_LONGEST_COUNTED + 1, dtype=np.int64),
         long_marks=np.zeros((1 << 4, 2), dtype=np.uint64),
         longs=np.zeros((1 << 4, 2), dtype=np.int64),
@@ -140,11 +139,10 @@ def with_more_postings(pool: Pool) -> Pool:
     if num_lists > len(pool.lists):
         return pool._replace(lists=grown(pool.lists, num_lists + len(pool.whole) // 4))
     lists = pool.lists[: pool.counters[NUM_LISTS]]
-    rooms = _rooms_for(lists[:, SIZE])
-    used = int(rooms.sum())
+    used = _num_in_rooms(lists)
     if pool.counters[NUM_POSTINGS] - used > used // _MOST_IDLE:
-        _close_up(lists, np.argsort(lists[:, START], kind="stable"), rooms, pool.posting_texts, pool.posting_bits)
-        pool.counters[NUM_POSTINGS] = used
+        order = np.argsort(lists[:, START], kind="stable")
+        pool.counters[NUM_POSTINGS] = _close_up(lists, order, pool.posting_texts, pool.posting_bits)
         pool.free[:] = -1
         return pool
     room = len(pool.posting_texts) + len(pool.posting_texts) // 8 + 4 * int(pool.counters[SPLIT_SIZE])
@@ -154,30 +152,32 @@ def with_more_postings(pool: Pool) -> Pool:
     )
 
 
-def _rooms_for(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The room of a list of each size: int64[lists]; 0 for none."""
-    below = np.maximum(sizes - 1, 0)
-    shifts = np.maximum(np.frexp(below.astype(np.float64))[1] - 3, 0)  # so that three bits are left
-    rooms: NDArray[np.int64] = np.where(sizes > 0, ((below >> shifts) + 1) << shifts, 0)
-    return rooms
+@kernel
+def _num_in_rooms(lists: NDArray[np.int64]) -> int:
+    """How many postings the rooms of all lists hold, full or not."""
+    number = 0
+    for place in range(lists.shape[0]):
+        number += room_for(lists[place, SIZE])
+    return number
 
 
 @kernel
 def _close_up(
     lists: NDArray[np.int64],
     order: NDArray[np.int64],
-    rooms: NDArray[np.int64],
     posting_texts: NDArray[np.int32],
     posting_bits: NDArray[np.uint64],
-) -> None:
+) -> int:
     """Move all lists together, so that no room is idle.
 
     Args:
         lists: of the pool.
         order: int64[lists]: their numbers, by where they begin.
-        rooms: int64[lists]: the room of each.
         posting_texts: of the pool.
         posting_bits: of the pool.
+
+    Returns:
+        How many postings the rooms hold.
     """
     used = 0
     for number in order:
@@ -186,7 +186,8 @@ def _close_up(
             posting_texts[used + posting] = posting_texts[start + posting]
             posting_bits[used + posting] = posting_bits[start + posting]
         lists[number, START] = used
-        used += rooms[number]
+        used += room_for(size)
+    return used
 
 
 def new_ranks(pool: Pool, vocabulary: int) -> NDArray[np.int32]:

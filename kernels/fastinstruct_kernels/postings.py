@@ -15,7 +15,7 @@ Source: positional filter: Xiao et al., "Efficient similarity joins for near dup
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinstruct_kernels._jit import inlined_kernel, inlined_part, kernel, kernel_part
+from fastinstruct_kernels._jit import inlined_part, kernel, kernel_part
 from fastinstruct_kernels.bags import LONGEST_SHORT
 from fastinstruct_kernels.pool import (
     LONGEST_GROUPED,
@@ -28,6 +28,7 @@ from fastinstruct_kernels.pool import (
     Pool,
     note_text,
 )
+from fastinstruct_kernels.rooms import largest_room, next_room, room_for, room_kind, room_of
 from fastinstruct_kernels.rouge import prefix_length
 from fastinstruct_kernels.signatures import key_token, sign
 
@@ -69,20 +70,6 @@ def _list_of(pool: Pool, token: int, length: int, place: int) -> int:
     if pool.split[token] > 0 and length <= LONGEST_GROUPED:
         return int(pool.split[token] + pool.group_starts[length] + place)
     return int(pool.whole[token])
-
-
-@inlined_kernel
-def next_room(size: int) -> int:
-    """What room a list of that size moves to before it can grow; 0 if it needn't.
-
-    Rooms have 1 to 8, then 10, 12, 14, 16, 20, 24, 28, 32 ... postings.
-    """
-    last = size & -size
-    if size > 7 * last:
-        return 0
-    if size == last:
-        return size + max(size // 4, 1)
-    return size + max(last // 2, 1) if size == 3 * last else size + last
 
 
 @inlined_part
@@ -128,12 +115,7 @@ def _taken(pool: Pool, room: int) -> int:
 def _leave_rest(pool: Pool, start: int, size: int) -> None:
     """Leave idle what is left of a room, as the largest rooms that it makes."""
     while size > 0:
-        room = size
-        if size > 8:
-            shift = 0
-            while (size >> shift) >= 16:
-                shift += 1
-            room = ((size >> shift) & ~1) << shift
+        room = largest_room(size)
         _leave(pool, start, room)
         start += room
         size -= room
@@ -144,29 +126,6 @@ def _leave(pool: Pool, start: int, room: int) -> None:
     kind = room_kind(room)
     pool.posting_bits[start] = np.uint64(pool.free[kind])
     pool.free[kind] = start
-
-
-@inlined_kernel
-def room_kind(room: int) -> int:
-    kind = 0
-    while room > 7:
-        room //= 2
-        kind += 4
-    return kind + room - 1
-
-
-@inlined_kernel
-def room_of(kind: int) -> int:
-    return kind + 1 if kind < 8 else (8 + 2 * ((kind - 7) % 4)) << ((kind - 7) // 4)
-
-
-@inlined_kernel
-def room_for(size: int) -> int:
-    """The room of a list of that size, of one posting at least."""
-    shift = 0
-    while (size - 1) >> shift >= 8:
-        shift += 1
-    return (((size - 1) >> shift) + 1) << shift
 
 
 @kernel_part

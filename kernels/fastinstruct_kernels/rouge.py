@@ -59,6 +59,15 @@ def shortest_length(length: int, threshold: float) -> int:
     return int(length * (threshold / (2.0 - threshold)))
 
 
+@inlined_kernel
+def longest_length(length: int, threshold: float) -> int:
+    """F of a text of that length with any longer one than this is below the threshold; at most 2**31 - 1."""
+    most = 2**31 - 1
+    if threshold * most > length * 2.0:
+        most = int(length * ((2.0 - threshold) / threshold)) + 1
+    return most
+
+
 @kernel
 def prefix_length(length: int, threshold: float) -> int:
     """How many of a text's rarest tokens to look at: two texts above the threshold share one of these.

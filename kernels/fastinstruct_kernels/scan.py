@@ -13,10 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinstruct_kernels._jit import inlined_kernel, kernel, making_kernel
-from fastinstruct_kernels.lcs import WORD_BITS, Pattern, clear_pattern, fill_pattern, is_stopped, pattern_lcs, popcount
+from fastinstruct_kernels.lcs import (
+    LANES,
+    WORD_BITS,
+    Pattern,
+    clear_pattern,
+    fill_pattern,
+    is_stopped,
+    pattern_lcs,
+    popcount,
+)
 from fastinstruct_kernels.rouge import f_measure
 
-LANES = 4
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE = np.uint64(1)
 

@@ -105,7 +105,12 @@ def test_what_takes_longer_than_a_second_is_told_once(kind: Kind, caplog: pytest
 def test_it_is_told_again_while_it_goes_on(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastinstruct.similarity.interruptible._PATIENCE_S", 0.01)
     monkeypatch.setattr("fastinstruct.similarity.interruptible._TOLD_EVERY_S", 0.05)
-    Workers(1).do([lambda: time.sleep(0.3)], lambda: "comparing two texts", is_quick=False)
+
+    def until_told_again() -> None:
+        while len(caplog.records) < 3:
+            time.sleep(0.001)
+
+    Workers(1).do([until_told_again], lambda: "comparing two texts", is_quick=False)
     told = [record.getMessage() for record in caplog.records]
     assert told[0] == f"comparing two texts; {TOLD}"
     assert 1 <= len(told[1:]) <= 6
